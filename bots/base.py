@@ -1,0 +1,110 @@
+"""What a messenger is to the rest of the house: `Channel`, its limits, its outcomes.
+
+A channel never touches the database, never retries and never raises for a messenger's refusal: it
+returns an outcome, and only delivery interprets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from starlette.routing import BaseRoute
+
+from forms.messages import Inbound, IncomingFile
+from notifications.outbox import Outcome, Parcel
+
+MAX_FILE_BYTES = 20 * 1024 * 1024
+"""What we take from a client: Telegram's getFile gives no more, and mail servers neither."""
+
+
+class FileRefused(Exception):  # noqa: N818 - the name says what happened, as the outcomes do
+    """The messenger will not give us this file; trying again is useless."""
+
+
+class FileUnavailable(Exception):  # noqa: N818
+    """The messenger did not give us the file this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a messenger answers. `detail` is for the operator and holds no secret."""
+
+    reachable: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a messenger can show and bear. Lengths are in the units the messenger counts."""
+
+    text_length: int
+    buttons: bool = True
+    buttons_per_row: int = 8
+    buttons_total: int = 100
+    label_length: int = 64
+    file_bytes: int = 50 * 1024 * 1024
+    messages_per_second: float = 30.0
+    messages_burst: int = 30
+    chat_messages_per_second: float = 1.0
+    chat_burst: int = 20
+
+
+Accept = Callable[[Sequence[Inbound], "Cursor | None"], Awaitable[None]]
+"""Give inbound messages to the house. It returns after the commit; only then may the channel
+acknowledge. The cursor, if any, is stored in the same transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a polling channel goes on after a restart."""
+
+    channel: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the house lends a channel while it runs."""
+
+    accept: Accept
+    cursor: str | None = None
+    """The value of the last stored `Cursor` of this channel."""
+    public_url: str = ""
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """One messenger. `name` is its word in the configuration, the database and the URLs."""
+
+    name: str
+    limits: Limits
+
+    async def receive(self, doors: Doors) -> None:
+        """Run until cancelled: poll, or register the webhook and then wait. Survives network faults."""
+
+    def routes(self, doors: Doors) -> Sequence[BaseRoute]:
+        """The HTTP routes this messenger needs (its webhook under /hooks/<name>, a page)."""
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send one already rendered message. Never raises for what the messenger answers."""
+
+    async def acknowledge_button(self, inbound: Inbound) -> None:
+        """Stop the button's spinner; a refusal is of no interest."""
+
+    def open_file(self, file: IncomingFile) -> AsyncIterator[bytes]:
+        """Stream a file in chunks. Raises FileRefused or FileUnavailable."""
+
+    async def health(self) -> Health:
+        """Ask the messenger whether it knows us."""
+
+    async def close(self) -> None:
+        """Let connections go."""
+
+
+@dataclass(slots=True)
+class Roster:
+    """The channels that are switched on, by name."""
+
+    channels: dict[str, Channel] = field(default_factory=dict)
