@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from forms.messages import Inbound, IncomingFile
@@ -101,6 +103,27 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Let connections go."""
+
+
+class StoredFiles(Protocol):
+    """Where a channel finds the content of the files that it sends."""
+
+    def path(self, sha256: str) -> Path:
+        """Where the stored file lies on this machine's disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """A messenger we can speak; the module constant `CHANNEL` of its file in `bots/`.
+
+    `name` is the word in the configuration. `open` is called as `open(settings=…, files=…)` with a
+    checked instance of `settings` and a `StoredFiles`; it does no input or output, and only it may
+    import the messenger's library.
+    """
+
+    name: str
+    settings: type[BaseModel]
+    open: Callable[..., Channel]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,262 @@
+"""What the contract suite needs of a messenger, and the stand-in for the house that it talks to.
+
+A channel is added to the suite by `tests/channels/<name>.py` with `VARIANTS`: one variant for each
+way in which the channel can run (polling, webhook). A variant opens the channel together with an
+emulator of its messenger on a real socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import uvicorn
+from starlette.applications import Starlette
+
+from bots.base import Channel, Cursor, Doors
+from forms.messages import Inbound, InboundKind, OutgoingFile
+
+
+class Ability(StrEnum):
+    """What not every messenger has. A case that needs a missing one is a strict xfail."""
+
+    BUTTONS = "buttons"
+    WEBHOOK = "webhook"
+    """Messages come as signed posts of the messenger."""
+    REDELIVERY = "redelivery"
+    """The messenger repeats what we did not acknowledge."""
+    API_FAULTS = "api faults"
+    """Sending asks a messenger that can fail."""
+    BLOCKING = "blocking"
+    """A person can close the chat for us."""
+    OVERSIZE = "oversize"
+    """A file over `MAX_FILE_BYTES` reaches us at all."""
+    SECRETS = "secrets"
+    """We hold something that must never be read in a log."""
+
+
+class ApiFault(StrEnum):
+    """How the messenger receives what we send next."""
+
+    RATE_LIMITED = "rate limited"
+    """Refused: try again after `RETRY_AFTER_SECONDS`."""
+    SERVER_ERROR = "server error"
+    UNREACHABLE = "unreachable"
+    """Nobody answers the connection, so nothing was sent."""
+    ANSWER_LOST = "answer lost"
+    """The message is taken and shown, and the connection breaks before the answer."""
+    BLOCKED = "blocked"
+    REJECTED = "rejected"
+    TOKEN_REVOKED = "token revoked"
+
+
+RETRY_AFTER_SECONDS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message as the person sees it."""
+
+    text: str
+    buttons: tuple[str, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
+    """Name and content."""
+
+
+class Harness(Protocol):
+    """A channel with its messenger, driven from the client's side.
+
+    Everything the client does is awaited until the messenger has taken it, not until the house has.
+    """
+
+    channel: Channel
+    chat_key: str
+    """The chat of the one client who writes; a parcel for this key is shown to that client."""
+    secrets: tuple[str, ...]
+    """What must never be read in a log, an exception or an outcome."""
+
+    async def house_opens(self, public_url: str) -> None:
+        """The channel receives and its routes are served at this address: the client may come."""
+
+    async def client_starts(self, code: str | None = None) -> None:
+        """Open the chat, by the link of an invitation when there is a code."""
+
+    async def client_writes(self, text: str) -> None: ...
+
+    async def client_presses(self, label: str) -> None:
+        """Press the button with this label on the latest message that has one."""
+
+    async def client_sends_file(self, name: str, content: bytes, *, caption: str = "") -> None: ...
+
+    async def client_blocks(self) -> None: ...
+
+    async def messenger_repeats(self) -> None:
+        """Deliver the client's last event again, as after a lost acknowledgement."""
+
+    async def messenger_sends_nonsense(self) -> None:
+        """Deliver an event, properly signed, that fits no schema."""
+
+    async def stranger_posts(self) -> int:
+        """Post an event with a wrong signature to the webhook; the status of the answer."""
+
+    def api_fails(self, fault: ApiFault, *, times: int = 1) -> AbstractAsyncContextManager[None]:
+        """While open, the next `times` sends meet this fault."""
+
+    async def shown(self, count: int) -> Sequence[Shown]:
+        """All that the client was shown so far, once it is at least `count` messages."""
+
+
+class Lacks(Exception):  # noqa: N818 - a sentence, not an error of the code under test
+    """Raised by a harness whose messenger cannot do what a case asks; declared in `lacks`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a channel; `lacks` gives the reason for every missing ability."""
+
+    name: str
+    open: Callable[[Shelf], AbstractAsyncContextManager[Harness]]
+    lacks: Mapping[Ability, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Stored files of the house, by digest."""
+
+    folder: Path
+
+    def path(self, sha256: str) -> Path:
+        return self.folder / sha256
+
+    def add(self, name: str, content: bytes, media_type: str = "application/pdf") -> OutgoingFile:
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.path(sha256).write_bytes(content)
+        return OutgoingFile(sha256, name, media_type, len(content))
+
+
+class Refused(Exception):  # noqa: N818
+    """The house could not commit."""
+
+
+@dataclass(slots=True)
+class House:
+    """What a channel sees of the house: it takes inbound messages and remembers the cursor.
+
+    It stores like the real one: a message counts once per event key, and nothing of a call that
+    raised.
+    """
+
+    received: list[Inbound] = field(default_factory=list)
+    cursor: str | None = None
+    calls: int = 0
+    repeated: int = 0
+    """How many inbound messages came with an event key already known."""
+    _refusals: int = 0
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def refuses(self, times: int) -> None:
+        """The next commits fail."""
+        self._refusals = times
+
+    async def accept(self, inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
+        self.calls += 1
+        if self._refusals:
+            self._refusals -= 1
+            raise Refused("The disk is full.")
+        known = {inbound.event_key for inbound in self.received}
+        async with self._changed:
+            for inbound in inbounds:
+                self.repeated += inbound.event_key in known
+                if inbound.event_key not in known:
+                    self.received.append(inbound)
+                    known.add(inbound.event_key)
+            if cursor is not None:
+                self.cursor = cursor.value
+            self._changed.notify_all()
+
+    async def receives(self, count: int, *, timeout_seconds: float = 8) -> list[Inbound]:
+        """All that counts so far (not IGNORED), once it is at least `count` messages."""
+        await self.until(lambda: len(self._counted()) >= count, timeout_seconds=timeout_seconds)
+        return self._counted()
+
+    async def until(self, condition: Callable[[], bool], *, timeout_seconds: float = 8) -> None:
+        """Wait for something that `accept` changes."""
+        async with asyncio.timeout(timeout_seconds), self._changed:
+            await self._changed.wait_for(condition)
+
+    def _counted(self) -> list[Inbound]:
+        return [inbound for inbound in self.received if inbound.kind is not InboundKind.IGNORED]
+
+    @asynccontextmanager
+    async def runs(self, harness: Harness) -> AsyncIterator[None]:
+        """Serve the channel's routes and let it receive, as `app.service` does."""
+        doors = Doors(accept=self.accept, cursor=self.cursor, public_url=free_address())
+        async with serving(harness.channel, doors):
+            receiving = asyncio.create_task(harness.channel.receive(doors), name="receive")
+            try:
+                await harness.house_opens(doors.public_url)
+                yield
+            finally:
+                await stopped(receiving)
+
+
+async def stopped(receiving: asyncio.Task[None], *, within_seconds: float = 1) -> None:
+    """Cancel `receive`: it must end in time, as cancelled, and not have died before."""
+    if receiving.done():
+        receiving.result()
+        raise AssertionError("receive() returned by itself")
+    receiving.cancel()
+    done, _ = await asyncio.wait({receiving}, timeout=within_seconds)
+    assert done, f"receive() still runs {within_seconds} s after its cancellation"
+    assert receiving.cancelled(), "receive() swallowed its cancellation"
+
+
+def free_address() -> str:
+    """An address of this machine where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to pytest."""
+        yield
+
+
+@asynccontextmanager
+async def serving(channel: Channel, doors: Doors) -> AsyncIterator[None]:
+    """The channel's routes on the port of `doors.public_url`; nothing when it has none."""
+    routes = list(channel.routes(doors))
+    if not routes:
+        yield
+        return
+    port = int(doors.public_url.rsplit(":", 1)[1])
+    config = uvicorn.Config(
+        Starlette(routes=routes),
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        lifespan="off",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(), name="server")
+    async with asyncio.timeout(5):
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.005)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
