@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -71,6 +72,8 @@ class Doors:
     """What the house lends a channel while it runs."""
 
     accept: Accept
+    now: Callable[[], datetime]
+    """The clock, for events to which the messenger gives no time of their own; aware UTC."""
     cursor: str | None = None
     """The value of the last stored `Cursor` of this channel."""
     public_url: str = ""

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -161,6 +162,10 @@ class House:
     _refusals: int = 0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
+
     def refuses(self, times: int) -> None:
         """The next commits fail."""
         self._refusals = times
@@ -197,7 +202,7 @@ class House:
     @asynccontextmanager
     async def runs(self, harness: Harness) -> AsyncIterator[None]:
         """Serve the channel's routes and let it receive, as `app.service` does."""
-        doors = Doors(accept=self.accept, cursor=self.cursor, public_url=free_address())
+        doors = Doors(self.accept, now=self.now, cursor=self.cursor, public_url=free_address())
         async with serving(harness.channel, doors):
             receiving = asyncio.create_task(harness.channel.receive(doors), name="receive")
             try:
