@@ -1,0 +1,125 @@
+"""What a question of the form is: its words, its validator, its choices, how its answer is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from forms.deadline import WorkCalendar
+from forms.messages import Contact, Press
+from forms.texts import Text
+
+Answers = Mapping[str, str]
+"""Field name → answer in its flat, storable form (an INN, an ISO date, a JSON list)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A file after it was fetched and judged by its content; a refused one is not stored."""
+
+    sha256: str
+    name: str
+    size_bytes: int
+    media_type: str
+    refusal: Text | None = None
+    is_voice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person said in one turn, whatever the messenger: words, a press, files, or `other` —
+    the Russian name of something that cannot be an answer (a sticker, a location)."""
+
+    text: str = ""
+    press: Press | None = None
+    files: tuple[ReceivedFile, ...] = ()
+    contact: Contact | None = None
+    other: str | None = None
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A company or a sole proprietor by its INN."""
+
+    inn: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormContext:
+    """What the questions may know. `now` is aware UTC; `companies` are those this person represents;
+    `directory` holds the clients of the firm whose INN stands in the message."""
+
+    now: datetime
+    calendar: WorkCalendar
+    firm_name: str
+    firm_phone: str = ""
+    companies: tuple[Company, ...] = ()
+    directory: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button of a question; `value` comes back as `Press.value`."""
+
+    value: str
+    label: Text
+    synonyms: tuple[str, ...] = ()
+
+
+def _no_choices(_answers: Answers, _context: FormContext) -> tuple[Choice, ...]:
+    return ()
+
+
+def _always(_answers: Answers) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One question.
+
+    `parse` returns every field the answer filled (often only its own) or raises AnswerError.
+    `fills` names the fields that are forgotten when this one is asked anew. `sample` is an answer
+    that is always accepted, for tests and the demo. A field with `part_of` is asked only to complete
+    another one and is changed together with it.
+    """
+
+    name: str
+    title: Text
+    question: Callable[[Answers, FormContext], Text]
+    parse: Callable[[Said, Answers, FormContext], Answers]
+    show: Callable[[str, FormContext], Text]
+    sample: str
+    choices: Callable[[Answers, FormContext], tuple[Choice, ...]] = _no_choices
+    asked_if: Callable[[Answers], bool] = _always
+    fills: tuple[str, ...] = ()
+    part_of: str | None = None
+    choices_per_row: int = 2
+
+    def forgets(self) -> tuple[str, ...]:
+        """The answers that a new answer to this question replaces."""
+        return self.fills or (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A file that belongs to an answer; its bytes are found by the digest."""
+
+    sha256: str
+    name: str
+    size_bytes: int
+    media_type: str
+
+
+def files_to_text(files: tuple[AttachedFile, ...]) -> str:
+    """Flatten attached files for storage."""
+    return json.dumps([asdict(file) for file in files], ensure_ascii=False)
+
+
+def files_from_text(text: str) -> tuple[AttachedFile, ...]:
+    """Read what `files_to_text` wrote."""
+    return tuple(AttachedFile(**item) for item in json.loads(text or "[]"))

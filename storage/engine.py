@@ -1,0 +1,145 @@
+"""The database: one async engine for the bots, one plain engine for the panel, the same rules for both.
+
+SQLite: one writer connection, WAL, synchronous=FULL, foreign keys on. A transaction that may write
+begins with BEGIN IMMEDIATE: SQLAlchemy's and sqlite3's own modes lose updates silently when two
+connections read and then write. PostgreSQL: psycopg 3 for both engines.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlmodel import Session
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 10_000
+READ_ONLY = "priem_read_only"
+
+
+class DatabaseUrlError(ValueError):
+    """The storage url is not one of ours: use sqlite:///FILE or postgresql://…"""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Open engines over one database. `close` lets them go."""
+
+    url: URL
+    async_engine: AsyncEngine
+    sync_engine: Engine
+    is_sqlite: bool = field(default=True)
+
+    async def transact(self, work: Callable[[Session], T]) -> T:
+        """Run plain functions over a Session in one write transaction; commit, or roll back on any error."""
+        async with AsyncSession(self.async_engine, sync_session_class=Session, expire_on_commit=False) as session:
+            async with session.begin():
+                return await session.run_sync(lambda sync: work(sync))  # type: ignore[arg-type]
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A write transaction on the calling thread: the panel's and the command line's way in."""
+        with Session(self.sync_engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent read that never waits for the writer."""
+        engine = self.sync_engine.execution_options(**{READ_ONLY: True})
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    async def close(self) -> None:
+        """Close both engines' connections."""
+        await self.async_engine.dispose()
+        self.sync_engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open `sqlite:///FILE` or `postgresql://…`; nothing is created but the folder of a SQLite file.
+
+    Raises DatabaseUrlError for another kind of url.
+    """
+    parsed = make_url(url)
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        return _open_sqlite(parsed)
+    if kind == "postgresql":
+        return _open_postgresql(parsed)
+    raise DatabaseUrlError(f"storage.url begins with «{kind}»: use sqlite:///FILE or postgresql://…")
+
+
+def _open_sqlite(url: URL) -> Database:
+    if not url.database or url.database == ":memory:":
+        raise DatabaseUrlError("storage.url names no file: write sqlite:///priem.sqlite3")
+    Path(url.database).resolve().parent.mkdir(parents=True, exist_ok=True)
+    # One connection for all writers of the bots: a second one would only wait for it.
+    writer = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        pool_size=1, max_overflow=0, pool_timeout=60,
+        hide_parameters=True, connect_args={"isolation_level": None},
+    )  # fmt: skip
+    panel = create_engine(
+        url.set(drivername="sqlite"),
+        pool_size=4, max_overflow=4,
+        hide_parameters=True, connect_args={"isolation_level": None, "check_same_thread": False},
+    )  # fmt: skip
+    for engine in (writer.sync_engine, panel):
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin)
+    return Database(url, writer, panel, is_sqlite=True)
+
+
+def _set_pragmas(connection: DBAPIConnection, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}", "cache_size=-16000", "temp_store=MEMORY",
+    ):  # fmt: skip
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    read_only = connection.get_execution_options().get(READ_ONLY)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _open_postgresql(url: URL) -> Database:
+    url = url.set(drivername="postgresql+psycopg")
+    options = {"connect_args": {"connect_timeout": 10, "options": "-c timezone=UTC"}, "pool_pre_ping": True, "hide_parameters": True}
+    return Database(
+        url,
+        create_async_engine(url, pool_size=5, max_overflow=5, **options),
+        create_engine(url, pool_size=5, max_overflow=5, **options),
+        is_sqlite=False,
+    )
+
+
+def storage_is_down(error: BaseException) -> bool:
+    """Whether an error says the database itself cannot keep anything now (locked, full, gone), as
+    opposed to one message that it will never take."""
+    from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError as PoolTimeout
+
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
+        return False
+    if isinstance(error.orig, sqlite3.OperationalError):
+        told = str(error.orig)
+        return not told.startswith(("no such", "near "))
+    return error.connection_invalidated or type(error.orig).__name__ in {
+        "OperationalError", "AdminShutdown", "DiskFull", "LockNotAvailable", "SerializationFailure", "DeadlockDetected",
+    }  # fmt: skip
+
+
+__all__ = ["Database", "DatabaseUrlError", "open_database", "storage_is_down"]

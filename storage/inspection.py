@@ -1,0 +1,761 @@
+"""Judges a received file by its content; the name only matters when it would start a program.
+
+What was decided, where the choice was open:
+
+* A PDF with `/Encrypt` is accepted: banks and tax offices forbid printing and copying that way, and
+  the file opens without a password. Whether a password is needed cannot be told without trying one.
+* Macros are refused in every Office format (docm, xlsm, xlsb, doc, xls, odt): an accountant does not
+  need them, and they are how malware comes.
+* Only stored and deflated zip members are read: other methods are rare and slow enough to stall us.
+* A 1C bank statement may be in cp866; other text has to be UTF-8, UTF-16 with a mark, or cp1251.
+* Programs inside e-mails and old Office files are looked for, but no attachment is unpacked there.
+"""
+
+from __future__ import annotations
+
+import codecs
+import copy
+import re
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from io import BytesIO
+from pathlib import Path
+
+import puremagic
+
+from forms.texts import Size, Text, _, sentence
+
+MAX_FILE_BYTES = 20 * 1024 * 1024
+MAX_UNPACKED_BYTES = 200 * 1024 * 1024
+"""What all files of an archive may take together, those of nested archives included."""
+MAX_MEMBER_BYTES = 50 * 1024 * 1024
+MAX_MEMBERS = 1000
+MAX_NAME_LENGTH = 120
+
+UNKNOWN = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a file is taken. `reason` tells its sender why not; an accepted file has none."""
+
+    accepted: bool
+    media_type: str
+    reason: Text | None = None
+
+
+def inspect(path: Path, name: str, voice: bool = False) -> Verdict:
+    """Judge the file at `path` that its sender calls `name`; `voice` also lets audio in, as a note.
+
+    Blocking; under a second for the worst archive. Raises OSError alone, when `path` cannot be read.
+    """
+    shown = safe_name(name)
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_FILE_BYTES:
+        return too_big(shown, MAX_FILE_BYTES)
+    verdict = _judge(path.read_bytes(), shown, _Budget(), depth=0)
+    if voice and verdict.media_type in _AUDIO_TYPES and _extension(shown) not in _PROGRAM_EXTENSIONS:
+        return _accepted(verdict.media_type)
+    return verdict
+
+
+def too_big(name: str, max_bytes: int) -> Verdict:
+    """The verdict on a file over `max_bytes`."""
+    reason = _(
+        "Файл «{name}» больше {limit}. Разделите его на части или пришлите ссылку.",
+        name=safe_name(name), limit=Size(max_bytes),
+    )  # fmt: skip
+    return Verdict(accepted=False, media_type=UNKNOWN, reason=reason)
+
+
+def safe_name(name: str, media_type: str = UNKNOWN) -> str:
+    """Make a name that is safe to show, to store and to save under on any system.
+
+    No folders, no invisible or direction-changing characters, NFC, at most 120 characters with the
+    extension kept. An empty name becomes «файл» with the extension of `media_type`.
+    """
+    base = next((part for part in reversed(re.split(r"[/\\]", name)) if part.strip(" .")), "")
+    spaced = "".join(" " if char.isspace() else char for char in base)
+    visible = "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
+    clean = unicodedata.normalize("NFC", _FORBIDDEN_IN_NAMES.sub("_", visible))
+    clean = re.sub(" {2,}", " ", clean).rstrip(" .").lstrip(" ")
+    # A name that was nothing but an extension (".pdf") still says what the file is.
+    stem, extension = _split(clean)
+    stem = stem.strip(" .")
+    if not stem:
+        stem, extension = "файл", extension or _EXTENSIONS.get(media_type, ".bin")
+    if stem.split(".")[0].strip().upper() in _RESERVED_NAMES:
+        stem = f"_{stem}"
+    return stem[: MAX_NAME_LENGTH - len(extension)].rstrip(" .") + extension
+
+
+# --- Names -------------------------------------------------------------------------------------------
+
+_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"|?*]')
+
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_RESERVED_NAMES = frozenset(
+    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
+    + [f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"]
+)
+
+_EXTENSIONS = {
+    "image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/webp": ".webp",
+    "image/heic": ".heic", "image/bmp": ".bmp", "image/tiff": ".tif",
+    "application/pdf": ".pdf", "application/rtf": ".rtf", "application/msword": ".doc",
+    "application/vnd.ms-excel": ".xls", "application/vnd.ms-outlook": ".msg",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.oasis.opendocument.text": ".odt",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/xml": ".xml", "text/plain": ".txt", "text/csv": ".csv", "message/rfc822": ".eml",
+    "application/zip": ".zip", "audio/ogg": ".ogg", "audio/mpeg": ".mp3", "audio/mp4": ".m4a",
+    "audio/aac": ".aac", "audio/amr": ".amr", "audio/wav": ".wav", "audio/webm": ".weba",
+}  # fmt: skip
+
+# What Windows, macOS or Linux starts on a double click, whatever is inside.
+_PROGRAM_EXTENSIONS = frozenset(
+    "exe com scr pif bat cmd ps1 psm1 ps1xml vbs vbe js jse mjs ws wsf wsh wsc sct hta msi msp mst msix "
+    "appx appinstaller jar jnlp lnk url website reg cpl dll sys drv ocx inf scf chm hlp apk ipa app "
+    "dmg pkg deb rpm sh bash command run py pyw pyz pl rb php iso img vhd vhdx xll gadget "
+    "application settingcontent-ms library-ms search-ms desktop appimage".split(" ")
+)
+_WEB_PAGE_EXTENSIONS = frozenset(("html", "htm", "xhtml", "shtml", "mht", "mhtml", "svg", "svgz"))
+
+
+def _split(name: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(.*)(\.[^\s.]{1,20})", name, re.DOTALL)
+    return (found[1], found[2]) if found else (name, "")
+
+
+def _extension(name: str) -> str:
+    return _split(name)[1].removeprefix(".").lower()
+
+
+# --- Sentences ---------------------------------------------------------------------------------------
+
+
+class _Trouble(Enum):
+    EMPTY = auto()
+    PROGRAM = auto()
+    SCRIPT = auto()
+    WEB_PAGE = auto()
+    MACROS = auto()
+    PASSWORD = auto()
+    OTHER_ARCHIVE = auto()
+    BOMB = auto()
+    NESTED = auto()
+    EMPTY_ARCHIVE = auto()
+    BAD_PATH = auto()
+    BROKEN = auto()
+    XML_ENTITIES = auto()
+    AUDIO = auto()
+    VIDEO = auto()
+    PICTURE = auto()
+    UNKNOWN = auto()
+
+
+_REASONS = {
+    _Trouble.EMPTY: _("Файл «{name}» пустой. Проверьте его и пришлите ещё раз."),
+    _Trouble.PROGRAM: _("Файл «{name}» — программа, такие мы не принимаем. Пришлите документ или фото."),
+    _Trouble.SCRIPT: _("В файле «{name}» команды для компьютера, а не документ. Пришлите документ или фото."),
+    _Trouble.WEB_PAGE: _("Файл «{name}» — веб-страница, такие мы не принимаем. Сохраните её в PDF и пришлите."),
+    _Trouble.MACROS: _("В файле «{name}» есть макросы. Сохраните его без макросов (.docx, .xlsx) или в PDF и пришлите."),
+    _Trouble.PASSWORD: _("Файл «{name}» закрыт паролем. Снимите пароль и пришлите ещё раз."),
+    _Trouble.OTHER_ARCHIVE: _("Архив «{name}» мы не открываем. Пришлите обычный zip без пароля или файлы по одному."),
+    _Trouble.BOMB: _("В архиве «{name}» слишком много файлов, или они слишком большие. Пришлите их частями."),
+    _Trouble.NESTED: _("В архиве «{name}» архивы лежат друг в друге. Пришлите файлы одним обычным zip."),
+    _Trouble.EMPTY_ARCHIVE: _("В архиве «{name}» нет файлов. Проверьте его и пришлите ещё раз."),
+    _Trouble.BAD_PATH: _("В архиве «{name}» неверные имена папок. Соберите архив заново или пришлите файлы по одному."),
+    _Trouble.BROKEN: _("Файл «{name}» повреждён и не открывается. Проверьте его и пришлите ещё раз."),
+    _Trouble.XML_ENTITIES: _("В файле «{name}» есть вставки, из-за которых мы его не открываем. Пришлите XML без DOCTYPE или PDF."),
+    _Trouble.AUDIO: _("Файл «{name}» — звукозапись, а нужен документ. Пришлите документ или фото."),
+    _Trouble.VIDEO: _("Файл «{name}» — видео, такие мы не принимаем. Пришлите документ или фото."),
+    _Trouble.PICTURE: _("Картинку «{name}» мы не сможем открыть. Пришлите её в JPEG, PNG или PDF."),
+    _Trouble.UNKNOWN: _("Файл «{name}» мы не сможем открыть. Пришлите PDF, Word, Excel, фото или текст."),
+}  # fmt: skip
+
+
+def _accepted(media_type: str) -> Verdict:
+    return Verdict(accepted=True, media_type=media_type)
+
+
+def _refused(trouble: _Trouble, name: str, media_type: str = UNKNOWN) -> Verdict:
+    reason = replace(_REASONS[trouble], params={"name": name})
+    return Verdict(accepted=False, media_type=media_type, reason=reason)
+
+
+# --- Signatures --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """Bytes that begin a file; `then` are further bytes with their offset."""
+
+    starts: bytes
+    media_type: str
+    trouble: _Trouble | None = None
+    then: tuple[int, bytes] = (0, b"")
+
+    def matches(self, data: bytes) -> bool:
+        offset, more = self.then
+        return data.startswith(self.starts) and data.startswith(more, offset)
+
+
+_PROGRAMS = (
+    _Signature(b"MZ", "application/x-msdownload", _Trouble.PROGRAM),
+    _Signature(b"\x7fELF", "application/x-executable", _Trouble.PROGRAM),
+    _Signature(b"\xfe\xed\xfa\xce", "application/x-mach-binary", _Trouble.PROGRAM),
+    _Signature(b"\xfe\xed\xfa\xcf", "application/x-mach-binary", _Trouble.PROGRAM),
+    _Signature(b"\xce\xfa\xed\xfe", "application/x-mach-binary", _Trouble.PROGRAM),
+    _Signature(b"\xcf\xfa\xed\xfe", "application/x-mach-binary", _Trouble.PROGRAM),
+    # A Java class and a universal Mach-O begin alike.
+    _Signature(b"\xca\xfe\xba\xbe", "application/java-vm", _Trouble.PROGRAM),
+    _Signature(b"\x4c\x00\x00\x00\x01\x14\x02\x00", "application/x-ms-shortcut", _Trouble.PROGRAM),
+    _Signature(b"dex\n", "application/x-dex", _Trouble.PROGRAM),
+    _Signature(b"\x00asm", "application/wasm", _Trouble.PROGRAM),
+    _Signature(b"ITSF", "application/vnd.ms-htmlhelp", _Trouble.PROGRAM),
+)
+
+_AUDIO_TYPES = frozenset(media_type for media_type in _EXTENSIONS if media_type.startswith("audio/"))
+
+# No text begins like these; they may be asked before it is tried as text.
+_STRONG = (
+    _Signature(b"\xff\xd8\xff", "image/jpeg"),
+    _Signature(b"\x89PNG\r\n\x1a\n", "image/png"),
+    _Signature(b"GIF87a", "image/gif"),
+    _Signature(b"GIF89a", "image/gif"),
+    _Signature(b"RIFF", "image/webp", then=(8, b"WEBP")),
+    _Signature(b"BM", "image/bmp", then=(6, b"\x00\x00\x00\x00")),
+    _Signature(b"II*\x00", "image/tiff"),
+    _Signature(b"MM\x00*", "image/tiff"),
+    _Signature(b"{\\rtf", "application/rtf"),
+    _Signature(b"OggS", "audio/ogg", _Trouble.AUDIO),
+    _Signature(b"ID3", "audio/mpeg", _Trouble.AUDIO),
+    _Signature(b"#!AMR", "audio/amr", _Trouble.AUDIO),
+    _Signature(b"RIFF", "audio/wav", _Trouble.AUDIO, then=(8, b"WAVE")),
+    _Signature(b"RIFF", "video/x-msvideo", _Trouble.VIDEO, then=(8, b"AVI ")),
+    _Signature(b"Rar!\x1a\x07", "application/vnd.rar", _Trouble.OTHER_ARCHIVE),
+    _Signature(b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed", _Trouble.OTHER_ARCHIVE),
+    _Signature(b"\x1f\x8b", "application/gzip", _Trouble.OTHER_ARCHIVE),
+    _Signature(b"BZh", "application/x-bzip2", _Trouble.OTHER_ARCHIVE, then=(4, b"1AY&SY")),
+    _Signature(b"\xfd7zXZ\x00", "application/x-xz", _Trouble.OTHER_ARCHIVE),
+    _Signature(b"\x28\xb5\x2f\xfd", "application/zstd", _Trouble.OTHER_ARCHIVE),
+    _Signature(b"MSCF\x00", "application/vnd.ms-cab-compressed", _Trouble.OTHER_ARCHIVE),
+    _Signature(b"", "application/x-tar", _Trouble.OTHER_ARCHIVE, then=(257, b"ustar")),
+    _Signature(b"", "application/x-ace-compressed", _Trouble.OTHER_ARCHIVE, then=(7, b"**ACE**")),
+)
+
+# Two bytes that Russian text in cp1251 may begin with ("яы…"): asked only of what is not text.
+_WEAK = tuple(
+    _Signature(bytes((0xFF, second)), media_type, _Trouble.AUDIO)
+    for second, media_type in (
+        (0xFB, "audio/mpeg"), (0xFA, "audio/mpeg"), (0xF3, "audio/mpeg"), (0xF2, "audio/mpeg"),
+        (0xF1, "audio/aac"), (0xF9, "audio/aac"),
+    )
+)  # fmt: skip
+
+# Brands of ISO media files, https://mp4ra.org/registered-types/brands
+_BRANDS = {
+    **dict.fromkeys(
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), _accepted("image/heic")
+    ),
+    **dict.fromkeys((b"M4A ", b"M4B ", b"F4A "), Verdict(accepted=False, media_type="audio/mp4")),
+    b"avif": Verdict(accepted=False, media_type="image/avif"),
+}
+
+_OTHER_KINDS = {"audio": _Trouble.AUDIO, "video": _Trouble.VIDEO, "image": _Trouble.PICTURE}
+
+
+def _first(table: Iterable[_Signature], data: bytes) -> _Signature | None:
+    return next((signature for signature in table if signature.matches(data)), None)
+
+
+# --- The judgement -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What one received file may still cost; shared by everything nested in it."""
+
+    unpacked_bytes: int = MAX_UNPACKED_BYTES
+    members: int = MAX_MEMBERS
+    zip_headers: int = 20_000
+
+
+def _judge(data: bytes, name: str, budget: _Budget, depth: int) -> Verdict:
+    if not data:
+        return _refused(_Trouble.EMPTY, name, "application/x-empty")
+    if _extension(name) in _PROGRAM_EXTENSIONS:
+        return _refused(_Trouble.PROGRAM, name)
+    if _extension(name) in _WEB_PAGE_EXTENSIONS:
+        return _refused(_Trouble.WEB_PAGE, name, "text/html")
+    signature = _first(_PROGRAMS, data) or _first(_STRONG, data)
+    if signature is not None:
+        return _by_signature(signature, name)
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
+        return _judge_zip(data, name, budget, depth)
+    if data.startswith(_OLE_MAGIC):
+        return _judge_ole(data, name)
+    if data.startswith(b"ftyp", 4):
+        return _judge_iso_media(data, name)
+    if data.startswith(b"\x1aE\xdf\xa3"):
+        return _judge_matroska(data, name)
+    pdf_at = data.find(b"%PDF-", 0, 1024)
+    if pdf_at >= 0:
+        return _judge_pdf(data[:pdf_at], name)
+    return _judge_text(data, name) or _judge_unknown(data, name)
+
+
+def _by_signature(signature: _Signature, name: str) -> Verdict:
+    if signature.trouble is None:
+        return _accepted(signature.media_type)
+    return _refused(signature.trouble, name, signature.media_type)
+
+
+def _judge_pdf(before: bytes, name: str) -> Verdict:
+    """Readers forgive some bytes before the header; nobody needs a script there."""
+    trouble = _commands(before.decode("latin-1"))
+    if trouble is not None:
+        return _refused(trouble, name)
+    return _accepted("application/pdf")
+
+
+def _judge_iso_media(data: bytes, name: str) -> Verdict:
+    verdict = _BRANDS.get(data[8:12])
+    if verdict is not None and verdict.accepted:
+        return verdict
+    # Telephones record voice under video brands too: the track handlers tell.
+    silent_picture = re.search(rb"hdlr\x00{8}vide", data) is None
+    if verdict is None and silent_picture and re.search(rb"hdlr\x00{8}soun", data):
+        verdict = Verdict(accepted=False, media_type="audio/mp4")
+    media_type = verdict.media_type if verdict else "video/mp4"
+    return _refused(_OTHER_KINDS[media_type.split("/")[0]], name, media_type)
+
+
+def _judge_matroska(data: bytes, name: str) -> Verdict:
+    # A browser's recorder writes the codec's name near the beginning.
+    head = data[:4096]
+    if b"A_OPUS" in head and b"V_" not in head:
+        return _refused(_Trouble.AUDIO, name, "audio/webm")
+    return _refused(_Trouble.VIDEO, name, "video/webm")
+
+
+def _judge_unknown(data: bytes, name: str) -> Verdict:
+    signature = _first(_WEAK, data)
+    if signature is not None:
+        return _by_signature(signature, name)
+    try:
+        media_type = puremagic.from_string(data, mime=True) or UNKNOWN
+    except (puremagic.PureError, ValueError):
+        media_type = UNKNOWN
+    kind = media_type.split("/")[0]
+    # A guess is good enough for the sentence, not for letting audio in as a note.
+    shown_type = UNKNOWN if kind == "audio" else media_type
+    return _refused(_OTHER_KINDS.get(kind, _Trouble.UNKNOWN), name, shown_type)
+
+
+# --- Text --------------------------------------------------------------------------------------------
+
+_SCRIPT_WINDOW = 1024 * 1024
+"""How far commands are searched for; Notepad shows the rest as harmless text anyway."""
+
+_CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r\x0c") + b"\x7f"
+_NO_CONTROLS = str.maketrans(dict.fromkeys(_CONTROLS.decode("ascii")))
+
+_UTF16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+_HEADER = re.compile(
+    r"(?:from|to|cc|subject|date|received|return-path|message-id|mime-version|delivered-to|reply-to"
+    r"|sender|content-type|dkim-signature|authentication-results|x-[\w-]{1,60}|arc-[\w-]{1,60}):",
+    re.IGNORECASE,
+)
+_HEADERS_NEEDED = 2
+
+# A program that begins a base64 part: "MZ" and "\x7fELF" look like this.
+_ENCODED_PROGRAM = re.compile(r"\n\r?\n(?:TV[opqr]|f0VM)")
+
+# What begins a file of commands. Lower case, after blanks.
+_COMMAND_STARTS = (
+    ("#!", _Trouble.SCRIPT), ("@echo", _Trouble.SCRIPT), ("echo off", _Trouble.SCRIPT),
+    ("<?php", _Trouble.SCRIPT), ("<%", _Trouble.SCRIPT), ("<job", _Trouble.SCRIPT),
+    ("<package", _Trouble.SCRIPT), ("<scriptlet", _Trouble.SCRIPT), ("option explicit", _Trouble.SCRIPT),
+    ("on error resume next", _Trouble.SCRIPT), ("[internetshortcut]", _Trouble.PROGRAM),
+    ("windows registry editor", _Trouble.SCRIPT), ("regedit4", _Trouble.SCRIPT),
+    ("<html", _Trouble.WEB_PAGE), ("<!doctype html", _Trouble.WEB_PAGE), ("<head", _Trouble.WEB_PAGE),
+    ("<body", _Trouble.WEB_PAGE), ("<svg", _Trouble.WEB_PAGE),
+)  # fmt: skip
+
+# What no document for an accountant contains anywhere. Lower case.
+_COMMANDS = (
+    ("<script", _Trouble.SCRIPT), (":script", _Trouble.SCRIPT), ("<hta:", _Trouble.SCRIPT),
+    ("javascript:", _Trouble.SCRIPT), ("wscript.", _Trouble.SCRIPT), ("activexobject", _Trouble.SCRIPT),
+    ("createobject(", _Trouble.SCRIPT), ("shell.application", _Trouble.SCRIPT),
+    ("powershell -", _Trouble.SCRIPT), ("powershell.exe", _Trouble.SCRIPT),
+    ("invoke-expression", _Trouble.SCRIPT), ("invoke-webrequest", _Trouble.SCRIPT),
+    ("downloadstring(", _Trouble.SCRIPT), ("downloadfile(", _Trouble.SCRIPT),
+    ("frombase64string", _Trouble.SCRIPT), ("set-executionpolicy", _Trouble.SCRIPT),
+    ("net.webclient", _Trouble.SCRIPT), ("start-process", _Trouble.SCRIPT),
+    ("cmd /c", _Trouble.SCRIPT), ("cmd.exe", _Trouble.SCRIPT), ("=cmd|", _Trouble.SCRIPT),
+    ("certutil -", _Trouble.SCRIPT), ("mshta ", _Trouble.SCRIPT), ("regsvr32", _Trouble.SCRIPT),
+    ("rundll32", _Trouble.SCRIPT), ("bitsadmin", _Trouble.SCRIPT), ("document.write(", _Trouble.SCRIPT),
+    ("string.fromcharcode", _Trouble.SCRIPT), ("@echo off", _Trouble.SCRIPT),
+    ("<html", _Trouble.WEB_PAGE), ("<!doctype html", _Trouble.WEB_PAGE), ("<iframe", _Trouble.WEB_PAGE),
+    ("http://www.w3.org/2000/svg", _Trouble.WEB_PAGE), ("http://www.w3.org/1999/xhtml", _Trouble.WEB_PAGE),
+)  # fmt: skip
+
+# Statements that begin lines of JavaScript, VBScript, PowerShell and batch; one alone proves nothing.
+_STATEMENTS = tuple(
+    re.compile(rf"^[ \t]*(?:{pattern})", re.IGNORECASE | re.MULTILINE)
+    for pattern in (
+        r"(?:var|let|const)[ ]+\w{1,40}[ ]*=", r"function[ ]+\w{1,40}[ ]*\(", r"eval[ ]*\(",
+        r"dim[ ]+\w{1,40}[ ]*(?:,|:|$)", r"set[ ]+\w{1,40}[ ]*=", r"sub[ ]+\w{1,40}[ ]*\(", r"end sub[ ]*$",
+        r"\$\w{1,40}[ ]*=", r"write-host\b", r"param[ ]*\(", r"setlocal\b", r"goto[ ]+:?\w{1,40}[ ]*$",
+        r"(?:del|erase)[ ]+/[fsq]\b", r"start[ ]+(?:/|\")", r"if[ ]+(?:not[ ]+)?exist\b",
+    )
+)  # fmt: skip
+_STATEMENTS_NEEDED = 2
+_STATEMENT_WINDOW = 64 * 1024
+
+
+def _judge_text(data: bytes, name: str) -> Verdict | None:
+    """Judge what can be read as text; None when it cannot."""
+    text = _decoded(data)
+    if text is None:
+        return None
+    start = text[:256].lstrip()
+    if _looks_like_letter(text):
+        if _ENCODED_PROGRAM.search(text):
+            return _refused(_Trouble.PROGRAM, name, "message/rfc822")
+        return _accepted("message/rfc822")
+    trouble = _commands(text)
+    if trouble is not None:
+        return _refused(trouble, name, "text/html" if trouble is _Trouble.WEB_PAGE else "text/plain")
+    if start.startswith("<?xml") or (start.startswith("<") and _extension(name) == "xml"):
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return _refused(_Trouble.XML_ENTITIES, name, "application/xml")
+        return _accepted("application/xml")
+    return _accepted("text/csv" if _extension(name) == "csv" else "text/plain")
+
+
+def _decoded(data: bytes) -> str | None:
+    encoding = _UTF16_MARKS.get(data[:2])
+    if encoding is not None:
+        return _strictly(data[2:], encoding, check_characters=True)
+    # DOS programs close a text with Ctrl-Z.
+    body = data.removeprefix(codecs.BOM_UTF8).removesuffix(b"\x1a")
+    if len(body.translate(None, _CONTROLS)) != len(body):
+        return None
+    text = _strictly(body, "utf-8") or _strictly(body, "cp1251")
+    if text is None and body.startswith(b"1CClientBankExchange"):
+        text = _strictly(body, "cp866")
+    return text
+
+
+def _strictly(data: bytes, encoding: str, check_characters: bool = False) -> str | None:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    if check_characters and any(control in text for control in map(chr, _CONTROLS)):
+        return None
+    return text
+
+
+def _looks_like_letter(text: str) -> bool:
+    head = text[:8192].lstrip().splitlines()[:60]
+    if not head or not (_HEADER.match(head[0]) or head[0].startswith("From ")):
+        return False
+    return sum(1 for line in head if _HEADER.match(line)) >= _HEADERS_NEEDED
+
+
+def _commands(text: str) -> _Trouble | None:
+    """Recognise commands for a computer, or a web page, in the beginning of a text."""
+    window = text[:_SCRIPT_WINDOW].lower()
+    start = window[:4096].lstrip("\ufeff \t\r\n\x0c")
+    for opening, trouble in _COMMAND_STARTS:
+        if start.startswith(opening):
+            return trouble
+    for command, trouble in _COMMANDS:
+        if command in window:
+            return trouble
+    head = window[:_STATEMENT_WINDOW]
+    if sum(1 for statement in _STATEMENTS if statement.search(head)) >= _STATEMENTS_NEEDED:
+        return _Trouble.SCRIPT
+    return None
+
+
+# --- Zip, and the Office formats that are zips --------------------------------------------------------
+
+_MAX_RATIO = 100
+_RATIO_FLOOR_BYTES = 10 * 1024 * 1024
+"""Below this an archive may be packed as tightly as it likes: it does no harm."""
+_MAX_PART_BYTES = 1024 * 1024
+_READ_BYTES = 256 * 1024
+
+_ENCRYPTED_FLAGS = 0x1 | 0x40 | 0x2000
+_UTF8_NAME_FLAG = 0x800
+
+_ZIP_METHODS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, NotImplementedError,
+    RuntimeError, OverflowError, LookupError,
+)  # fmt: skip
+
+_OFFICE_FOLDERS = {
+    "word/": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xl/": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+_OFFICE_MACROS = (b"vbaproject", b"macroenabled", b"macrosheet")
+_OPEN_DOCUMENTS = frozenset(
+    ("application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.spreadsheet")
+)
+_OPEN_DOCUMENT_MACROS = ("Basic/", "Scripts/")
+
+_PROGRAM_MEMBERS = frozenset(("META-INF/MANIFEST.MF", "AndroidManifest.xml", "AppxManifest.xml"))
+
+# What file managers leave in archives; no reason to refuse the rest.
+_LITTER = re.compile(r"(?:^|/)(?:__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+
+_BAD_PATH = re.compile(r"^(?:/|[A-Za-z]:)|(?:^|/)\.\.(?:/|$)|\x00")
+
+
+def _judge_zip(data: bytes, name: str, budget: _Budget, depth: int) -> Verdict:
+    # zipfile reads the whole directory at once; every entry there begins like this.
+    budget.zip_headers -= data.count(b"PK\x01\x02")
+    if budget.zip_headers < 0:
+        return _refused(_Trouble.BOMB, name, "application/zip")
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            return _judge_archive(archive, len(data), name, budget, depth)
+    except _ZIP_ERRORS:
+        return _refused(_Trouble.BROKEN, name, "application/zip")
+
+
+def _judge_archive(
+    archive: zipfile.ZipFile, packed_bytes: int, name: str, budget: _Budget, depth: int
+) -> Verdict:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    paths = {member.filename for member in members}
+    unpacked_bytes = sum(member.file_size for member in members)
+    if any(member.flag_bits & _ENCRYPTED_FLAGS for member in members):
+        return _refused(_Trouble.PASSWORD, name, "application/zip")
+    if unpacked_bytes > max(_RATIO_FLOOR_BYTES, packed_bytes * _MAX_RATIO):
+        return _refused(_Trouble.BOMB, name, "application/zip")
+    if unpacked_bytes > budget.unpacked_bytes:
+        return _refused(_Trouble.BOMB, name, "application/zip")
+    if any(member.compress_type not in _ZIP_METHODS for member in members):
+        return _refused(_Trouble.OTHER_ARCHIVE, name, "application/zip")
+    if "[Content_Types].xml" in paths:
+        return _judge_office(archive, paths, name, budget)
+    if "mimetype" in paths:
+        return _judge_open_document(archive, paths, name, budget)
+    if paths & _PROGRAM_MEMBERS:
+        return _refused(_Trouble.PROGRAM, name, "application/java-archive")
+    if depth > 1:
+        return _refused(_Trouble.NESTED, name, "application/zip")
+    return _judge_members(archive, members, name, budget, depth)
+
+
+def _judge_members(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, budget: _Budget, depth: int
+) -> Verdict:
+    budget.members -= len(members)
+    if budget.members < 0:
+        return _refused(_Trouble.BOMB, name, "application/zip")
+    found = False
+    for member in members:
+        path = _member_path(member)
+        if _BAD_PATH.search(path):
+            return _refused(_Trouble.BAD_PATH, name, "application/zip")
+        if member.file_size > MAX_MEMBER_BYTES:
+            return _refused(_Trouble.BOMB, name, "application/zip")
+        content = _unpacked(archive, member, budget)
+        inner = _judge_member(content, path, budget, depth)
+        if inner is not None and not inner.accepted:
+            reason = sentence(_("Архив «{name}» не принят.", name=name), inner.reason)
+            return Verdict(accepted=False, media_type="application/zip", reason=reason)
+        found = found or inner is not None
+    return (
+        _accepted("application/zip") if found else _refused(_Trouble.EMPTY_ARCHIVE, name, "application/zip")
+    )
+
+
+def _judge_member(content: bytes, path: str, budget: _Budget, depth: int) -> Verdict | None:
+    """Judge one file of an archive; None for what does not count as a file."""
+    shown = safe_name(path)
+    if _LITTER.search(path) and _extension(shown) not in _PROGRAM_EXTENSIONS:
+        program = _first(_PROGRAMS, content)
+        return _by_signature(program, shown) if program else None
+    if not content and _extension(shown) not in _PROGRAM_EXTENSIONS:
+        return None
+    return _judge(content, shown, budget, depth + 1)
+
+
+def _member_path(member: zipfile.ZipInfo) -> str:
+    path = member.filename
+    if not member.flag_bits & _UTF8_NAME_FLAG:
+        # Windows in Russia writes names in cp866; zipfile takes them for cp437.
+        path = path.encode("cp437", "replace").decode("cp866")
+    return path.replace("\\", "/")
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: _Budget) -> bytes:
+    """Read a member to its real end, whatever size it claims; raises BadZipFile when it lied."""
+    honest = copy.copy(member)
+    # zipfile stops at the claimed size and would hide the rest from us; other programs would not.
+    honest.file_size = member.file_size + 1
+    content = bytearray()
+    with archive.open(honest) as stream:
+        while chunk := stream.read(_READ_BYTES):
+            content += chunk
+    if len(content) != member.file_size:
+        raise zipfile.BadZipFile("The size of a member is not what the directory says")
+    budget.unpacked_bytes -= len(content)
+    return bytes(content)
+
+
+def _part(archive: zipfile.ZipFile, path: str, budget: _Budget) -> bytes:
+    """Read the small describing part of an Office file, in lower case and as if it were ASCII."""
+    member = archive.getinfo(path)
+    if member.file_size > _MAX_PART_BYTES:
+        raise zipfile.BadZipFile("A describing part is too long")
+    return _unpacked(archive, member, budget).replace(b"\x00", b"").lower()
+
+
+def _judge_office(archive: zipfile.ZipFile, paths: set[str], name: str, budget: _Budget) -> Verdict:
+    media_type = next(
+        (
+            media
+            for folder, media in _OFFICE_FOLDERS.items()
+            if any(path.startswith(folder) for path in paths)
+        ),
+        None,
+    )
+    types = _part(archive, "[Content_Types].xml", budget)
+    if any(macro in types for macro in _OFFICE_MACROS) or any("vbaproject" in path.lower() for path in paths):
+        return _refused(_Trouble.MACROS, name, media_type or UNKNOWN)
+    if media_type is None:
+        return _refused(_Trouble.UNKNOWN, name, UNKNOWN)
+    return _accepted(media_type)
+
+
+def _judge_open_document(archive: zipfile.ZipFile, paths: set[str], name: str, budget: _Budget) -> Verdict:
+    media_type = _part(archive, "mimetype", budget).strip().decode("ascii", "replace")
+    if media_type not in _OPEN_DOCUMENTS:
+        return _refused(_Trouble.UNKNOWN, name, UNKNOWN)
+    if any(path.startswith(_OPEN_DOCUMENT_MACROS) for path in paths):
+        return _refused(_Trouble.MACROS, name, media_type)
+    manifest = _part(archive, "META-INF/manifest.xml", budget)
+    if b"encryption-data" in manifest:
+        return _refused(_Trouble.PASSWORD, name, media_type)
+    return _accepted(media_type)
+
+
+# --- OLE: the Office formats before 2007, Outlook letters, installers ----------------------------------
+
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_ENTRY_BYTES = 128
+_OLE_LAST_SECTOR = 0xFFFFFFFA
+_OLE_MAX_SECTORS = 4096
+_OLE_SECTOR_SHIFTS = frozenset((9, 12))
+
+# Class ids of Windows Installer: a package, a patch, a transform.
+_INSTALLER_CLASSES = frozenset(
+    bytes((first,)) + b"\x10\x0c\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"
+    for first in (0x82, 0x84, 0x86)
+)
+_INSTALLER_TABLE = "\u4840"
+_DOS_STUBS = (b"This program cannot be run in DOS mode", b"This program must be run under Win32")
+
+# The first stream found decides.
+_OLE_REFUSALS = (
+    (frozenset(("EncryptedPackage", "EncryptionInfo")), _Trouble.PASSWORD),
+    (frozenset(("VBA", "_VBA_PROJECT", "_VBA_PROJECT_CUR", "Macros")), _Trouble.MACROS),
+)
+_OLE_DOCUMENTS = (
+    ("__properties_version1.0", "application/vnd.ms-outlook"),
+    ("WordDocument", "application/msword"),
+    ("Workbook", "application/vnd.ms-excel"),
+    ("Book", "application/vnd.ms-excel"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compound:
+    names: frozenset[str]
+    class_id: bytes
+
+
+def _judge_ole(data: bytes, name: str) -> Verdict:
+    try:
+        compound = _read_compound(data)
+    except (struct.error, ValueError):
+        return _refused(_Trouble.BROKEN, name, "application/x-ole-storage")
+    installer = any(entry.startswith(_INSTALLER_TABLE) for entry in compound.names)
+    if installer or compound.class_id in _INSTALLER_CLASSES or any(stub in data for stub in _DOS_STUBS):
+        return _refused(_Trouble.PROGRAM, name, "application/x-ole-storage")
+    media_type = next((media for stream, media in _OLE_DOCUMENTS if stream in compound.names), None)
+    for streams, trouble in _OLE_REFUSALS:
+        if streams & compound.names:
+            return _refused(trouble, name, media_type or "application/x-ole-storage")
+    if media_type is None:
+        return _refused(_Trouble.UNKNOWN, name, "application/x-ole-storage")
+    return _accepted(media_type)
+
+
+def _read_compound(data: bytes) -> _Compound:
+    """Read the directory of a compound file; raises ValueError or struct.error when it makes no sense.
+
+    https://learn.microsoft.com/openspecs/windows_protocols/ms-cfb
+    """
+    (shift,) = struct.unpack_from("<H", data, 30)
+    if shift not in _OLE_SECTOR_SHIFTS:
+        raise ValueError("Unknown sector size")
+    sector_bytes = 1 << shift
+    (directory_at,) = struct.unpack_from("<I", data, 48)
+    table = _allocation_sectors(data, sector_bytes)
+    per_sector = sector_bytes // 4
+    names: set[str] = set()
+    class_id = b""
+    seen: set[int] = set()
+    sector = directory_at
+    while sector < _OLE_LAST_SECTOR:
+        if sector in seen or len(seen) > _OLE_MAX_SECTORS:
+            raise ValueError("The directory runs in a circle")
+        seen.add(sector)
+        start = (sector + 1) * sector_bytes
+        for at in range(start, start + sector_bytes, _OLE_ENTRY_BYTES):
+            name, entry_class = _directory_entry(data, at)
+            names.add(name)
+            class_id = class_id or entry_class
+        holder = table[sector // per_sector] if sector // per_sector < len(table) else None
+        if holder is None:
+            raise ValueError("The directory leaves the allocation table")
+        (sector,) = struct.unpack_from("<I", data, (holder + 1) * sector_bytes + sector % per_sector * 4)
+    return _Compound(frozenset(names), class_id)
+
+
+def _allocation_sectors(data: bytes, sector_bytes: int) -> list[int]:
+    """List the sectors that hold the allocation table: 109 in the header, the rest in a chain."""
+    first_chained, chained_count = struct.unpack_from("<II", data, 68)
+    sectors = list(struct.unpack_from("<109I", data, 76))
+    sector = first_chained
+    per_sector = sector_bytes // 4
+    for _step in range(min(chained_count, 64)):
+        if sector >= _OLE_LAST_SECTOR:
+            break
+        *more, sector = struct.unpack_from(f"<{per_sector}I", data, (sector + 1) * sector_bytes)
+        sectors.extend(more)
+    return sectors
+
+
+def _directory_entry(data: bytes, at: int) -> tuple[str, bytes]:
+    raw, name_bytes = struct.unpack_from("<64sH", data, at)
+    (class_id,) = struct.unpack_from("<16s", data, at + 80)
+    return raw[: max(0, min(name_bytes, 64) - 2)].decode("utf-16-le", "replace"), class_id

@@ -1,0 +1,365 @@
+"""The tables. Rows never leave `storage` (the panel's views excepted); SQLModel tables validate
+nothing, so every typed value is validated in `forms` before it comes here.
+
+Times are aware UTC. Enums are stored by value as text. JSON columns are reassigned, never mutated.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Column, Index, Text, UniqueConstraint, text
+from sqlmodel import Field, MetaData, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata: MetaData = SQLModel.metadata
+metadata.naming_convention = NAMING  # type: ignore[assignment]  # SQLAlchemy accepts a plain dict
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
+
+
+class Client(SQLModel, table=True):
+    """A company or sole proprietor whose books the firm keeps, or who has just asked."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=200)
+    inn: str = Field(max_length=12, unique=True)
+    kind: str = Field(default="company", max_length=20)
+    responsible_id: int | None = Field(default=None, foreign_key="staff.id", index=True)
+    phone: str = Field(default="", max_length=40)
+    email: str = Field(default="", max_length=200)
+    confirmed: bool = True
+    """False while a client who came by chat waits for the director's word."""
+    created_at: datetime
+    version: int = 1
+
+
+class Person(SQLModel, table=True):
+    """A human: a client's or a member of staff. Created only after consent or by invitation."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(default="", max_length=200)
+    phone: str = Field(default="", max_length=40)
+    email: str = Field(default="", max_length=200)
+    consent_version: str = Field(default="", max_length=40)
+    """The version last agreed to; empty for staff and after a withdrawal."""
+    created_at: datetime
+
+
+class ClientPerson(SQLModel, table=True):
+    """Who may speak for which client."""
+
+    __tablename__ = "client_person"
+    client_id: int = Field(foreign_key="client.id", primary_key=True)
+    person_id: int = Field(foreign_key="person.id", primary_key=True, index=True)
+    created_at: datetime
+
+
+class Chat(SQLModel, table=True):
+    """One conversation in one messenger. Before consent it holds nothing but the messenger's own keys."""
+
+    __table_args__ = (UniqueConstraint("channel", "chat_key"),)
+    id: int | None = Field(default=None, primary_key=True)
+    channel: str = Field(max_length=20)
+    chat_key: str = Field(max_length=200)
+    user_key: str = Field(max_length=200)
+    person_id: int | None = Field(default=None, foreign_key="person.id", index=True)
+    last_inbound_at: datetime | None = None
+    blocked_at: datetime | None = None
+    screen: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """The buttons now in sight, in their numbered order: [[label, press id], …]."""
+    created_at: datetime
+
+
+class Consent(SQLModel, table=True):
+    """The journal of consents: a row is added, never changed, except for the withdrawal's time."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    person_id: int = Field(foreign_key="person.id", index=True)
+    chat_id: int = Field(foreign_key="chat.id")
+    version: str = Field(max_length=40)
+    text_sha256: str = Field(max_length=64)
+    given_at: datetime
+    withdrawn_at: datetime | None = None
+
+
+class Staff(SQLModel, table=True):
+    """A member of staff and how they sign in."""
+
+    __table_args__ = (_one_of("role", "accountant", "lawyer", "controller", "deputy", "director", "admin"),)
+    id: int | None = Field(default=None, primary_key=True)
+    person_id: int = Field(foreign_key="person.id", unique=True)
+    role: str = Field(max_length=20)
+    department: str = Field(default="finance", max_length=20)
+    skills: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    capacity: int = 10
+    active: bool = True
+    password_hash: str = Field(default="", max_length=200)
+    session_key: str = Field(default="", max_length=64)
+    """Changing it signs the person out everywhere."""
+    created_at: datetime
+    version: int = 1
+
+
+class Absence(SQLModel, table=True):
+    """Leave or illness; the router gives nothing to an absent person."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    staff_id: int = Field(foreign_key="staff.id", index=True)
+    starts_at: datetime
+    ends_at: datetime
+    reason: str = Field(default="", max_length=200)
+
+
+class Shift(SQLModel, table=True):
+    """A stretch of the working day of one person; a pause is a stretch of its own."""
+
+    __table_args__ = (_one_of("kind", "work", "pause"),)
+    id: int | None = Field(default=None, primary_key=True)
+    staff_id: int = Field(foreign_key="staff.id", index=True)
+    kind: str = Field(max_length=10)
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+class Request(SQLModel, table=True):
+    """A submitted form and where its execution stands. `id` is the number people see."""
+
+    __table_args__ = (
+        _one_of("status", "new", "assigned", "accepted", "waiting_client", "done", "closed", "cancelled"),
+        Index("ix_request_status_deadline", "status", "deadline"),
+        Index("ix_request_assignee_id_status", "assignee_id", "status"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    status: str = Field(max_length=20)
+    stage: str | None = Field(default=None, max_length=20)
+    kind: str = Field(max_length=20, index=True)
+    company: str = Field(max_length=200)
+    inn: str = Field(max_length=12, index=True)
+    task: str = Field(sa_column=Column(Text, nullable=False))
+    deadline: datetime
+    answers: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Every field of the form in its flat form, the last version."""
+    client_id: int = Field(foreign_key="client.id", index=True)
+    person_id: int = Field(foreign_key="person.id", index=True)
+    chat_id: int = Field(foreign_key="chat.id", index=True)
+    channel: str = Field(max_length=20)
+    assignee_id: int | None = Field(default=None, foreign_key="staff.id")
+    created_at: datetime
+    submitted_at: datetime = Field(index=True)
+    assigned_at: datetime | None = None
+    accepted_at: datetime | None = None
+    first_response_at: datetime | None = None
+    done_at: datetime | None = None
+    closed_at: datetime | None = None
+    result: str = Field(default="", sa_column=Column(Text, nullable=False))
+    rating: int | None = None
+    unanswered_since: datetime | None = None
+    """When the client wrote last without an answer from the firm."""
+    search: str = Field(default="", sa_column=Column(Text, nullable=False))
+    """Company, INN and task in lower case, for the search by words."""
+    version: int = 1
+
+
+class AnswerVersion(SQLModel, table=True):
+    """Every value a field of a request has had; version 1 is what was submitted."""
+
+    __tablename__ = "answer_version"
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: int = Field(foreign_key="request.id", index=True)
+    field: str = Field(max_length=40)
+    version: int
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    person_id: int | None = Field(default=None, foreign_key="person.id")
+    created_at: datetime
+
+
+class Assignment(SQLModel, table=True):
+    """Who was given a request, by whom and why; the trace keeps every candidate's reasons."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: int = Field(foreign_key="request.id", index=True)
+    staff_id: int | None = Field(default=None, foreign_key="staff.id")
+    by: str = Field(max_length=20)
+    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
+    trace: str = Field(default="", sa_column=Column(Text, nullable=False))
+    declined: bool = False
+    """The person refused it or let it lie: the router does not offer it to them again."""
+    created_at: datetime
+
+
+class StageInterval(SQLModel, table=True):
+    """Whose minutes these were; the open interval has no end."""
+
+    __tablename__ = "stage_interval"
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: int = Field(foreign_key="request.id", index=True)
+    stage: str = Field(max_length=20)
+    staff_id: int | None = Field(default=None, foreign_key="staff.id")
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+class Clarification(SQLModel, table=True):
+    """A question about one field, put to the client; open until answered."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: int = Field(foreign_key="request.id", index=True)
+    field: str = Field(max_length=40)
+    question: str = Field(default="", sa_column=Column(Text, nullable=False))
+    asked_by: int = Field(foreign_key="staff.id")
+    asked_at: datetime
+    answered_at: datetime | None = None
+
+
+class Message(SQLModel, table=True):
+    """What a person wrote (`in`), or a note of staff that no client sees (`note`)."""
+
+    __table_args__ = (_one_of("direction", "in", "note"),)
+    id: int | None = Field(default=None, primary_key=True)
+    chat_id: int | None = Field(default=None, foreign_key="chat.id", index=True)
+    request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
+    person_id: int | None = Field(default=None, foreign_key="person.id")
+    direction: str = Field(max_length=10)
+    kind: str = Field(default="text", max_length=20)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    files: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    event_key: str = Field(default="", max_length=200)
+    sent_at: datetime
+    received_at: datetime
+
+
+class Attachment(SQLModel, table=True):
+    """A file that belongs to a request; its bytes are found by the digest."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: int = Field(foreign_key="request.id", index=True)
+    person_id: int | None = Field(default=None, foreign_key="person.id")
+    sha256: str = Field(max_length=64, index=True)
+    name: str = Field(max_length=200)
+    size_bytes: int
+    media_type: str = Field(max_length=120)
+    purpose: str = Field(max_length=20)
+    """request: came with the form; added: later by the client; answer, result: by staff; note: internal."""
+    created_at: datetime
+
+
+class Draft(SQLModel, table=True):
+    """A half-filled form of a client, or what a member of staff is in the middle of saying."""
+
+    person_id: int = Field(foreign_key="person.id", primary_key=True)
+    progress: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    created_at: datetime
+    updated_at: datetime
+
+
+class InboxEvent(SQLModel, table=True):
+    """One event of a messenger. `waiting` rows hold a message whose files are still being fetched."""
+
+    __tablename__ = "inbox_event"
+    __table_args__ = (
+        UniqueConstraint("channel", "event_key"),
+        _one_of("state", "done", "waiting", "failed"),
+        Index(
+            "ix_inbox_event_unfinished", "chat_id", "id",
+            sqlite_where=text("state != 'done'"), postgresql_where=text("state != 'done'"),
+        ),
+    )  # fmt: skip
+    id: int | None = Field(default=None, primary_key=True)
+    channel: str = Field(max_length=20)
+    event_key: str = Field(max_length=200)
+    chat_id: int | None = Field(default=None, foreign_key="chat.id")
+    state: str = Field(default="done", max_length=10)
+    payload: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    received_at: datetime
+
+
+class Letter(SQLModel, table=True):
+    """What is said to a person. It is the outbox and the outgoing half of the correspondence at once."""
+
+    __table_args__ = (
+        _one_of("state", "todo", "doing", "sent", "superseded", "failed"),
+        Index(
+            "ix_letter_unfinished", "chat_id", "id",
+            sqlite_where=text("state in ('todo', 'doing')"), postgresql_where=text("state in ('todo', 'doing')"),
+        ),
+    )  # fmt: skip
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(max_length=200, unique=True)
+    chat_id: int | None = Field(default=None, foreign_key="chat.id", index=True)
+    person_id: int | None = Field(default=None, foreign_key="person.id", index=True)
+    request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
+    author_id: int | None = Field(default=None, foreign_key="person.id")
+    """Who speaks through the bot: a member of staff; empty when the bot itself speaks."""
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    rows: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    files: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    prompt: bool = False
+    urgent: bool = False
+    state: str = Field(default="todo", max_length=12)
+    not_before: datetime
+    attempts: int = 0
+    lease_owner: str = Field(default="", max_length=40)
+    lease_until: datetime | None = None
+    message_key: str = Field(default="", max_length=200)
+    reason: str = Field(default="", max_length=500)
+    created_at: datetime
+    sent_at: datetime | None = None
+
+
+class History(SQLModel, table=True):
+    """Every change, append-only; each row's hash covers the row before it."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime
+    actor_id: int | None = Field(default=None, foreign_key="person.id")
+    through: str = Field(max_length=40)
+    """The messenger, `panel`, `command` or `timer`."""
+    action: str = Field(max_length=60)
+    subject: str = Field(max_length=40, index=True)
+    """What was changed: `request:17`, `client:3`, `staff:2`."""
+    before: str = Field(default="", sa_column=Column(Text, nullable=False))
+    after: str = Field(default="", sa_column=Column(Text, nullable=False))
+    previous_hash: str = Field(max_length=64)
+    hash: str = Field(max_length=64, unique=True)
+
+
+class Invitation(SQLModel, table=True):
+    """A one-time code; only its hash is kept."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    code_hash: str = Field(max_length=64, unique=True)
+    purpose: str = Field(max_length=20)
+    """chat: links a messenger; panel: sets a password; signin: one sign-in (the demo's link)."""
+    person_id: int = Field(foreign_key="person.id", index=True)
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+
+
+class Throttle(SQLModel, table=True):
+    """Failed attempts by key (an address, a login); survives a restart and is shared by processes."""
+
+    key: str = Field(primary_key=True, max_length=200)
+    failures: int = 0
+    until: datetime | None = None
+    updated_at: datetime
+
+
+class Setting(SQLModel, table=True):
+    """Small facts the machine keeps for itself: a messenger's cursor, the time of the last sweep."""
+
+    key: str = Field(primary_key=True, max_length=80)
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    updated_at: datetime
