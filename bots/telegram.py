@@ -1,0 +1,917 @@
+"""Telegram: https://core.telegram.org/bots/api.
+
+aiogram is the client: its `Bot` keeps the token, its session the connections, the proxy and the
+addresses, its exceptions name the refusals. Bodies go past its pydantic models, which cost more than
+the request itself: orjson reads and writes them. Its polling is not used either, for it acknowledges
+updates before they are stored. aiogram takes seconds to import, hence the imports inside functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import random
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import orjson
+import structlog
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from bots.base import (
+    MAX_FILE_BYTES,
+    ChannelKind,
+    Cursor,
+    Doors,
+    FileRefused,
+    FileUnavailable,
+    Health,
+    Limits,
+    StoredFiles,
+)
+from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
+from notifications.outbox import (
+    Blocked,
+    Outcome,
+    Parcel,
+    Rejected,
+    Retry,
+    Sent,
+    ShownButton,
+    TokenRevoked,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from aiogram.exceptions import TelegramAPIError
+    from aiohttp import ClientTimeout, FormData
+
+logger = structlog.get_logger(__name__)
+
+NAME = "telegram"
+HOOK_PATH = "/hooks/telegram"
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
+MAX_HOOK_BYTES = 1024 * 1024
+
+TEXT_LENGTH = 4096
+CAPTION_LENGTH = 1024
+MEDIA_GROUP_SIZE = 10
+UPLOAD_BYTES = 50 * 1024 * 1024
+
+_CONNECT_SECONDS = 10
+_SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
+_HOOK_CHECK_SECONDS = 300
+
+Json = Any
+"""A value out of a JSON body; it does not leave this module."""
+
+
+def _allowed(pattern: str, sentence: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if not re.fullmatch(pattern, value.get_secret_value()):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+class Settings(BaseModel):
+    """Section `[bots.telegram]`. `api_base_url` may be a mirror or a local Bot API server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    token: Annotated[
+        SecretStr, _allowed(r"[0-9]+:[A-Za-z0-9_-]+", "a token of @BotFather looks like 123456:ABC-def")
+    ]
+    mode: Literal["polling", "webhook"] = "polling"
+    secret: (
+        Annotated[
+            SecretStr, _allowed(r"[A-Za-z0-9_-]{1,256}", "1 to 256 characters of A-Z, a-z, 0-9, _ and -")
+        ]
+        | None
+    ) = None
+    api_base_url: str = Field("https://api.telegram.org", pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
+    proxy: (
+        Annotated[SecretStr, _allowed(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")]
+        | None
+    ) = None
+    poll_timeout_seconds: int = Field(50, ge=0, le=300)
+    request_timeout_seconds: float = Field(20, gt=0)
+    send_timeout_seconds: float = Field(30, gt=0)
+    messages_per_second: float = Field(30, gt=0)
+    messages_burst: int = Field(30, ge=1)
+    chat_messages_per_second: float = Field(1, gt=0)
+    chat_burst: int = Field(20, ge=1)
+
+    @model_validator(mode="after")
+    def _webhook_has_secret(self) -> Self:
+        if self.mode == "webhook" and self.secret is None:
+            raise ValueError('mode = "webhook" needs a secret: it proves that a post comes from Telegram')
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long to wait after a failure; `misconfigured_seconds` when only a person can help."""
+
+    first_seconds: float = 1
+    longest_seconds: float = 30
+    misconfigured_seconds: float = 30
+
+    def after(self, failures: int) -> float:
+        """Grow with the number of failures in a row, jittered so that processes do not knock together."""
+        pause = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 16))
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - nothing to guess here
+
+
+class TelegramChannel:
+    """One bot. In polling mode it takes the updates itself, in webhook mode they are posted to it."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings, files: StoredFiles, pauses: Pauses | None = None) -> None:
+        self.limits = Limits(
+            text_length=TEXT_LENGTH,
+            buttons_per_row=8,
+            buttons_total=100,
+            label_length=64,
+            file_bytes=UPLOAD_BYTES,
+            messages_per_second=settings.messages_per_second,
+            messages_burst=settings.messages_burst,
+            chat_messages_per_second=settings.chat_messages_per_second,
+            chat_burst=settings.chat_burst,
+        )
+        self._settings = settings
+        self._files = files
+        self._pauses = pauses or Pauses()
+        self._api = _Api(settings)
+        self._hook_url = ""
+        self._half_sent: dict[str, tuple[int, str]] = {}
+
+    # ------------------------------------------------------------------ receiving
+
+    async def receive(self, doors: Doors) -> None:
+        """Run until cancelled. Updates are confirmed to Telegram only after `accept` has returned."""
+        if self._settings.mode == "webhook":
+            await self._keep_webhook(doors)
+        else:
+            await self._poll(doors)
+
+    async def _poll(self, doors: Doors) -> None:
+        await self._insist("deleteWebhook", {"drop_pending_updates": False})
+        offset = int(doors.cursor) if doors.cursor and doors.cursor.isdigit() else None
+        failures = 0
+        while True:
+            answer = await self._insist("getUpdates", self._poll_params(offset), self._api.poll_timeout)
+            updates = answer if isinstance(answer, list) else [answer]
+            identified = [update for update in updates if _update_id(update) is not None]
+            if not identified:
+                # An empty answer confirms all below the offset. Without one the next poll also finds
+                # updates with lower numbers: Telegram starts anew at random after a quiet week.
+                offset = None
+                if updates:
+                    failures += 1
+                    logger.error("telegram sent updates without numbers", count=len(updates))
+                    await asyncio.sleep(self._pauses.after(failures))
+                continue
+            now = doors.now()
+            next_offset = 1 + max(update["update_id"] for update in identified)
+            try:
+                await doors.accept(
+                    [parse(update, now) for update in identified], Cursor(NAME, str(next_offset))
+                )
+            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: it is asked for again
+                failures += 1
+                pause = self._pauses.after(failures)
+                logger.error(  # noqa: TRY400 - the traceback may hold the client's words
+                    "updates of telegram were not stored and will be asked for again",
+                    error=type(error).__name__,
+                    retry_in_seconds=round(pause, 1),
+                )
+                await asyncio.sleep(pause)
+            else:
+                failures = 0
+                offset = next_offset
+
+    def _poll_params(self, offset: int | None) -> dict[str, Json]:
+        params: dict[str, Json] = {
+            "timeout": self._settings.poll_timeout_seconds,
+            # Telegram remembers the last list it was given, so it is always said.
+            "allowed_updates": ALLOWED_UPDATES,
+        }
+        return params if offset is None else {"offset": offset, **params}
+
+    async def _keep_webhook(self, doors: Doors) -> None:
+        if not doors.public_url:
+            raise ValueError('[server] public_url is needed for [bots.telegram] mode = "webhook"')
+        self._hook_url = doors.public_url.rstrip("/") + HOOK_PATH
+        secret = self._settings.secret
+        params = {
+            "url": self._hook_url,
+            "secret_token": secret.get_secret_value() if secret else "",
+            "allowed_updates": ALLOWED_UPDATES,
+        }
+        await self._insist("setWebhook", params)
+        while True:
+            await asyncio.sleep(_HOOK_CHECK_SECONDS)
+            info = await self._insist("getWebhookInfo", {})
+            if info.get("url") != self._hook_url:
+                logger.error("somebody changed the webhook of telegram; it is set again")
+                await self._insist("setWebhook", params)
+            elif info.get("last_error_message"):
+                logger.warning("telegram could not post to us", reason=str(info["last_error_message"]))
+
+    async def _insist(
+        self, method: str, params: Mapping[str, Json], within: ClientTimeout | None = None
+    ) -> Json:
+        """Call until it succeeds, saying in words what is wrong."""
+        failures = 0
+        while True:
+            try:
+                return await self._api.call(method, params, within)
+            except _Fault as fault:
+                failures += 1
+                pause, sentence, reason = self._pauses.after(failures), "telegram does not answer", str(fault)
+            except self._api.refusal as error:
+                failures += 1
+                pause, sentence = self._refused_pause(error, failures)
+                reason = self._api.hushed(error.message)
+            logger.warning(sentence, method=method, reason=reason, retry_in_seconds=round(pause, 1))
+            await asyncio.sleep(pause)
+
+    def _refused_pause(self, error: TelegramAPIError, failures: int) -> tuple[float, str]:
+        from aiogram import exceptions
+
+        match error:
+            case exceptions.TelegramRetryAfter():
+                return error.retry_after, "telegram asks for silence"
+            case exceptions.TelegramConflictError():
+                return (
+                    self._pauses.misconfigured_seconds,
+                    "another process takes the updates of this bot: stop it or delete its webhook",
+                )
+            case exceptions.TelegramUnauthorizedError() | exceptions.TelegramNotFound():
+                return (
+                    self._pauses.misconfigured_seconds,
+                    "telegram does not know this token: put the one from @BotFather into [bots.telegram]",
+                )
+            case _:
+                return self._pauses.after(failures), "telegram refuses to work"
+
+    # ------------------------------------------------------------------ the webhook
+
+    def routes(self, doors: Doors) -> Sequence[BaseRoute]:
+        """Give the webhook, in webhook mode only."""
+        secret = self._settings.secret
+        if self._settings.mode != "webhook" or secret is None:
+            return ()
+        expected = secret.get_secret_value().encode()
+
+        async def hook(request: Request) -> Response:
+            if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), expected):
+                return Response(status_code=HTTPStatus.FORBIDDEN)
+            body = await _limited(request)
+            if body is None:
+                return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            update = _decoded(body)
+            if _update_id(update) is None:
+                return Response(status_code=HTTPStatus.BAD_REQUEST)
+            try:
+                await doors.accept((parse(update, doors.now()),), None)
+            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: Telegram repeats it
+                # No traceback: it may hold the client's words.
+                logger.error("an update of telegram was not stored", error=type(error).__name__)  # noqa: TRY400
+                return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+            return Response()
+
+        return (Route(HOOK_PATH, hook, methods=["POST"]),)
+
+    # ------------------------------------------------------------------ sending
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send text, buttons and files, in as few messages as Telegram allows.
+
+        A parcel of several messages that stopped half-way goes on from there when it comes again.
+        """
+        calls = _calls(parcel)
+        done, message_key = self._half_sent.pop(parcel.key, (0, ""))
+        outcome: Outcome | None = None
+        while done < len(calls) and outcome is None:
+            try:
+                message_key = await self._api.deliver(calls[done], self._files)
+                done += 1
+            except _Fault as fault:
+                outcome = fault.outcome
+            except self._api.refusal as error:
+                outcome = self._outcome(error)
+            except OSError as error:
+                outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
+        if outcome is None:
+            return Sent(message_key) if calls else Rejected("nothing to send")
+        if done and isinstance(outcome, Retry | Unknown):
+            self._remember(parcel.key, done, message_key)
+        return outcome
+
+    def _remember(self, key: str, done: int, message_key: str) -> None:
+        """Keep how far a parcel got; of parcels that never came again only the latest are kept."""
+        self._half_sent[key] = (done, message_key)
+        if len(self._half_sent) > 1000:  # noqa: PLR2004
+            del self._half_sent[next(iter(self._half_sent))]
+
+    def _outcome(self, error: TelegramAPIError) -> Outcome:
+        from aiogram import exceptions
+
+        reason = self._api.hushed(error.message)
+        match error:
+            case exceptions.TelegramRetryAfter():
+                return Retry(after_seconds=error.retry_after, reason=reason)
+            case exceptions.TelegramForbiddenError():
+                return Blocked(reason)
+            case exceptions.TelegramBadRequest() if _is_nobody(error.message):
+                return Blocked(reason)
+            case exceptions.TelegramUnauthorizedError() | exceptions.TelegramNotFound():
+                return TokenRevoked(reason)
+            case exceptions.TelegramServerError():
+                return Retry(reason=reason, whole_channel=True)
+            case _:
+                return Rejected(reason)
+
+    async def acknowledge_button(self, inbound: Inbound) -> None:
+        """Stop the spinner. It may be too old, or the person gone: of no interest."""
+        if inbound.acknowledge is None:
+            return
+        try:
+            await self._api.call("answerCallbackQuery", {"callback_query_id": inbound.acknowledge})
+        except (_Fault, self._api.refusal):
+            logger.debug("a press was not acknowledged", channel=NAME)
+
+    # ------------------------------------------------------------------ the rest
+
+    async def open_file(self, file: IncomingFile) -> AsyncIterator[bytes]:
+        """Stream a file in chunks, at most MAX_FILE_BYTES. Raises FileRefused or FileUnavailable."""
+        if (file.size_bytes or 0) > MAX_FILE_BYTES:
+            raise FileRefused("the file is over the 20 MB that Telegram gives to bots")
+        try:
+            found = await self._api.call("getFile", {"file_id": file.reference})
+        except self._api.refusal as error:
+            if "file is too big" in error.message:
+                raise FileRefused("the file is over the 20 MB that Telegram gives to bots") from error
+            raise FileUnavailable(self._api.hushed(error.message)) from error
+        except _Fault as fault:
+            raise FileUnavailable(str(fault)) from fault
+        path = found.get("file_path") if isinstance(found, dict) else None
+        if not isinstance(path, str):
+            raise FileUnavailable("Telegram gave no path for the file")
+        size_bytes = 0
+        async for chunk in self._api.download(path):
+            size_bytes += len(chunk)
+            if size_bytes > MAX_FILE_BYTES:
+                raise FileRefused("the file turned out to be over 20 MB")
+            yield chunk
+
+    async def health(self) -> Health:
+        """Ask who we are, and in webhook mode whether Telegram posts to us."""
+        try:
+            me = await self._api.call("getMe", {})
+            hook = await self._api.call("getWebhookInfo", {}) if self._hook_url else {}
+        except _Fault as fault:
+            return Health(reachable=False, detail=f"Telegram does not answer: {fault}")
+        except self._api.refusal as error:
+            return Health(reachable=False, detail=self._api.hushed(error.message))
+        if self._hook_url and hook.get("url") != self._hook_url:
+            return Health(reachable=False, detail="the webhook is set to another address")
+        return Health(reachable=True, detail=f"@{me.get('username', '')}")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+
+def open_channel(*, settings: Settings, files: StoredFiles) -> TelegramChannel:
+    """Make the channel; imports aiogram, which takes seconds."""
+    return TelegramChannel(settings, files)
+
+
+CHANNEL = ChannelKind(NAME, Settings, open_channel)
+
+
+# ---------------------------------------------------------------------- updates
+
+
+def parse(update: Json, now: datetime) -> Inbound:
+    """Turn one update into what it means for us; what fits no schema is IGNORED, never an error.
+
+    `now` (aware UTC) is the time of a press, for which Telegram gives none.
+    """
+    event_key = str(update["update_id"])
+    try:
+        for kind, reader in _READERS.items():
+            event = update.get(kind)
+            if event is not None:
+                return reader(event_key, event, now) or _ignored(event_key, now)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+        logger.warning("an update of telegram fits no schema", update=event_key, error=type(error).__name__)
+    return _ignored(event_key, now)
+
+
+def _ignored(event_key: str, now: datetime) -> Inbound:
+    return Inbound(NAME, event_key, "", "", now, InboundKind.IGNORED)
+
+
+def _read_message(event_key: str, message: Json, now: datetime) -> Inbound | None:  # noqa: ARG001
+    sender, chat = message.get("from"), message["chat"]
+    if chat["type"] != "private" or sender is None or sender.get("is_bot"):
+        return None
+    kind, text, code, files, contact = _content(message, sender)
+    if kind is InboundKind.IGNORED:
+        return None
+    group = message.get("media_group_id")
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=str(sender["id"]),
+        chat_key=str(chat["id"]),
+        sent_at=_time(message["date"]),
+        kind=kind,
+        text=text,
+        files=files,
+        contact=contact,
+        start_code=code,
+        group_id=None if group is None else _clean(group),
+        message_key=str(message["message_id"]),
+        user_name=_name(sender),
+    )
+
+
+_Content = tuple[InboundKind, str, str | None, tuple[IncomingFile, ...], Contact | None]
+
+
+def _content(message: Json, sender: Json) -> _Content:
+    text = message.get("text")
+    if text is not None:
+        text = _clean(text)
+        command, _, rest = text.partition(" ")
+        if command == "/start" or command.startswith("/start@"):
+            return InboundKind.STARTED, text, rest.strip() or None, (), None
+        return InboundKind.TEXT, text, None, (), None
+    file = _file(message)
+    if file is not None:
+        return InboundKind.FILE, _clean(message.get("caption", "")), None, (file,), None
+    if "contact" in message:
+        return InboundKind.CONTACT, "", None, (), _contact(message["contact"], sender)
+    kind, text = _unanswerable(message)
+    return kind, text, None, (), None
+
+
+def _unanswerable(message: Json) -> tuple[InboundKind, str]:
+    for kind, describe in _OTHER.items():
+        if kind in message:
+            return InboundKind.OTHER, describe(message[kind])
+    if any(kind in message for kind in _SERVICE):
+        return InboundKind.IGNORED, ""
+    return InboundKind.OTHER, "сообщение незнакомого вида"
+
+
+def _read_edited(event_key: str, message: Json, now: datetime) -> Inbound | None:
+    inbound = _read_message(event_key, message, now)
+    if inbound is None:
+        return None
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=inbound.user_key,
+        chat_key=inbound.chat_key,
+        sent_at=_time(message["edit_date"]) if "edit_date" in message else inbound.sent_at,
+        kind=InboundKind.EDITED,
+        text=inbound.text,
+        files=inbound.files,
+        group_id=inbound.group_id,
+        message_key=inbound.message_key,
+        user_name=inbound.user_name,
+    )
+
+
+def _read_press(event_key: str, press: Json, now: datetime) -> Inbound | None:
+    sender = press["from"]
+    # The message is absent or has only its ids and date 0 when it is too old to be shown.
+    message = press.get("message") or {"chat": {"id": sender["id"], "type": "private"}}
+    if message["chat"]["type"] != "private" or sender.get("is_bot"):
+        return None
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=str(sender["id"]),
+        chat_key=str(message["chat"]["id"]),
+        sent_at=now,
+        kind=InboundKind.BUTTON,
+        button=_clean(press["data"]),
+        message_key=str(message["message_id"]) if "message_id" in message else None,
+        user_name=_name(sender),
+        acknowledge=_clean(press["id"]),
+    )
+
+
+def _read_membership(event_key: str, change: Json, now: datetime) -> Inbound | None:  # noqa: ARG001
+    sender, chat = change["from"], change["chat"]
+    kind = _MEMBERSHIP.get(change["new_chat_member"]["status"])
+    if chat["type"] != "private" or kind is None:
+        return None
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=str(sender["id"]),
+        chat_key=str(chat["id"]),
+        sent_at=_time(change["date"]),
+        kind=kind,
+        user_name=_name(sender),
+    )
+
+
+_READERS: Mapping[str, Callable[[str, Json, datetime], Inbound | None]] = {
+    "message": _read_message,
+    "callback_query": _read_press,
+    "edited_message": _read_edited,
+    "my_chat_member": _read_membership,
+}
+
+_MEMBERSHIP = {"kicked": InboundKind.BLOCKED, "member": InboundKind.UNBLOCKED}
+
+_FILES: Mapping[str, tuple[FileRole, str]] = {
+    # An animation also comes with a "document" for old clients: it must be looked at first.
+    "animation": (FileRole.VIDEO, "Анимация.mp4"),
+    "document": (FileRole.DOCUMENT, "Файл"),
+    "photo": (FileRole.PHOTO, "Фото.jpg"),
+    "voice": (FileRole.VOICE, "Голосовое сообщение.ogg"),
+    "video": (FileRole.VIDEO, "Видео.mp4"),
+    "audio": (FileRole.DOCUMENT, "Аудио.mp3"),
+    "video_note": (FileRole.VIDEO, "Видеосообщение.mp4"),
+}
+"""Kind of a message → how it is shown, and its name when it has none."""
+
+
+def _place(location: Json) -> str:
+    return f"геопозиция {float(location['latitude']):.5g}, {float(location['longitude']):.5g}"
+
+
+_OTHER: Mapping[str, Callable[[Json], str]] = {
+    "sticker": lambda _: "наклейка",
+    "venue": lambda venue: f"место «{_clean(venue['title'])}», {_clean(venue['address'])}",
+    "location": _place,
+    "poll": lambda poll: f"опрос «{_clean(poll['question'])}»",
+    "dice": lambda _: "игральная кость",
+    "game": lambda _: "игра",
+    "story": lambda _: "история",
+    "checklist": lambda _: "список дел",
+    "invoice": lambda _: "счёт Telegram",
+    "paid_media": lambda _: "платная запись",
+    "giveaway": lambda _: "розыгрыш",
+}
+"""What a person sent that we cannot take → what we call it. A venue also holds its location."""
+
+_SERVICE = (
+    "pinned_message",
+    "message_auto_delete_timer_changed",
+    "chat_background_set",
+    "write_access_allowed",
+    "connected_website",
+    "proximity_alert_triggered",
+    "boost_added",
+    "gift",
+    "unique_gift",
+    "gift_upgrade_sent",
+    "checklist_tasks_done",
+    "checklist_tasks_added",
+    "successful_payment",
+    "refunded_payment",
+    "giveaway_created",
+    "giveaway_completed",
+    "giveaway_winners",
+    "managed_bot_created",
+    "poll_option_added",
+    "poll_option_deleted",
+)
+"""What Telegram notes down in a private chat; nobody expects an answer to it."""
+
+
+def _file(message: Json) -> IncomingFile | None:
+    for kind, (role, default_name) in _FILES.items():
+        found = message.get(kind)
+        if not found:
+            continue
+        if kind == "photo":
+            found = max(found, key=lambda size: size["width"] * size["height"])
+        size_bytes, media_type = found.get("file_size"), found.get("mime_type")
+        return IncomingFile(
+            reference=_clean(found["file_id"]),
+            name=_clean(found.get("file_name") or default_name),
+            size_bytes=None if size_bytes is None else int(size_bytes),
+            media_type="image/jpeg" if kind == "photo" else media_type and _clean(media_type),
+            role=role,
+        )
+    return None
+
+
+def _contact(contact: Json, sender: Json) -> Contact:
+    # A card of somebody else has another user_id, or none at all.
+    verified = contact.get("user_id") is not None and contact["user_id"] == sender["id"]
+    return Contact(_clean(contact["phone_number"]), _name(contact), verified)
+
+
+def _name(person: Json) -> str:
+    last_name = person.get("last_name")
+    first_name = _clean(person["first_name"])
+    return f"{first_name} {_clean(last_name)}".strip() if last_name else first_name
+
+
+def _clean(text: Json) -> str:
+    """Take a string without NUL, which PostgreSQL cannot store. Raises TypeError for anything else."""
+    if type(text) is not str:
+        raise TypeError("a string was expected")
+    return text.replace("\x00", "") if "\x00" in text else text
+
+
+def _time(unix_seconds: Json) -> datetime:
+    return datetime.fromtimestamp(unix_seconds, UTC)
+
+
+def _update_id(update: Json) -> int | None:
+    number = update.get("update_id") if isinstance(update, dict) else None
+    return number if type(number) is int and number >= 0 else None
+
+
+async def _limited(request: Request) -> bytes | None:
+    """Read a body of at most MAX_HOOK_BYTES; a longer one is None."""
+    parts, size_bytes = [], 0
+    async for part in request.stream():
+        size_bytes += len(part)
+        if size_bytes > MAX_HOOK_BYTES:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+# ---------------------------------------------------------------------- calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request that sends one message, or one group of files."""
+
+    method: str
+    params: dict[str, Json]
+    files: tuple[OutgoingFile, ...] = ()
+
+
+def _calls(parcel: Parcel) -> list[_Call]:
+    """Text, then files. One file goes with a short text as its caption; groups carry no buttons."""
+    chat_id = int(parcel.chat_key) if parcel.chat_key.removeprefix("-").isdecimal() else parcel.chat_key
+    base: dict[str, Json] = {"chat_id": chat_id}
+    keyboard = {"reply_markup": {"inline_keyboard": _keyboard(parcel.rows)}} if parcel.rows else {}
+    files = parcel.files
+    if len(files) == 1 and _utf16_length(parcel.text) <= CAPTION_LENGTH:
+        caption = {"caption": parcel.text} if parcel.text else {}
+        return [_document(base | caption | keyboard, files[0])]
+    calls = []
+    if parcel.text:
+        preview = {"link_preview_options": {"is_disabled": True}}
+        calls.append(_Call("sendMessage", base | {"text": parcel.text} | preview | keyboard))
+    elif parcel.rows and files:
+        calls.append(_document(base | keyboard, files[0]))
+        files = files[1:]
+    for start in range(0, len(files), MEDIA_GROUP_SIZE):
+        group = files[start : start + MEDIA_GROUP_SIZE]
+        calls.append(_document(base, group[0]) if len(group) == 1 else _group(base, group))
+    return calls
+
+
+def _keyboard(rows: tuple[tuple[ShownButton, ...], ...]) -> list[list[dict[str, str]]]:
+    return [[{"text": button.label, "callback_data": button.press} for button in row] for row in rows]
+
+
+def _document(base: dict[str, Json], file: OutgoingFile) -> _Call:
+    # Without the switch Telegram would show some documents as animations and music.
+    params = {"document": "attach://file0", "disable_content_type_detection": True}
+    return _Call("sendDocument", base | params, (file,))
+
+
+def _group(base: dict[str, Json], files: tuple[OutgoingFile, ...]) -> _Call:
+    media = [
+        {"type": "document", "media": f"attach://file{number}", "disable_content_type_detection": True}
+        for number in range(len(files))
+    ]
+    return _Call("sendMediaGroup", base | {"media": media}, files)
+
+
+def _utf16_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+_NOBODY = ("chat not found", "user not found", "peer_id_invalid", "user is deactivated")
+
+
+def _is_nobody(description: str) -> bool:
+    return any(phrase in description.lower() for phrase in _NOBODY)
+
+
+# ---------------------------------------------------------------------- the wire
+
+
+class _Fault(Exception):  # noqa: N818 - the base of what the network does to us
+    """The network failed us; its sentence names no address, for addresses hold the token."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return Retry(reason=str(self), whole_channel=True)
+
+
+class _NotSent(_Fault):
+    """No connection, so nothing was sent."""
+
+
+class _AnswerLost(_Fault):
+    """The request left us and no whole answer came back."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return Unknown(str(self))
+
+
+class _NotTelegram(_Fault):
+    """Something between us and Telegram answered: a proxy, a provider's page."""
+
+
+class _Api:
+    """The Bot API through aiogram's session. Raises `_Fault`, or aiogram's error as `refusal`."""
+
+    def __init__(self, settings: Settings) -> None:
+        from aiogram import Bot
+        from aiogram.client.session.aiohttp import AiohttpSession
+        from aiogram.client.telegram import TelegramAPIServer
+        from aiogram.exceptions import TelegramAPIError
+        from aiohttp import ClientTimeout
+
+        self._token = settings.token.get_secret_value()
+        self._session = AiohttpSession(
+            api=TelegramAPIServer.from_base(settings.api_base_url),
+            proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        )
+        self._bot = Bot(self._token, session=self._session)
+        self._send_timeout_seconds = settings.send_timeout_seconds
+        self.refusal: type[TelegramAPIError] = TelegramAPIError
+        self._not_sent, self._lost = _network_errors()
+        self._download_timeout = ClientTimeout(
+            connect=_CONNECT_SECONDS, sock_read=settings.request_timeout_seconds
+        )
+        self.request_timeout = ClientTimeout(settings.request_timeout_seconds, connect=_CONNECT_SECONDS)
+        self.send_timeout = ClientTimeout(settings.send_timeout_seconds, connect=_CONNECT_SECONDS)
+        self.poll_timeout = ClientTimeout(
+            settings.poll_timeout_seconds + settings.request_timeout_seconds, connect=_CONNECT_SECONDS
+        )
+
+    def hushed(self, sentence: str) -> str:
+        """Whatever Telegram or a proxy said, without the token."""
+        return sentence.replace(self._token, "…")
+
+    async def call(
+        self, method: str, params: Mapping[str, Json], within: ClientTimeout | None = None
+    ) -> Json:
+        """Give the `result` of a method."""
+        body = orjson.dumps(params)
+        return await self._post(method, body, _JSON_HEADERS, within or self.request_timeout)
+
+    async def deliver(self, call: _Call, files: StoredFiles) -> str:
+        """Send a message and give its id, the last one of a group. Raises OSError for a lost file."""
+        if call.files:
+            result = await self._upload(call, files)
+        else:
+            result = await self._post(
+                call.method, orjson.dumps(call.params), _JSON_HEADERS, self.send_timeout
+            )
+        message = result[-1] if isinstance(result, list) and result else result
+        # It was taken; a missing id only means that the message cannot be named later.
+        return str(message.get("message_id", "")) if isinstance(message, dict) else ""
+
+    async def _upload(self, call: _Call, files: StoredFiles) -> Json:
+        from aiohttp import ClientTimeout, FormData
+
+        size_bytes = sum(file.size_bytes for file in call.files)
+        timeout = ClientTimeout(
+            self._send_timeout_seconds + size_bytes / _SLOWEST_UPLOAD_BYTES_PER_SECOND,
+            connect=_CONNECT_SECONDS,
+        )
+        # Names go as they are: Telegram does not undo percent-encoding.
+        form = FormData(quote_fields=False)
+        for name, value in call.params.items():
+            form.add_field(name, value if isinstance(value, str) else orjson.dumps(value).decode())
+        with ExitStack() as opened:
+            for number, file in enumerate(call.files):
+                content = await asyncio.to_thread(files.path(file.sha256).open, "rb")
+                opened.enter_context(content)
+                form.add_field(
+                    f"file{number}", content, filename=_header_safe(file.name), content_type=_BYTES
+                )
+            return await self._post(call.method, form, None, timeout)
+
+    async def _post(
+        self,
+        method: str,
+        data: bytes | FormData,
+        headers: Mapping[str, str] | None,
+        within: ClientTimeout,
+    ) -> Json:
+        session = await self._session.create_session()
+        url = self._session.api.api_url(self._token, method)
+        try:
+            async with session.post(
+                url, data=data, headers=headers, timeout=within, allow_redirects=False
+            ) as response:
+                body = await response.read()
+        except self._not_sent as error:
+            raise _NotSent(type(error).__name__) from error
+        except self._lost as error:
+            raise _AnswerLost(type(error).__name__) from error
+        answer = _decoded(body)
+        if response.status == HTTPStatus.OK and isinstance(answer, dict) and answer.get("ok") is True:
+            return answer.get("result")
+        raise self._refused(method, response.status, answer, body)
+
+    def _refused(self, method: str, status: int, answer: Json, body: bytes) -> _Fault:
+        """Raise aiogram's error when it is Telegram who refuses; give the fault when it is not."""
+        from aiogram import methods
+        from aiogram.exceptions import ClientDecodeError
+
+        if isinstance(answer, dict) and isinstance(answer.get("description"), str):
+            shape = getattr(methods, method[0].upper() + method[1:])
+            try:
+                self._session.check_response(self._bot, shape.model_construct(), status, body.decode())
+            except ClientDecodeError:
+                logger.debug("telegram refused in an unknown form", method=method, status=status)
+        if status == HTTPStatus.OK:
+            return _AnswerLost("the answer is cut short")
+        return _NotTelegram(f"status {status} from somebody who is not Telegram")
+
+    async def download(self, path: str) -> AsyncIterator[bytes]:
+        """Stream a file by its path. Raises FileUnavailable, without a cause: a cause may name the URL."""
+        session = await self._session.create_session()
+        url = self._session.api.file_url(self._token, path)
+        try:
+            async with session.get(
+                url, timeout=self._download_timeout, allow_redirects=False, read_bufsize=4 * _CHUNK_BYTES
+            ) as response:
+                if response.status != HTTPStatus.OK:
+                    raise FileUnavailable(f"status {response.status} instead of the file")
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    yield chunk
+        except (*self._not_sent, *self._lost) as error:
+            raise FileUnavailable(type(error).__name__) from None
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def _network_errors() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """Errors before the request was sent, and errors after which it may have arrived."""
+    import aiohttp
+    import aiohttp_socks
+
+    not_sent = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        # The proxy connector raises its own, which are not aiohttp's ClientError.
+        aiohttp_socks.ProxyConnectionError,
+        aiohttp_socks.ProxyError,
+        aiohttp_socks.ProxyTimeoutError,
+    )
+    return not_sent, (aiohttp.ClientError, TimeoutError, OSError)
+
+
+_JSON_HEADERS = {"Content-Type": "application/json"}
+_BYTES = "application/octet-stream"
+
+
+def _header_safe(file_name: str) -> str:
+    """A name that cannot break out of its header."""
+    return "".join(" " if ord(character) < ord(" ") else character for character in file_name)
+
+
+def _decoded(body: bytes) -> Json:
+    """Read JSON; None when it is none. Half surrogates, which orjson refuses, become question marks."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return orjson.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
