@@ -1,0 +1,124 @@
+"""What speaks for and against giving a request to a member of staff.
+
+A rule is one function and its name in `RULES`. An exclusion is final; preferences add up. Every rule
+is asked about everybody, so that the director can read why it was this person and not another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from forms.kinds import BY_CODE
+from forms.texts import Day, _
+from router.model import Candidate, Exclude, Prefer, Work
+from router.worktime import WorkCalendar
+
+WEIGHTS: Mapping[str, int] = MappingProxyType(
+    {"dedicated": 1000, "skill": 50, "no_skill": -50, "open_request": -10, "open_requests_at_most": -500}
+)
+"""Points by name. `dedicated` outweighs all others together: the client's own accountant, when free,
+takes the request however busy they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """What a rule may know besides the request and the person. `now` is aware UTC."""
+
+    now: datetime
+    calendar: WorkCalendar
+    weights: Mapping[str, int] = field(default_factory=lambda: WEIGHTS)
+
+    def points(self, name: str) -> int:
+        """The weight of this name; the usual one unless this context changes it."""
+        return self.weights.get(name, WEIGHTS[name])
+
+
+Rule = Callable[[Work, Candidate, RuleContext], Exclude | Prefer | None]
+
+
+def takes_requests(_work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+    """Only accountants and lawyers who still work here."""
+    if not person.active:
+        return Exclude(_("уже не работает здесь"))
+    if not person.role.takes_requests:
+        return Exclude(_("по должности не берёт заявки"))
+    return None
+
+
+def has_not_refused(work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+    """Nobody gets back what they declined or let lie."""
+    if person.staff_id in work.excluded_ids:
+        return Exclude(_("эта заявка здесь уже была: отказ или нет ответа"))
+    return None
+
+
+def is_present(_work: Work, person: Candidate, context: RuleContext) -> Exclude | None:
+    """Not on leave, not ill."""
+    if person.absent_until is None or person.absent_until <= context.now:
+        return None
+    back = person.absent_until.astimezone(context.calendar.zone)
+    return Exclude(_("нет на работе, возвращение: {day}", day=Day(back.date())))
+
+
+def is_on_shift(_work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+    """At night nobody is, and the request waits for the first who comes."""
+    return None if person.on_shift else Exclude(_("сейчас не на смене"))
+
+
+def has_room(_work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+    """Not more at once than this person can do."""
+    if person.open_requests < person.capacity:
+        return None
+    return Exclude(_("занято {open} из {capacity}", open=person.open_requests, capacity=person.capacity))
+
+
+def is_of_the_department(work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+    """Each kind has its department; a person without one, as in a small firm, does everything."""
+    kind = BY_CODE.get(work.kind)
+    if kind is None or not kind.department or person.department in ("", kind.department):
+        return None
+    return Exclude(_("заявка для другого отдела"))
+
+
+def has_the_skill(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
+    """Rather somebody who knows this kind of work; but a learner is better than nobody."""
+    kind = BY_CODE.get(work.kind)
+    if kind is None or not kind.skill:
+        return None
+    if kind.skill in person.skills:
+        return Prefer(context.points("skill"), _("есть нужный навык"))
+    return Prefer(context.points("no_skill"), _("нет нужного навыка"))
+
+
+def keeps_the_books(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
+    """The accountant who knows the client."""
+    if person.staff_id != work.responsible_id:
+        return None
+    return Prefer(context.points("dedicated"), _("ведёт этого клиента"))
+
+
+def has_few_requests(_work: Work, person: Candidate, context: RuleContext) -> Prefer:
+    """Work is spread evenly; beyond some load more of it makes no difference."""
+    points = max(
+        context.points("open_request") * person.open_requests, context.points("open_requests_at_most")
+    )
+    return Prefer(
+        max(points, context.points("open_requests_at_most")),
+        _("заявок в работе: {open}", open=person.open_requests),
+    )
+
+
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("role", takes_requests),
+    ("refused", has_not_refused),
+    ("absence", is_present),
+    ("shift", is_on_shift),
+    ("room", has_room),
+    ("department", is_of_the_department),
+    ("dedicated", keeps_the_books),
+    ("skill", has_the_skill),
+    ("load", has_few_requests),
+)
