@@ -58,8 +58,8 @@ def inspect(path: Path, name: str, voice: bool = False) -> Verdict:
     size_bytes = path.stat().st_size
     if size_bytes > MAX_FILE_BYTES:
         return too_big(shown, MAX_FILE_BYTES)
-    verdict = _judge(path.read_bytes(), shown, _Budget(), depth=0)
-    if voice and verdict.media_type in _AUDIO_TYPES and _extension(shown) not in _PROGRAM_EXTENSIONS:
+    verdict = _judge(_Received(path.read_bytes(), shown, _Budget(), depth=0))
+    if voice and verdict.media_type in _AUDIO_TYPES:
         return _accepted(verdict.media_type)
     return verdict
 
@@ -119,12 +119,14 @@ _EXTENSIONS = {
 }  # fmt: skip
 
 # What Windows, macOS or Linux starts on a double click, whatever is inside.
-_PROGRAM_EXTENSIONS = frozenset(
-    "exe com scr pif bat cmd ps1 psm1 ps1xml vbs vbe js jse mjs ws wsf wsh wsc sct hta msi msp mst msix "
-    "appx appinstaller jar jnlp lnk url website reg cpl dll sys drv ocx inf scf chm hlp apk ipa app "
-    "dmg pkg deb rpm sh bash command run py pyw pyz pl rb php iso img vhd vhdx xll gadget "
-    "application settingcontent-ms library-ms search-ms desktop appimage".split(" ")
-)
+_PROGRAM_EXTENSIONS = frozenset((
+    "exe", "com", "scr", "pif", "bat", "cmd", "ps1", "psm1", "ps1xml", "vbs", "vbe", "js", "jse", "mjs",
+    "ws", "wsf", "wsh", "wsc", "sct", "hta", "msi", "msp", "mst", "msix", "appx", "appinstaller", "jar",
+    "jnlp", "lnk", "url", "website", "reg", "cpl", "dll", "sys", "drv", "ocx", "inf", "scf", "chm",
+    "hlp", "apk", "ipa", "app", "dmg", "pkg", "deb", "rpm", "sh", "bash", "command", "run", "py", "pyw",
+    "pyz", "pl", "rb", "php", "iso", "img", "vhd", "vhdx", "xll", "gadget", "application",
+    "settingcontent-ms", "library-ms", "search-ms", "desktop", "appimage",
+))  # fmt: skip
 _WEB_PAGE_EXTENSIONS = frozenset(("html", "htm", "xhtml", "shtml", "mht", "mhtml", "svg", "svgz"))
 
 
@@ -164,16 +166,31 @@ _REASONS = {
     _Trouble.EMPTY: _("Файл «{name}» пустой. Проверьте его и пришлите ещё раз."),
     _Trouble.PROGRAM: _("Файл «{name}» — программа, такие мы не принимаем. Пришлите документ или фото."),
     _Trouble.SCRIPT: _("В файле «{name}» команды для компьютера, а не документ. Пришлите документ или фото."),
-    _Trouble.WEB_PAGE: _("Файл «{name}» — веб-страница, такие мы не принимаем. Сохраните её в PDF и пришлите."),
-    _Trouble.MACROS: _("В файле «{name}» есть макросы. Сохраните его без макросов (.docx, .xlsx) или в PDF и пришлите."),
+    _Trouble.WEB_PAGE: _(
+        "Файл «{name}» — веб-страница, такие мы не принимаем. "
+        "Сохраните её в PDF и пришлите."
+    ),
+    _Trouble.MACROS: _(
+        "В файле «{name}» есть макросы. "
+        "Сохраните его без макросов (.docx, .xlsx) или в PDF и пришлите."
+    ),
     _Trouble.PASSWORD: _("Файл «{name}» закрыт паролем. Снимите пароль и пришлите ещё раз."),
-    _Trouble.OTHER_ARCHIVE: _("Архив «{name}» мы не открываем. Пришлите обычный zip без пароля или файлы по одному."),
+    _Trouble.OTHER_ARCHIVE: _(
+        "Архив «{name}» мы не открываем. "
+        "Пришлите обычный zip без пароля или файлы по одному."
+    ),
     _Trouble.BOMB: _("В архиве «{name}» слишком много файлов, или они слишком большие. Пришлите их частями."),
     _Trouble.NESTED: _("В архиве «{name}» архивы лежат друг в друге. Пришлите файлы одним обычным zip."),
     _Trouble.EMPTY_ARCHIVE: _("В архиве «{name}» нет файлов. Проверьте его и пришлите ещё раз."),
-    _Trouble.BAD_PATH: _("В архиве «{name}» неверные имена папок. Соберите архив заново или пришлите файлы по одному."),
+    _Trouble.BAD_PATH: _(
+        "В архиве «{name}» неверные имена папок. "
+        "Соберите архив заново или пришлите файлы по одному."
+    ),
     _Trouble.BROKEN: _("Файл «{name}» повреждён и не открывается. Проверьте его и пришлите ещё раз."),
-    _Trouble.XML_ENTITIES: _("В файле «{name}» есть вставки, из-за которых мы его не открываем. Пришлите XML без DOCTYPE или PDF."),
+    _Trouble.XML_ENTITIES: _(
+        "В файле «{name}» есть вставки, из-за которых мы его не открываем. "
+        "Пришлите XML без DOCTYPE или PDF."
+    ),
     _Trouble.AUDIO: _("Файл «{name}» — звукозапись, а нужен документ. Пришлите документ или фото."),
     _Trouble.VIDEO: _("Файл «{name}» — видео, такие мы не принимаем. Пришлите документ или фото."),
     _Trouble.PICTURE: _("Картинку «{name}» мы не сможем открыть. Пришлите её в JPEG, PNG или PDF."),
@@ -286,30 +303,49 @@ class _Budget:
     unpacked_bytes: int = MAX_UNPACKED_BYTES
     members: int = MAX_MEMBERS
     zip_headers: int = 20_000
+    searched_bytes: int = 4 * 1024 * 1024
+    directory_sectors: int = 20_000
 
 
-def _judge(data: bytes, name: str, budget: _Budget, depth: int) -> Verdict:
-    if not data:
-        return _refused(_Trouble.EMPTY, name, "application/x-empty")
-    if _extension(name) in _PROGRAM_EXTENSIONS:
-        return _refused(_Trouble.PROGRAM, name)
-    if _extension(name) in _WEB_PAGE_EXTENSIONS:
-        return _refused(_Trouble.WEB_PAGE, name, "text/html")
-    signature = _first(_PROGRAMS, data) or _first(_STRONG, data)
-    if signature is not None:
-        return _by_signature(signature, name)
-    if data.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
-        return _judge_zip(data, name, budget, depth)
-    if data.startswith(_OLE_MAGIC):
-        return _judge_ole(data, name)
-    if data.startswith(b"ftyp", 4):
-        return _judge_iso_media(data, name)
-    if data.startswith(b"\x1aE\xdf\xa3"):
-        return _judge_matroska(data, name)
-    pdf_at = data.find(b"%PDF-", 0, 1024)
-    if pdf_at >= 0:
-        return _judge_pdf(data[:pdf_at], name)
-    return _judge_text(data, name) or _judge_unknown(data, name)
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A file to be judged; `depth` counts the archives around it."""
+
+    data: bytes
+    name: str
+    budget: _Budget
+    depth: int
+
+
+def _judge(file: _Received) -> Verdict:
+    attempts = (_judge_name, _judge_signature, _judge_container, _judge_pdf, _judge_text)
+    verdicts = (attempt(file) for attempt in attempts)
+    return next((verdict for verdict in verdicts if verdict is not None), None) or _judge_unknown(file)
+
+
+def _judge_name(file: _Received) -> Verdict | None:
+    if not file.data:
+        return _refused(_Trouble.EMPTY, file.name, "application/x-empty")
+    if _extension(file.name) in _PROGRAM_EXTENSIONS:
+        return _refused(_Trouble.PROGRAM, file.name)
+    if _extension(file.name) in _WEB_PAGE_EXTENSIONS:
+        return _refused(_Trouble.WEB_PAGE, file.name, "text/html")
+    return None
+
+
+def _judge_signature(file: _Received) -> Verdict | None:
+    signature = _first(_PROGRAMS, file.data) or _first(_STRONG, file.data)
+    return _by_signature(signature, file.name) if signature else None
+
+
+def _judge_container(file: _Received) -> Verdict | None:
+    containers = (
+        (0, (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"), _judge_zip),
+        (0, (_OLE_MAGIC,), _judge_ole),
+        (4, (b"ftyp",), _judge_iso_media),
+        (0, (b"\x1aE\xdf\xa3",), _judge_matroska),
+    )
+    return next((judge(file) for at, marks, judge in containers if file.data.startswith(marks, at)), None)
 
 
 def _by_signature(signature: _Signature, name: str) -> Verdict:
@@ -318,175 +354,207 @@ def _by_signature(signature: _Signature, name: str) -> Verdict:
     return _refused(signature.trouble, name, signature.media_type)
 
 
-def _judge_pdf(before: bytes, name: str) -> Verdict:
-    """Readers forgive some bytes before the header; nobody needs a script there."""
-    trouble = _commands(before.decode("latin-1"))
-    if trouble is not None:
-        return _refused(trouble, name)
-    return _accepted("application/pdf")
+def _judge_pdf(file: _Received) -> Verdict | None:
+    at = file.data.find(b"%PDF-", 0, 1024)
+    if at < 0:
+        return None
+    # Readers forgive some bytes before the header; nobody needs a script there.
+    trouble = _commands(file.data[:at])
+    return _refused(trouble, file.name) if trouble else _accepted("application/pdf")
 
 
-def _judge_iso_media(data: bytes, name: str) -> Verdict:
-    verdict = _BRANDS.get(data[8:12])
+def _judge_iso_media(file: _Received) -> Verdict:
+    verdict = _BRANDS.get(file.data[8:12])
     if verdict is not None and verdict.accepted:
         return verdict
     # Telephones record voice under video brands too: the track handlers tell.
-    silent_picture = re.search(rb"hdlr\x00{8}vide", data) is None
-    if verdict is None and silent_picture and re.search(rb"hdlr\x00{8}soun", data):
+    silent_picture = re.search(rb"hdlr\x00{8}vide", file.data) is None
+    if verdict is None and silent_picture and re.search(rb"hdlr\x00{8}soun", file.data):
         verdict = Verdict(accepted=False, media_type="audio/mp4")
     media_type = verdict.media_type if verdict else "video/mp4"
-    return _refused(_OTHER_KINDS[media_type.split("/")[0]], name, media_type)
+    return _refused(_OTHER_KINDS[media_type.split("/")[0]], file.name, media_type)
 
 
-def _judge_matroska(data: bytes, name: str) -> Verdict:
-    # A browser's recorder writes the codec's name near the beginning.
-    head = data[:4096]
+def _judge_matroska(file: _Received) -> Verdict:
+    # A browser's recorder writes the codec's file.name near the beginning.
+    head = file.data[:4096]
     if b"A_OPUS" in head and b"V_" not in head:
-        return _refused(_Trouble.AUDIO, name, "audio/webm")
-    return _refused(_Trouble.VIDEO, name, "video/webm")
+        return _refused(_Trouble.AUDIO, file.name, "audio/webm")
+    return _refused(_Trouble.VIDEO, file.name, "video/webm")
 
 
-def _judge_unknown(data: bytes, name: str) -> Verdict:
-    signature = _first(_WEAK, data)
+def _judge_unknown(file: _Received) -> Verdict:
+    signature = _first(_WEAK, file.data)
     if signature is not None:
-        return _by_signature(signature, name)
+        return _by_signature(signature, file.name)
     try:
-        media_type = puremagic.from_string(data, mime=True) or UNKNOWN
+        media_type = puremagic.from_string(file.data, mime=True) or UNKNOWN
     except (puremagic.PureError, ValueError):
         media_type = UNKNOWN
     kind = media_type.split("/")[0]
     # A guess is good enough for the sentence, not for letting audio in as a note.
     shown_type = UNKNOWN if kind == "audio" else media_type
-    return _refused(_OTHER_KINDS.get(kind, _Trouble.UNKNOWN), name, shown_type)
+    return _refused(_OTHER_KINDS.get(kind, _Trouble.UNKNOWN), file.name, shown_type)
 
 
 # --- Text --------------------------------------------------------------------------------------------
 
-_SCRIPT_WINDOW = 1024 * 1024
+_SEARCHED_BYTES = 1024 * 1024
 """How far commands are searched for; Notepad shows the rest as harmless text anyway."""
+_SEARCHED_BYTES_AT_LEAST = 16 * 1024
+_STATEMENT_BYTES = 64 * 1024
+_LETTER_HEAD_BYTES = 8192
 
 _CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r\x0c") + b"\x7f"
-_NO_CONTROLS = str.maketrans(dict.fromkeys(_CONTROLS.decode("ascii")))
+_NOT_ASCII = bytes(range(0x80, 0x100))
+_LOWER = bytes(range(0x100)).lower()
+_CP1251_GAP = b"\x98"
+"""The one byte that cp1251 gives no letter."""
 
 _UTF16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 _HEADER = re.compile(
-    r"(?:from|to|cc|subject|date|received|return-path|message-id|mime-version|delivered-to|reply-to"
-    r"|sender|content-type|dkim-signature|authentication-results|x-[\w-]{1,60}|arc-[\w-]{1,60}):",
+    rb"(?:from|to|cc|subject|date|received|return-path|message-id|mime-version|delivered-to|reply-to"
+    rb"|sender|content-type|dkim-signature|authentication-results|x-[\w-]{1,60}|arc-[\w-]{1,60}):",
     re.IGNORECASE,
 )
 _HEADERS_NEEDED = 2
 
-# A program that begins a base64 part: "MZ" and "\x7fELF" look like this.
-_ENCODED_PROGRAM = re.compile(r"\n\r?\n(?:TV[opqr]|f0VM)")
+# Programs that begin a base64 part: "MZ" and "\x7fELF" look like this.
+_ENCODED_PROGRAMS = tuple(
+    blank_line + start
+    for blank_line in (b"\n\n", b"\n\r\n")
+    for start in (b"TVo", b"TVp", b"TVq", b"TVr", b"f0VM")
+)
 
 # What begins a file of commands. Lower case, after blanks.
 _COMMAND_STARTS = (
-    ("#!", _Trouble.SCRIPT), ("@echo", _Trouble.SCRIPT), ("echo off", _Trouble.SCRIPT),
-    ("<?php", _Trouble.SCRIPT), ("<%", _Trouble.SCRIPT), ("<job", _Trouble.SCRIPT),
-    ("<package", _Trouble.SCRIPT), ("<scriptlet", _Trouble.SCRIPT), ("option explicit", _Trouble.SCRIPT),
-    ("on error resume next", _Trouble.SCRIPT), ("[internetshortcut]", _Trouble.PROGRAM),
-    ("windows registry editor", _Trouble.SCRIPT), ("regedit4", _Trouble.SCRIPT),
-    ("<html", _Trouble.WEB_PAGE), ("<!doctype html", _Trouble.WEB_PAGE), ("<head", _Trouble.WEB_PAGE),
-    ("<body", _Trouble.WEB_PAGE), ("<svg", _Trouble.WEB_PAGE),
+    (b"#!", _Trouble.SCRIPT), (b"@echo", _Trouble.SCRIPT), (b"echo off", _Trouble.SCRIPT),
+    (b"<?php", _Trouble.SCRIPT), (b"<%", _Trouble.SCRIPT), (b"<job", _Trouble.SCRIPT),
+    (b"<package", _Trouble.SCRIPT), (b"<scriptlet", _Trouble.SCRIPT), (b"option explicit", _Trouble.SCRIPT),
+    (b"on error resume next", _Trouble.SCRIPT), (b"[internetshortcut]", _Trouble.PROGRAM),
+    (b"windows registry editor", _Trouble.SCRIPT), (b"regedit4", _Trouble.SCRIPT),
+    (b"<html", _Trouble.WEB_PAGE), (b"<!doctype html", _Trouble.WEB_PAGE), (b"<head", _Trouble.WEB_PAGE),
+    (b"<body", _Trouble.WEB_PAGE), (b"<svg", _Trouble.WEB_PAGE),
 )  # fmt: skip
 
 # What no document for an accountant contains anywhere. Lower case.
 _COMMANDS = (
-    ("<script", _Trouble.SCRIPT), (":script", _Trouble.SCRIPT), ("<hta:", _Trouble.SCRIPT),
-    ("javascript:", _Trouble.SCRIPT), ("wscript.", _Trouble.SCRIPT), ("activexobject", _Trouble.SCRIPT),
-    ("createobject(", _Trouble.SCRIPT), ("shell.application", _Trouble.SCRIPT),
-    ("powershell -", _Trouble.SCRIPT), ("powershell.exe", _Trouble.SCRIPT),
-    ("invoke-expression", _Trouble.SCRIPT), ("invoke-webrequest", _Trouble.SCRIPT),
-    ("downloadstring(", _Trouble.SCRIPT), ("downloadfile(", _Trouble.SCRIPT),
-    ("frombase64string", _Trouble.SCRIPT), ("set-executionpolicy", _Trouble.SCRIPT),
-    ("net.webclient", _Trouble.SCRIPT), ("start-process", _Trouble.SCRIPT),
-    ("cmd /c", _Trouble.SCRIPT), ("cmd.exe", _Trouble.SCRIPT), ("=cmd|", _Trouble.SCRIPT),
-    ("certutil -", _Trouble.SCRIPT), ("mshta ", _Trouble.SCRIPT), ("regsvr32", _Trouble.SCRIPT),
-    ("rundll32", _Trouble.SCRIPT), ("bitsadmin", _Trouble.SCRIPT), ("document.write(", _Trouble.SCRIPT),
-    ("string.fromcharcode", _Trouble.SCRIPT), ("@echo off", _Trouble.SCRIPT),
-    ("<html", _Trouble.WEB_PAGE), ("<!doctype html", _Trouble.WEB_PAGE), ("<iframe", _Trouble.WEB_PAGE),
-    ("http://www.w3.org/2000/svg", _Trouble.WEB_PAGE), ("http://www.w3.org/1999/xhtml", _Trouble.WEB_PAGE),
+    (b"<script", _Trouble.SCRIPT), (b":script", _Trouble.SCRIPT), (b"<hta:", _Trouble.SCRIPT),
+    (b"javascript:", _Trouble.SCRIPT), (b"wscript.", _Trouble.SCRIPT), (b"activexobject", _Trouble.SCRIPT),
+    (b"createobject(b", _Trouble.SCRIPT), (b"shell.application", _Trouble.SCRIPT),
+    (b"powershell -", _Trouble.SCRIPT), (b"powershell.exe", _Trouble.SCRIPT),
+    (b"invoke-expression", _Trouble.SCRIPT), (b"invoke-webrequest", _Trouble.SCRIPT),
+    (b"downloadstring(b", _Trouble.SCRIPT), (b"downloadfile(b", _Trouble.SCRIPT),
+    (b"frombase64string", _Trouble.SCRIPT), (b"set-executionpolicy", _Trouble.SCRIPT),
+    (b"net.webclient", _Trouble.SCRIPT), (b"start-process", _Trouble.SCRIPT),
+    (b"cmd /c", _Trouble.SCRIPT), (b"cmd.exe", _Trouble.SCRIPT), (b"=cmd|", _Trouble.SCRIPT),
+    (b"certutil -", _Trouble.SCRIPT), (b"mshta ", _Trouble.SCRIPT), (b"regsvr32", _Trouble.SCRIPT),
+    (b"rundll32", _Trouble.SCRIPT), (b"bitsadmin", _Trouble.SCRIPT), (b"document.write(b", _Trouble.SCRIPT),
+    (b"string.fromcharcode", _Trouble.SCRIPT), (b"@echo off", _Trouble.SCRIPT),
+    (b"<html", _Trouble.WEB_PAGE), (b"<!doctype html", _Trouble.WEB_PAGE), (b"<iframe", _Trouble.WEB_PAGE),
+    (b"http://www.w3.org/2000/svg", _Trouble.WEB_PAGE), (b"http://www.w3.org/1999/xhtml", _Trouble.WEB_PAGE),
 )  # fmt: skip
 
-# Statements that begin lines of JavaScript, VBScript, PowerShell and batch; one alone proves nothing.
-_STATEMENTS = tuple(
-    re.compile(rf"^[ \t]*(?:{pattern})", re.IGNORECASE | re.MULTILINE)
-    for pattern in (
-        r"(?:var|let|const)[ ]+\w{1,40}[ ]*=", r"function[ ]+\w{1,40}[ ]*\(", r"eval[ ]*\(",
-        r"dim[ ]+\w{1,40}[ ]*(?:,|:|$)", r"set[ ]+\w{1,40}[ ]*=", r"sub[ ]+\w{1,40}[ ]*\(", r"end sub[ ]*$",
-        r"\$\w{1,40}[ ]*=", r"write-host\b", r"param[ ]*\(", r"setlocal\b", r"goto[ ]+:?\w{1,40}[ ]*$",
-        r"(?:del|erase)[ ]+/[fsq]\b", r"start[ ]+(?:/|\")", r"if[ ]+(?:not[ ]+)?exist\b",
-    )
-)  # fmt: skip
+# Statements that begin lines of JavaScript, VBScript, PowerShell and batch; one kind alone proves nothing.
+_STATEMENTS = re.compile(
+    rb"^[ \t]*(?:"
+    rb"((?:var|let|const)[ ]+\w{1,40}[ ]*=)|(function[ ]+\w{1,40}[ ]*\()|(eval[ ]*\()"
+    rb"|(dim[ ]+\w{1,40}[ ]*(?:,|:|\r?$))|(set[ ]+\w{1,40}[ ]*=)|(sub[ ]+\w{1,40}[ ]*\()|(end sub[ ]*\r?$)"
+    rb"|(\$\w{1,40}[ ]*=)|(write-host\b)|(param[ ]*\()|(setlocal\b)|(goto[ ]+:?\w{1,40}[ ]*\r?$)"
+    rb"|((?:del|erase)[ ]+/[fsq]\b)|(start[ ]+(?:/|\"))|(if[ ]+(?:not[ ]+)?exist\b)"
+    rb")",
+    re.MULTILINE,
+)
 _STATEMENTS_NEEDED = 2
-_STATEMENT_WINDOW = 64 * 1024
 
 
-def _judge_text(data: bytes, name: str) -> Verdict | None:
+def _judge_text(file: _Received) -> Verdict | None:
     """Judge what can be read as text; None when it cannot."""
-    text = _decoded(data)
+    text = _plain_text(file.data)
     if text is None:
         return None
-    start = text[:256].lstrip()
     if _looks_like_letter(text):
-        if _ENCODED_PROGRAM.search(text):
-            return _refused(_Trouble.PROGRAM, name, "message/rfc822")
-        return _accepted("message/rfc822")
-    trouble = _commands(text)
+        return _judge_letter(text, file.name)
+    searched_bytes = max(_SEARCHED_BYTES_AT_LEAST, min(_SEARCHED_BYTES, file.budget.searched_bytes))
+    file.budget.searched_bytes -= min(len(text), searched_bytes)
+    trouble = _commands(text[:searched_bytes])
     if trouble is not None:
-        return _refused(trouble, name, "text/html" if trouble is _Trouble.WEB_PAGE else "text/plain")
-    if start.startswith("<?xml") or (start.startswith("<") and _extension(name) == "xml"):
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            return _refused(_Trouble.XML_ENTITIES, name, "application/xml")
-        return _accepted("application/xml")
-    return _accepted("text/csv" if _extension(name) == "csv" else "text/plain")
+        return _refused(trouble, file.name, "text/html" if trouble is _Trouble.WEB_PAGE else "text/plain")
+    start = text[:256].lstrip()
+    if start.startswith(b"<?xml") or (start.startswith(b"<") and _extension(file.name) == "xml"):
+        return _judge_xml(text, file.name)
+    return _accepted("text/csv" if _extension(file.name) == "csv" else "text/plain")
 
 
-def _decoded(data: bytes) -> str | None:
+def _judge_letter(text: bytes, name: str) -> Verdict:
+    if any(program in text for program in _ENCODED_PROGRAMS):
+        return _refused(_Trouble.PROGRAM, name, "message/rfc822")
+    return _accepted("message/rfc822")
+
+
+def _judge_xml(text: bytes, name: str) -> Verdict:
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return _refused(_Trouble.XML_ENTITIES, name, "application/xml")
+    return _accepted("application/xml")
+
+
+def _plain_text(data: bytes) -> bytes | None:
+    """Give text in an encoding that keeps ASCII as it is, without a mark; None for what is no text."""
     encoding = _UTF16_MARKS.get(data[:2])
     if encoding is not None:
-        return _strictly(data[2:], encoding, check_characters=True)
+        return _from_utf16(data[2:], encoding)
     # DOS programs close a text with Ctrl-Z.
-    body = data.removeprefix(codecs.BOM_UTF8).removesuffix(b"\x1a")
-    if len(body.translate(None, _CONTROLS)) != len(body):
+    text = data.removeprefix(codecs.BOM_UTF8).removesuffix(b"\x1a")
+    if _has_controls(text):
         return None
-    text = _strictly(body, "utf-8") or _strictly(body, "cp1251")
-    if text is None and body.startswith(b"1CClientBankExchange"):
-        text = _strictly(body, "cp866")
-    return text
+    dos_statement = text.startswith(b"1CClientBankExchange")
+    return text if dos_statement or _CP1251_GAP not in text or _is_utf8(text) else None
 
 
-def _strictly(data: bytes, encoding: str, check_characters: bool = False) -> str | None:
+def _from_utf16(data: bytes, encoding: str) -> bytes | None:
     try:
-        text = data.decode(encoding)
+        text = data.decode(encoding).encode()
+    except UnicodeError:
+        return None
+    return None if _has_controls(text) else text
+
+
+def _has_controls(text: bytes) -> bool:
+    return len(text.translate(None, _CONTROLS)) != len(text)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
     except UnicodeDecodeError:
-        return None
-    if check_characters and any(control in text for control in map(chr, _CONTROLS)):
-        return None
-    return text
+        return False
+    return True
 
 
-def _looks_like_letter(text: str) -> bool:
-    head = text[:8192].lstrip().splitlines()[:60]
-    if not head or not (_HEADER.match(head[0]) or head[0].startswith("From ")):
+def _looks_like_letter(text: bytes) -> bool:
+    head = text[:_LETTER_HEAD_BYTES].lstrip().splitlines()[:60]
+    if not head or not (_HEADER.match(head[0]) or head[0].startswith(b"From ")):
         return False
     return sum(1 for line in head if _HEADER.match(line)) >= _HEADERS_NEEDED
 
 
-def _commands(text: str) -> _Trouble | None:
-    """Recognise commands for a computer, or a web page, in the beginning of a text."""
-    window = text[:_SCRIPT_WINDOW].lower()
-    start = window[:4096].lstrip("\ufeff \t\r\n\x0c")
+def _commands(text: bytes) -> _Trouble | None:
+    """Recognise commands for a computer, or a web page."""
+    # Commands are ASCII in any language; what is left of Russian text is searched in no time.
+    window = text.translate(_LOWER, _NOT_ASCII)
+    start = window[:4096].lstrip()
     for opening, trouble in _COMMAND_STARTS:
         if start.startswith(opening):
             return trouble
     for command, trouble in _COMMANDS:
         if command in window:
             return trouble
-    head = window[:_STATEMENT_WINDOW]
-    if sum(1 for statement in _STATEMENTS if statement.search(head)) >= _STATEMENTS_NEEDED:
-        return _Trouble.SCRIPT
+    kinds: set[int | None] = set()
+    for statement in _STATEMENTS.finditer(window, 0, _STATEMENT_BYTES):
+        kinds.add(statement.lastindex)
+        if len(kinds) >= _STATEMENTS_NEEDED:
+            return _Trouble.SCRIPT
     return None
 
 
@@ -507,10 +575,16 @@ _ZIP_ERRORS = (
     RuntimeError, OverflowError, LookupError,
 )  # fmt: skip
 
-_OFFICE_FOLDERS = {
-    "word/": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "xl/": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
+_CONTENT_TYPES = "[Content_Types].xml"
+
+_WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_OFFICE_MAIN_PARTS = (
+    (b"wordprocessingml.document.main+xml", _WORD),
+    (b"wordprocessingml.template.main+xml", _WORD),
+    (b"spreadsheetml.sheet.main+xml", _EXCEL),
+    (b"spreadsheetml.template.main+xml", _EXCEL),
+)
 _OFFICE_MACROS = (b"vbaproject", b"macroenabled", b"macrosheet")
 _OPEN_DOCUMENTS = frozenset(
     ("application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.spreadsheet")
@@ -525,76 +599,76 @@ _LITTER = re.compile(r"(?:^|/)(?:__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desk
 _BAD_PATH = re.compile(r"^(?:/|[A-Za-z]:)|(?:^|/)\.\.(?:/|$)|\x00")
 
 
-def _judge_zip(data: bytes, name: str, budget: _Budget, depth: int) -> Verdict:
+def _judge_zip(file: _Received) -> Verdict:
     # zipfile reads the whole directory at once; every entry there begins like this.
-    budget.zip_headers -= data.count(b"PK\x01\x02")
-    if budget.zip_headers < 0:
-        return _refused(_Trouble.BOMB, name, "application/zip")
+    file.budget.zip_headers -= file.data.count(b"PK\x01\x02")
+    if file.budget.zip_headers < 0:
+        return _refused(_Trouble.BOMB, file.name, "application/zip")
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            return _judge_archive(archive, len(data), name, budget, depth)
+        with zipfile.ZipFile(BytesIO(file.data)) as archive:
+            return _judge_archive(file, archive)
     except _ZIP_ERRORS:
-        return _refused(_Trouble.BROKEN, name, "application/zip")
+        return _refused(_Trouble.BROKEN, file.name, "application/zip")
 
 
-def _judge_archive(
-    archive: zipfile.ZipFile, packed_bytes: int, name: str, budget: _Budget, depth: int
-) -> Verdict:
+def _judge_archive(file: _Received, archive: zipfile.ZipFile) -> Verdict:
     members = [member for member in archive.infolist() if not member.is_dir()]
-    paths = {member.filename for member in members}
-    unpacked_bytes = sum(member.file_size for member in members)
-    if any(member.flag_bits & _ENCRYPTED_FLAGS for member in members):
-        return _refused(_Trouble.PASSWORD, name, "application/zip")
-    if unpacked_bytes > max(_RATIO_FLOOR_BYTES, packed_bytes * _MAX_RATIO):
-        return _refused(_Trouble.BOMB, name, "application/zip")
-    if unpacked_bytes > budget.unpacked_bytes:
-        return _refused(_Trouble.BOMB, name, "application/zip")
-    if any(member.compress_type not in _ZIP_METHODS for member in members):
-        return _refused(_Trouble.OTHER_ARCHIVE, name, "application/zip")
-    if "[Content_Types].xml" in paths:
-        return _judge_office(archive, paths, name, budget)
+    trouble = _archive_trouble(file, members)
+    if trouble is not None:
+        return _refused(trouble, file.name, "application/zip")
+    paths = frozenset(member.filename for member in members)
+    if _CONTENT_TYPES in paths:
+        return _judge_office(file, archive, paths)
     if "mimetype" in paths:
-        return _judge_open_document(archive, paths, name, budget)
+        return _judge_open_document(file, archive, paths)
     if paths & _PROGRAM_MEMBERS:
-        return _refused(_Trouble.PROGRAM, name, "application/java-archive")
-    if depth > 1:
-        return _refused(_Trouble.NESTED, name, "application/zip")
-    return _judge_members(archive, members, name, budget, depth)
+        return _refused(_Trouble.PROGRAM, file.name, "application/java-archive")
+    if file.depth > 1:
+        return _refused(_Trouble.NESTED, file.name, "application/zip")
+    return _judge_members(file, archive, members)
 
 
-def _judge_members(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, budget: _Budget, depth: int
-) -> Verdict:
-    budget.members -= len(members)
-    if budget.members < 0:
-        return _refused(_Trouble.BOMB, name, "application/zip")
+def _archive_trouble(file: _Received, members: list[zipfile.ZipInfo]) -> _Trouble | None:
+    """What the directory alone tells against an archive."""
+    unpacked_bytes = sum(member.file_size for member in members)
+    tight = unpacked_bytes > max(_RATIO_FLOOR_BYTES, len(file.data) * _MAX_RATIO)
+    encrypted = any(member.flag_bits & _ENCRYPTED_FLAGS for member in members)
+    uncommon = any(member.compress_type not in _ZIP_METHODS for member in members)
+    too_long = any(member.file_size > MAX_MEMBER_BYTES for member in members)
+    found = (
+        (encrypted, _Trouble.PASSWORD),
+        (tight or too_long or unpacked_bytes > file.budget.unpacked_bytes, _Trouble.BOMB),
+        (uncommon, _Trouble.OTHER_ARCHIVE),
+    )
+    return next((trouble for is_so, trouble in found if is_so), None)
+
+
+def _judge_members(file: _Received, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Verdict:
+    file.budget.members -= len(members)
+    if file.budget.members < 0:
+        return _refused(_Trouble.BOMB, file.name, "application/zip")
+    if any(_BAD_PATH.search(_member_path(member)) for member in members):
+        return _refused(_Trouble.BAD_PATH, file.name, "application/zip")
     found = False
     for member in members:
-        path = _member_path(member)
-        if _BAD_PATH.search(path):
-            return _refused(_Trouble.BAD_PATH, name, "application/zip")
-        if member.file_size > MAX_MEMBER_BYTES:
-            return _refused(_Trouble.BOMB, name, "application/zip")
-        content = _unpacked(archive, member, budget)
-        inner = _judge_member(content, path, budget, depth)
+        inner = _judge_member(file, archive, member)
         if inner is not None and not inner.accepted:
-            reason = sentence(_("Архив «{name}» не принят.", name=name), inner.reason)
+            reason = sentence(_("Архив «{name}» не принят.", name=file.name), inner.reason)
             return Verdict(accepted=False, media_type="application/zip", reason=reason)
         found = found or inner is not None
-    return (
-        _accepted("application/zip") if found else _refused(_Trouble.EMPTY_ARCHIVE, name, "application/zip")
-    )
+    return _accepted("application/zip") if found else _refused(_Trouble.EMPTY_ARCHIVE, file.name)
 
 
-def _judge_member(content: bytes, path: str, budget: _Budget, depth: int) -> Verdict | None:
+def _judge_member(file: _Received, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Verdict | None:
     """Judge one file of an archive; None for what does not count as a file."""
-    shown = safe_name(path)
-    if _LITTER.search(path) and _extension(shown) not in _PROGRAM_EXTENSIONS:
-        program = _first(_PROGRAMS, content)
-        return _by_signature(program, shown) if program else None
-    if not content and _extension(shown) not in _PROGRAM_EXTENSIONS:
-        return None
-    return _judge(content, shown, budget, depth + 1)
+    path = _member_path(member)
+    inner = _Received(_unpacked(archive, member, file.budget), safe_name(path), file.budget, file.depth + 1)
+    if _extension(inner.name) in _PROGRAM_EXTENSIONS:
+        return _judge(inner)
+    if _LITTER.search(path):
+        program = _first(_PROGRAMS, inner.data)
+        return _by_signature(program, inner.name) if program else None
+    return _judge(inner) if inner.data else None
 
 
 def _member_path(member: zipfile.ZipInfo) -> str:
@@ -628,33 +702,29 @@ def _part(archive: zipfile.ZipFile, path: str, budget: _Budget) -> bytes:
     return _unpacked(archive, member, budget).replace(b"\x00", b"").lower()
 
 
-def _judge_office(archive: zipfile.ZipFile, paths: set[str], name: str, budget: _Budget) -> Verdict:
-    media_type = next(
-        (
-            media
-            for folder, media in _OFFICE_FOLDERS.items()
-            if any(path.startswith(folder) for path in paths)
-        ),
-        None,
-    )
-    types = _part(archive, "[Content_Types].xml", budget)
+def _judge_office(file: _Received, archive: zipfile.ZipFile, paths: frozenset[str]) -> Verdict:
+    types = _part(archive, _CONTENT_TYPES, file.budget)
+    media_type = next((media for main, media in _OFFICE_MAIN_PARTS if main in types), None)
     if any(macro in types for macro in _OFFICE_MACROS) or any("vbaproject" in path.lower() for path in paths):
-        return _refused(_Trouble.MACROS, name, media_type or UNKNOWN)
-    if media_type is None:
-        return _refused(_Trouble.UNKNOWN, name, UNKNOWN)
-    return _accepted(media_type)
+        return _refused(_Trouble.MACROS, file.name, media_type or UNKNOWN)
+    return _judge_parts(file, paths, media_type)
 
 
-def _judge_open_document(archive: zipfile.ZipFile, paths: set[str], name: str, budget: _Budget) -> Verdict:
-    media_type = _part(archive, "mimetype", budget).strip().decode("ascii", "replace")
-    if media_type not in _OPEN_DOCUMENTS:
-        return _refused(_Trouble.UNKNOWN, name, UNKNOWN)
+def _judge_open_document(file: _Received, archive: zipfile.ZipFile, paths: frozenset[str]) -> Verdict:
+    claimed = _part(archive, "mimetype", file.budget).strip().decode("ascii", "replace")
+    media_type = claimed if claimed in _OPEN_DOCUMENTS else None
     if any(path.startswith(_OPEN_DOCUMENT_MACROS) for path in paths):
-        return _refused(_Trouble.MACROS, name, media_type)
-    manifest = _part(archive, "META-INF/manifest.xml", budget)
-    if b"encryption-data" in manifest:
-        return _refused(_Trouble.PASSWORD, name, media_type)
-    return _accepted(media_type)
+        return _refused(_Trouble.MACROS, file.name, media_type or UNKNOWN)
+    if media_type and b"encryption-data" in _part(archive, "META-INF/manifest.xml", file.budget):
+        return _refused(_Trouble.PASSWORD, file.name, media_type)
+    return _judge_parts(file, paths, media_type)
+
+
+def _judge_parts(file: _Received, paths: frozenset[str], media_type: str | None) -> Verdict:
+    """An archive may dress up as a document: what it could be unpacked to decides too."""
+    if any(_extension(path) in _PROGRAM_EXTENSIONS for path in paths):
+        return _refused(_Trouble.PROGRAM, file.name)
+    return _accepted(media_type) if media_type else _refused(_Trouble.UNKNOWN, file.name)
 
 
 # --- OLE: the Office formats before 2007, Outlook letters, installers ----------------------------------
@@ -662,7 +732,8 @@ def _judge_open_document(archive: zipfile.ZipFile, paths: set[str], name: str, b
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_ENTRY_BYTES = 128
 _OLE_LAST_SECTOR = 0xFFFFFFFA
-_OLE_MAX_SECTORS = 4096
+_OLE_MAX_CHAINED = 8
+_OLE_SECTOR_BYTES = 512
 _OLE_SECTOR_SHIFTS = frozenset((9, 12))
 
 # Class ids of Windows Installer: a package, a patch, a transform.
@@ -692,24 +763,24 @@ class _Compound:
     class_id: bytes
 
 
-def _judge_ole(data: bytes, name: str) -> Verdict:
+def _judge_ole(file: _Received) -> Verdict:
     try:
-        compound = _read_compound(data)
+        compound = _read_compound(file.data, file.budget)
     except (struct.error, ValueError):
-        return _refused(_Trouble.BROKEN, name, "application/x-ole-storage")
+        return _refused(_Trouble.BROKEN, file.name, "application/x-ole-storage")
     installer = any(entry.startswith(_INSTALLER_TABLE) for entry in compound.names)
-    if installer or compound.class_id in _INSTALLER_CLASSES or any(stub in data for stub in _DOS_STUBS):
-        return _refused(_Trouble.PROGRAM, name, "application/x-ole-storage")
+    if installer or compound.class_id in _INSTALLER_CLASSES or any(stub in file.data for stub in _DOS_STUBS):
+        return _refused(_Trouble.PROGRAM, file.name, "application/x-ole-storage")
     media_type = next((media for stream, media in _OLE_DOCUMENTS if stream in compound.names), None)
     for streams, trouble in _OLE_REFUSALS:
         if streams & compound.names:
-            return _refused(trouble, name, media_type or "application/x-ole-storage")
+            return _refused(trouble, file.name, media_type or "application/x-ole-storage")
     if media_type is None:
-        return _refused(_Trouble.UNKNOWN, name, "application/x-ole-storage")
+        return _refused(_Trouble.UNKNOWN, file.name, "application/x-ole-storage")
     return _accepted(media_type)
 
 
-def _read_compound(data: bytes) -> _Compound:
+def _read_compound(data: bytes, budget: _Budget) -> _Compound:
     """Read the directory of a compound file; raises ValueError or struct.error when it makes no sense.
 
     https://learn.microsoft.com/openspecs/windows_protocols/ms-cfb
@@ -726,7 +797,8 @@ def _read_compound(data: bytes) -> _Compound:
     seen: set[int] = set()
     sector = directory_at
     while sector < _OLE_LAST_SECTOR:
-        if sector in seen or len(seen) > _OLE_MAX_SECTORS:
+        budget.directory_sectors -= sector_bytes // _OLE_SECTOR_BYTES
+        if sector in seen or budget.directory_sectors < 0:
             raise ValueError("The directory runs in a circle")
         seen.add(sector)
         start = (sector + 1) * sector_bytes
@@ -747,7 +819,7 @@ def _allocation_sectors(data: bytes, sector_bytes: int) -> list[int]:
     sectors = list(struct.unpack_from("<109I", data, 76))
     sector = first_chained
     per_sector = sector_bytes // 4
-    for _step in range(min(chained_count, 64)):
+    for _step in range(min(chained_count, _OLE_MAX_CHAINED)):
         if sector >= _OLE_LAST_SECTOR:
             break
         *more, sector = struct.unpack_from(f"<{per_sector}I", data, (sector + 1) * sector_bytes)
