@@ -143,8 +143,8 @@ class OutgoingFile:
 class Reply:
     """One message to a person, not yet rendered. Each tuple in `rows` is a row of buttons.
 
-    A `prompt` is the current screen of the chat: a later prompt may take its place while it is
-    still unsent. `merge_seconds` holds it back that long for the rest of an album.
+    A `prompt` is a question that only makes sense as the last word of the chat: a later prompt takes
+    its place while it is still unsent. `merge_seconds` holds it back for the rest of an album.
     """
 
     text: Text

@@ -79,6 +79,8 @@ class Chat(SQLModel, table=True):
     blocked_at: datetime | None = None
     screen: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     """The buttons now in sight, in their numbered order: [[label, press id], …]."""
+    focus: str = Field(default="", max_length=60)
+    """What the next free words belong to: `form`, `clar:5`, `add:17`; empty is the form or nothing."""
     created_at: datetime
 
 
@@ -165,6 +167,8 @@ class Request(SQLModel, table=True):
     closed_at: datetime | None = None
     result: str = Field(default="", sa_column=Column(Text, nullable=False))
     rating: int | None = None
+    question: str | None = Field(default=None, max_length=40)
+    """The field the client was asked to correct."""
     unanswered_since: datetime | None = None
     """When the client wrote last without an answer from the firm."""
     search: str = Field(default="", sa_column=Column(Text, nullable=False))

@@ -1,0 +1,448 @@
+"""A deadline as a client types it: «до пятницы», «завтра в 10», «через 2 рабочих дня», «25.12».
+
+How a phrase is understood:
+
+* A day without an hour means the closing time of that day, 18:00 on a day off. An hour without a day
+  means today. A day off is allowed: the client may wish it, and `Deadline.on_day_off` tells it.
+* A weekday, «28-го» and «25.12» mean the nearest such day that is still ahead: on a Sunday «в воскресенье»
+  is today until its default hour, then the Sunday after. «В эту пятницу» is the Friday of this week,
+  «в следующую» of the week after, weeks beginning on Monday. A date without a year that passed within
+  the last month is asked about rather than moved by a year.
+* «До конца недели», «месяца», «квартала», «года» is the closing of the last *working* day in it: whoever
+  names the end of a month wants the work done by people who are at work.
+* An hour from 1 to 11 that is not said to be in the morning or the evening is the one within the working
+  day («завтра в 5» is 17:00); if neither is, the client is asked. «05:00» is taken as written.
+* Parts of a day: see `_part_time`. «Утром», said when the morning is over, is tomorrow's.
+* «Срочно» alone is two working hours from now, on the next working days if today has not that much left.
+
+Two different days, «5/10», a bare number, a past day and a day over three years ahead are never guessed at:
+`AnswerError` says what was understood and what to write.
+
+The dateparser library was tried as a fallback for what this grammar does not know and left out: on the
+phrases refused in the tests it invents dates (for a bare «5», for «5/10», for «до 350 рублей»), and it added nothing
+right on the held-out phrases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TypeVar
+
+from forms.answers import AnswerError
+from forms.deadline_grammar import (
+    LAST_DAY_OF_MONTH,
+    LAST_HOUR,
+    MONTHS_IN_YEAR,
+    NOON,
+    YEARS_AHEAD,
+    Base,
+    Choice,
+    Mark,
+    Moment,
+    NamedDay,
+    NamedHour,
+    NamedPart,
+    Number,
+    Part,
+    Piece,
+    Remark,
+    Role,
+    WorkCalendar,
+    months_later,
+    normalized,
+    pieces_of,
+)
+from forms.texts import Clock, Day, Text, _, plain
+
+__all__ = [
+    "Deadline",
+    "WorkCalendar",
+    "deadline_choices",
+    "from_text",
+    "parse_deadline",
+    "show_deadline",
+    "to_text",
+]
+
+T = TypeVar("T")
+
+MAX_ANSWER_CHARS = 300
+OPENING_ON_DAY_OFF = time(9)
+CLOSING_ON_DAY_OFF = time(18)
+LUNCH_ENDS_AT = time(13)
+AFTERNOON = time(15)
+END_OF_DAY = time(23, 59)
+URGENT_WORKING_TIME = timedelta(hours=2)
+SEARCHED_DAYS = 60
+"""Within so many days there is a working day, whatever the holidays."""
+FRIDAY = 4
+LATE_MORNING_HOUR = 10
+SHOWN_ANSWER_CHARS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Until when; `at` is aware, in the calendar's zone when it comes from `parse_deadline`."""
+
+    at: datetime
+    urgent: bool = False
+    on_day_off: bool = False
+    """Whether the firm does not work on that day, so that the summary can say it."""
+
+
+def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline:
+    """Understand a deadline strictly after `now` (aware, any zone) and at most three years ahead.
+
+    Raises AnswerError with what is wrong and what to write instead.
+    """
+    if now.tzinfo is None:
+        raise ValueError("A deadline is counted from an aware moment.")
+    if len(text) > MAX_ANSWER_CHARS:
+        raise AnswerError(_("Это слишком длинно для срока. Напишите только день и час. Например: «завтра до 15:00»."))
+    base = Base(now.astimezone(calendar.zone), calendar)
+    said = _Said.of(pieces_of(normalized(text)[:MAX_ANSWER_CHARS], base))
+    _refuse_impossible(said)
+    if not said.names_time:
+        return _without_time(said, base)
+    _refuse_numbers(said)
+    at = said.moments[0].at if said.moments else _moment_of_day(said, base)
+    _refuse_contradiction(said, at, base)
+    return _deadline(at, base, urgent=said.has(Mark.URGENT))
+
+
+def show_deadline(deadline: Deadline, now: datetime, calendar: WorkCalendar, *, capital: bool = False) -> Text:
+    """«пятница, 27 ноября, до 18:00», with the year when it is not the current one."""
+    at = deadline.at.astimezone(calendar.zone)
+    day = _shown_day(at.date(), now.astimezone(calendar.zone).date(), capital=capital)
+    return _("{day}, до {clock}", day=day, clock=Clock(at))
+
+
+def deadline_choices(now: datetime, calendar: WorkCalendar) -> tuple[tuple[str, Text, Deadline], ...]:
+    """Codes, labels and deadlines of the buttons; a button that makes no sense at this moment is left out."""
+    base = Base(now.astimezone(calendar.zone), calendar)
+    weekday = base.today.weekday()
+    days = [
+        ("today", _("Сегодня"), 0, calendar.is_working_day(base.today)),
+        ("tomorrow", _("Завтра"), 1, True),
+        # On Thursday Friday is «Завтра» already.
+        ("friday", _("До пятницы"), FRIDAY - weekday, FRIDAY - weekday > 1),
+        ("week", _("Через неделю"), 7, True),
+    ]
+    offered = (
+        (code, label, _at(base.today + timedelta(days=ahead), None, base))
+        for code, label, ahead, sensible in days
+        if sensible
+    )
+    return tuple((code, label, _deadline(at, base)) for code, label, at in offered if _is_ahead(at, base))
+
+
+URGENT_WORD = "urgent"
+DAY_OFF_WORD = "day-off"
+
+
+def to_text(deadline: Deadline) -> str:
+    """Keep a deadline as one flat string: ISO 8601 with the offset, then its marks."""
+    marks = (URGENT_WORD if deadline.urgent else "", DAY_OFF_WORD if deadline.on_day_off else "")
+    return " ".join((deadline.at.isoformat(), *filter(None, marks)))
+
+
+def from_text(text: str) -> Deadline:
+    """Read what `to_text` wrote; ValueError for anything else."""
+    moment, *marks = text.split(" ")
+    at = datetime.fromisoformat(moment)
+    if at.tzinfo is None or not set(marks) <= {URGENT_WORD, DAY_OFF_WORD}:
+        raise ValueError("A stored deadline is an ISO 8601 moment with an offset and its marks.")
+    return Deadline(at, urgent=URGENT_WORD in marks, on_day_off=DAY_OFF_WORD in marks)
+
+
+# --- What was said ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The pieces of a phrase by what they are. Only those that name an end are among days and hours."""
+
+    days: tuple[tuple[date, ...], ...]
+    """Each day that was named with the dates it may be; the same day said twice stands once."""
+    hours: tuple[NamedHour, ...]
+    parts: tuple[Part, ...]
+    moments: tuple[Moment, ...]
+    numbers: tuple[Number, ...]
+    choices: tuple[Choice, ...]
+    remarks: tuple[Remark, ...]
+    turned: frozenset[Role]
+    """Roles of the days and hours that name no end."""
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece]) -> _Said:
+        ends = [piece for piece in pieces if getattr(piece, "role", Role.END) is Role.END]
+        days = [piece.options for piece in ends if isinstance(piece, NamedDay)]
+        return cls(
+            days=_merged(days),
+            hours=_unique(piece for piece in ends if isinstance(piece, NamedHour)),
+            parts=_unique(piece.part for piece in ends if isinstance(piece, NamedPart)),
+            moments=_unique(piece for piece in ends if isinstance(piece, Moment)),
+            numbers=tuple(piece for piece in ends if isinstance(piece, Number)),
+            choices=tuple(piece for piece in ends if isinstance(piece, Choice)),
+            remarks=tuple(piece for piece in ends if isinstance(piece, Remark)),
+            turned=frozenset(getattr(piece, "role", Role.END) for piece in pieces) - {Role.END},
+        )
+
+    @property
+    def names_time(self) -> bool:
+        return bool(self.days or self.hours or self.parts or self.moments or self.choices)
+
+    def has(self, mark: Mark) -> bool:
+        return any(remark.mark is mark for remark in self.remarks)
+
+    def words_of(self, mark: Mark) -> str:
+        return next(remark.words for remark in self.remarks if remark.mark is mark)
+
+
+def _merged(days: Sequence[tuple[date, ...]]) -> tuple[tuple[date, ...], ...]:
+    """«В пятницу, 27 ноября» is one day: the date both can be."""
+    merged: list[tuple[date, ...]] = []
+    for options in days:
+        for place, other in enumerate(merged):
+            common = tuple(day for day in other if day in options)
+            if common:
+                merged[place] = common
+                break
+        else:
+            merged.append(options)
+    return tuple(merged)
+
+
+def _unique(items: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+# --- From words to a moment ------------------------------------------------------------------------
+
+
+def _moment_of_day(said: _Said, base: Base) -> datetime:
+    """The first moment that is ahead among those the phrase may mean."""
+    if said.choices:
+        raise AnswerError(_which_day(said.choices[0].days, base))
+    if len(said.days) > 1:
+        raise AnswerError(_which_day([options[0] for options in said.days], base))
+    if len(said.hours) > 1 or (len(said.parts) > 1 and not said.hours):
+        raise AnswerError(_("Названо разное время. Напишите одно. Например: «завтра до 15:00»."))
+    if not said.days:
+        _refuse_lonely_hour(said.hours)
+    moments = [_at(day, _time_on(day, said, base), base) for day in _possible_days(said, base)]
+    ahead = next((moment for moment in moments if _is_ahead(moment, base)), None)
+    if ahead is None:
+        raise AnswerError(_passed(moments[-1], said, base))
+    return ahead
+
+
+def _possible_days(said: _Said, base: Base) -> tuple[date, ...]:
+    if not said.days:
+        morning = said.parts == (Part.MORNING,) and not said.hours
+        return (base.today, base.today + timedelta(days=1)) if morning else (base.today,)
+    last = months_later(base.today, YEARS_AHEAD * MONTHS_IN_YEAR)
+    days = said.days[0]
+    if days[0] > last:
+        raise AnswerError(_too_far(days[0], base))
+    return days
+
+
+def _time_on(day: date, said: _Said, base: Base) -> time | None:
+    if said.hours:
+        return _hour_time(said.hours[0], said.parts, day, base)
+    return _part_time(said.parts[0], day, base) if said.parts else None
+
+
+def _part_time(part: Part, day: date, base: Base) -> time | None:
+    """When a part of the day is over; None is the end of the working day."""
+    match part:
+        case Part.MORNING:
+            opening = _hours(day, base)[0]
+            return opening.replace(hour=min(opening.hour + 1, LAST_HOUR))
+        case Part.NOON:
+            return time(NOON)
+        case Part.LUNCH:
+            return LUNCH_ENDS_AT
+        case Part.DAY:
+            return AFTERNOON
+        case Part.MIDNIGHT:
+            return END_OF_DAY
+        case Part.AFTER_LUNCH | Part.EVENING | Part.CLOSING:
+            return None
+
+
+def _hour_time(said: NamedHour, parts: tuple[Part, ...], day: date, base: Base) -> time:
+    early = time(said.hour, said.minute)
+    if not said.bare:
+        return early
+    late = time(said.hour + NOON, said.minute)
+    if parts:
+        is_late = parts[0] is not Part.MORNING and (parts[0] is not Part.DAY or said.hour < LATE_MORNING_HOUR)
+        return late if is_late else early
+    opening, closing = _hours(day, base)
+    for reading in (early, late):
+        if opening <= reading <= closing:
+            return reading
+    shown = f"{early:%H:%M}", f"{late:%H:%M}"
+    raise AnswerError(_("Это утро или вечер? Напишите {early} или {late}.", early=shown[0], late=shown[1]))
+
+
+def _hours(day: date, base: Base) -> tuple[time, time]:
+    if not base.calendar.is_working_day(day):
+        return OPENING_ON_DAY_OFF, CLOSING_ON_DAY_OFF
+    return base.calendar.opens_at(day), base.calendar.closes_at(day)
+
+
+def _at(day: date, at: time | None, base: Base) -> datetime:
+    return datetime.combine(day, at or _hours(day, base)[1], base.calendar.zone)
+
+
+def _is_ahead(moment: datetime, base: Base) -> bool:
+    # A day of the distant past has no UTC of its own to compare in.
+    return moment.date() >= base.today and moment.astimezone(UTC) > base.now.astimezone(UTC)
+
+
+def _deadline(at: datetime, base: Base, *, urgent: bool = False) -> Deadline:
+    return Deadline(at, urgent=urgent, on_day_off=not base.calendar.is_working_day(at.date()))
+
+
+def _urgent(base: Base) -> Deadline:
+    """Two working hours from now: sooner nobody can promise, and at night nobody works."""
+    left = URGENT_WORKING_TIME
+    for ahead in range(SEARCHED_DAYS):
+        day = base.today + timedelta(days=ahead)
+        if not base.calendar.is_working_day(day):
+            continue
+        begin = max(base.now, _at(day, base.calendar.opens_at(day), base))
+        worked = _at(day, None, base) - begin
+        if left <= worked:
+            return _deadline(_whole_minute(begin + left), base, urgent=True)
+        left -= max(worked, timedelta(0))
+    return _deadline(_whole_minute(base.now + URGENT_WORKING_TIME), base, urgent=True)
+
+
+def _whole_minute(moment: datetime) -> datetime:
+    begun = bool(moment.second or moment.microsecond)
+    return moment.replace(second=0, microsecond=0) + timedelta(minutes=begun)
+
+
+# --- What cannot be a deadline ---------------------------------------------------------------------
+
+
+def _refuse_impossible(said: _Said) -> None:
+    if said.has(Mark.IMPOSSIBLE):
+        words = plain(said.words_of(Mark.IMPOSSIBLE)[:SHOWN_ANSWER_CHARS])
+        raise AnswerError(_("Такого дня или времени не бывает: {words}. Проверьте и пришлите ещё раз.", words=words))
+    if said.has(Mark.TOO_FAR):
+        raise AnswerError(_("Это больше чем через три года. Назовите срок поближе."))
+    if said.has(Mark.REPEATED):
+        raise AnswerError(_("Здесь нужен один срок. Назовите ближайший день. Например: «до пятницы»."))
+    if said.has(Mark.NIGHT):
+        raise AnswerError(_("Ночью легко перепутать день. Напишите дату и час. Например: «26.11 в 23:00»."))
+
+
+def _without_time(said: _Said, base: Base) -> Deadline:
+    """No day and no hour: either it is urgent, or the reason why it is no answer."""
+    _refuse_numbers(said)
+    if said.turned:
+        raise AnswerError(_("Понял, когда не надо, а нужен срок: к какому дню сделать? Например: «до пятницы»."))
+    if said.has(Mark.PAST):
+        words = plain(said.words_of(Mark.PAST)[:SHOWN_ANSWER_CHARS])
+        raise AnswerError(
+            _("«{words}» уже прошло. Назовите сегодняшний день или более поздний. Например: «завтра».", words=words)
+        )
+    if said.has(Mark.NO_HURRY):
+        raise AnswerError(
+            _("Хорошо, не срочно. Назовите всё же день, чтобы заявка не потерялась: «через неделю» или «до конца месяца».")
+        )
+    if said.has(Mark.URGENT):
+        return _urgent(base)
+    if said.has(Mark.VAGUE):
+        raise AnswerError(_("Назовите день точнее. Например: «до пятницы», «до 28-го» или «25 декабря»."))
+    if said.has(Mark.LONG_NUMBER):
+        raise AnswerError(
+            _("Это длинное число не похоже на срок. К какому дню сделать? Например: «до пятницы» или «25 декабря».")
+        )
+    raise AnswerError(_("Не понял срок. Назовите день или дату. Например: «завтра до 15:00», «до пятницы», «25 декабря»."))
+
+
+def _refuse_numbers(said: _Said) -> None:
+    if not said.numbers:
+        return
+    digits = said.numbers[0].digits
+    if said.names_time or not digits.isdecimal() or not 1 <= int(digits) <= LAST_DAY_OF_MONTH:
+        raise AnswerError(
+            _(
+                "Не понял, что значит «{number}». Напишите день и час. Например: «завтра до 15:00» или «25 декабря».",
+                number=plain(digits[:SHOWN_ANSWER_CHARS]),
+            )
+        )
+    raise AnswerError(
+        _(
+            "{number} — это число месяца или сколько дней? Напишите «до {number}-го» или, например, «через 3 дня».",
+            number=int(digits),
+        )
+    )
+
+
+def _refuse_lonely_hour(hours: tuple[NamedHour, ...]) -> None:
+    if hours and hours[0].lonely:
+        raise AnswerError(
+            _(
+                "{hour} — это час или число? Напишите «сегодня до {hour}:00» или «до {hour}-го».",
+                hour=hours[0].hour,
+            )
+        )
+
+
+def _refuse_contradiction(said: _Said, at: datetime, base: Base) -> None:
+    """Words beside an exact moment that name another one; and moments out of reach."""
+    if said.moments:
+        others = [options[0] for options in said.days if at.date() not in options]
+        others += [moment.at.date() for moment in said.moments[1:]]
+        if others and others[0] != at.date():
+            raise AnswerError(_which_day((at.date(), others[0]), base))
+        if others or said.hours or said.parts or said.choices:
+            raise AnswerError(_("Названо разное время. Напишите одно. Например: «завтра до 15:00»."))
+        if not _is_ahead(at, base):
+            raise AnswerError(_passed(at, said, base))
+    last_day = months_later(base.today, YEARS_AHEAD * MONTHS_IN_YEAR)
+    if (at.date(), at.time()) > (last_day, base.now.time()):
+        raise AnswerError(_too_far(at.date(), base))
+
+
+def _passed(moment: datetime, said: _Said, base: Base) -> Text:
+    tomorrow = base.today + timedelta(days=1)
+    if moment.date() != base.today:
+        day = _shown_day(moment.date(), base.today)
+        return _("Этот день уже прошёл: {day}. Назовите сегодняшний день или более поздний.", day=day)
+    if said.hours or said.moments or (said.parts and _part_time(said.parts[0], base.today, base)):
+        return _(
+            "Сегодня {clock} уже прошло. Если завтра, напишите «завтра до {clock}» — это {day}.",
+            clock=Clock(moment), day=_shown_day(tomorrow, base.today),
+        )  # fmt: skip
+    closing = _at(tomorrow, None, base)
+    return _(
+        "Сегодня рабочий день уже закончился. Можно завтра: {day}, до {clock}. Напишите «завтра» или другой день.",
+        day=_shown_day(tomorrow, base.today), clock=Clock(closing),
+    )  # fmt: skip
+
+
+def _which_day(days: Sequence[date], base: Base) -> Text:
+    first, *others = dict.fromkeys(days)
+    shown = Text("{day}", {"day": _shown_day(first, base.today)})
+    for day in others:
+        shown = _("{first} или {second}", first=shown, second=_shown_day(day, base.today))
+    return _("Какой день верный: {days}? Напишите одну дату.", days=shown)
+
+
+def _too_far(day: date, base: Base) -> Text:
+    shown = _shown_day(day, base.today)
+    return _("Получилось далеко, больше трёх лет: {day}. Проверьте год или назовите срок поближе.", day=shown)
+
+
+def _shown_day(day: date, today: date, *, capital: bool = False) -> Day:
+    return Day(day, with_year=day.year != today.year, capital=capital)

@@ -1,0 +1,394 @@
+"""What is said to whom when something happens to a request. Sentences only: who has which chat and
+whether a letter arrives is settled elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from forms.fields import Answers, FormContext, files_from_text
+from forms.messages import Button, OutgoingFile, Press, Reply
+from forms.request_form import BY_NAME, FORM, summary_lines
+from forms.texts import Clock, Day, Text, _, lines, listed, n_, sentence
+from router.desk import next_step, status_words
+from router.model import Status
+
+REQUEST_SCOPE = "req"
+CLARIFY_SCOPE = "clar"
+RATE_SCOPE = "rate"
+
+SHORT_FINGERPRINT_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """A request as people read about it. `assignee` is a name or empty; `answers` are flat."""
+
+    number: int
+    status: Status
+    answers: Answers
+    client: str
+    assignee: str = ""
+    is_new_client: bool = False
+    version: int = 1
+    result: str = ""
+    deadline: datetime | None = None
+
+
+# --- for the client ----------------------------------------------------------------------------
+
+
+def receipt(facts: RequestFacts, context: FormContext, look_by: datetime) -> Reply:
+    """The numbered receipt: every field, files with fingerprints, who takes it and by when it is looked at."""
+    who = (
+        _("Займётся {name}.", name=facts.assignee)
+        if facts.assignee
+        else _("Подбираем бухгалтера, сообщим, кто займётся.")
+    )
+    text = lines(
+        _("Заявка № {number} принята.", number=facts.number),
+        *summary_lines({k: v for k, v in facts.answers.items() if k != "files"}, context),
+        fingerprints(facts.answers.get("files", "[]")),
+        sentence(who, look_promise(look_by, context)),
+        _("Узнать, как дела: /status"),
+    )
+    return Reply(text)
+
+
+def look_promise(look_by: datetime, context: FormContext) -> Text:
+    """An honest promise: outside working hours it says so and names the day."""
+    local = look_by.astimezone(context.calendar.zone)
+    today = context.now.astimezone(context.calendar.zone)
+    if local.date() == today.date():
+        return _("Посмотрим сегодня до {time}.", time=Clock(local))
+    if not context.calendar.is_working_day(today.date()):
+        return _("Сегодня выходной. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local))
+    return _("Рабочий день закончился. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local))
+
+
+def fingerprints(files_text: str) -> Text | None:
+    """Each file with the first digits of its SHA-256, so that both sides can tell it is the same file."""
+    files = files_from_text(files_text)
+    if not files:
+        return None
+    shown = (
+        _("{name} (отпечаток {digest})", name=file.name, digest=file.sha256[:SHORT_FINGERPRINT_LENGTH])
+        for file in files
+    )
+    return _("Файлы: {files}", files=listed(*shown))
+
+
+def status_answer(facts: RequestFacts, context: FormContext) -> Text:
+    """Four lines: what, where it stands, who, what is next and by when."""
+    kind = BY_NAME["kind"].show(facts.answers["kind"], context)
+    return lines(
+        _("Заявка № {number}: {kind}, {company}", number=facts.number, kind=kind, company=facts.answers["company"]),
+        _("Сейчас: {stage}", stage=status_words(facts.status)),
+        _("Ведёт: {name}", name=facts.assignee) if facts.assignee else _("Ведёт: пока не назначен"),
+        _("Дальше: {step} Срок: {deadline}", step=next_step(facts.status),
+          deadline=BY_NAME["deadline"].show(facts.answers["deadline"], context)),
+    )  # fmt: skip
+
+
+def client_actions(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    """What the client may do with a request now."""
+    match facts.status:
+        case Status.DONE:
+            return done_rows(facts)
+        case Status.CLOSED | Status.CANCELLED:
+            return ()
+        case _:
+            return (
+                (
+                    _request_button(_("Дополнить"), facts, "add"),
+                    _request_button(_("Отозвать"), facts, "withdraw"),
+                ),
+            )
+
+
+def taken_notice(facts: RequestFacts) -> Reply:
+    return Reply(_("Заявка № {number} в работе. Ведёт {name}.", number=facts.number, name=facts.assignee))
+
+
+def assigned_notice(facts: RequestFacts) -> Reply:
+    return Reply(_("Заявкой № {number} займётся {name}.", number=facts.number, name=facts.assignee))
+
+
+def reassigned_notice(facts: RequestFacts) -> Reply:
+    return Reply(_("Заявку № {number} теперь ведёт {name}.", number=facts.number, name=facts.assignee))
+
+
+def clarification_notice(
+    facts: RequestFacts, field_name: str, question: str, clarification_id: int, context: FormContext
+) -> Reply:
+    """Ask the client one field anew, with that field's own words and buttons (N3)."""
+    asked = BY_NAME[field_name]
+    old = asked.show(facts.answers[field_name], context) if field_name in facts.answers else None
+    before = {name: value for name, value in facts.answers.items() if name not in asked.forgets()}
+    text = lines(
+        _("{name} уточняет по заявке № {number}: {field}.", name=facts.assignee, number=facts.number, field=asked.title),
+        _("Было: {value}", value=old) if old else None,
+        question or None,
+        None if question else asked.question(before, context),
+    )
+    rows = tuple(
+        (Button(choice.label, str(Press(CLARIFY_SCOPE, str(clarification_id), choice.value)), choice.synonyms),)
+        for choice in asked.choices(before, context)
+        if choice.value not in ("skip", "clear")
+    )
+    return Reply(text, rows)
+
+
+def answer_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
+    """What the accountant writes to the client, in the same chat."""
+    head = _("{name}, по заявке № {number}:", name=facts.assignee or _("Бухгалтер"), number=facts.number)
+    return Reply(lines(head, text or None, _files_line(files)), files=files)
+
+
+def done_notice(facts: RequestFacts, files: tuple[OutgoingFile, ...]) -> Reply:
+    text = lines(
+        _("Заявка № {number} выполнена.", number=facts.number),
+        facts.result or None,
+        _files_line(files),
+        _("Всё в порядке? Оцените от 1 до 5. Если нет — нажмите «Не решено»."),
+    )
+    return Reply(text, done_rows(facts), files)
+
+
+def done_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    marks = tuple(
+        Button(_("{mark}", mark=mark), str(Press(RATE_SCOPE, str(facts.number), str(mark)))) for mark in range(1, 6)
+    )
+    return (marks, (_request_button(_("Не решено"), facts, "unsolved"),))
+
+
+def closed_notice(facts: RequestFacts) -> Reply:
+    text = _("Заявка № {number} закрыта. Если вопрос остался, нажмите «Не решено».", number=facts.number)
+    return Reply(text, ((_request_button(_("Не решено"), facts, "unsolved"),),))
+
+
+def cancelled_notice(facts: RequestFacts, reason: str) -> Reply:
+    return Reply(
+        lines(
+            _("Заявку № {number} сняли с исполнения.", number=facts.number),
+            _("Причина: {reason}", reason=reason) if reason else None,
+        )
+    )
+
+
+def reopened_notice(facts: RequestFacts) -> Reply:
+    return Reply(
+        _("Заявка № {number} снова в работе. Ведёт {name}.", number=facts.number, name=facts.assignee)
+        if facts.assignee
+        else _("Заявка № {number} снова в работе. Подбираем бухгалтера.", number=facts.number)
+    )
+
+
+# --- for staff ---------------------------------------------------------------------------------
+
+
+def assignment_card(facts: RequestFacts, context: FormContext, recent: int = 0) -> Reply:
+    """The assignment on one phone screen: number, client, kind, deadline with the time left, task, files."""
+    text = lines(
+        _("Заявка № {number}, {client}", number=facts.number, client=facts.client),
+        _("Новый клиент: директор ещё не подтвердил.") if facts.is_new_client else None,
+        *summary_lines(facts.answers, context),
+        time_left(facts, context),
+        n_("У клиента была ещё {count} заявка за последнее время.",
+           "У клиента было ещё {count} заявок за последнее время.", recent) if recent else None,
+    )  # fmt: skip
+    return Reply(text, staff_rows(facts), _attached(facts.answers))
+
+
+def staff_card(facts: RequestFacts, context: FormContext, note: Text | None = None) -> Reply:
+    """The same card in its present state, without sending the files again."""
+    text = lines(
+        note,
+        _("Заявка № {number}, {client}", number=facts.number, client=facts.client),
+        *summary_lines(facts.answers, context),
+        time_left(facts, context),
+        _("Сейчас: {stage}", stage=status_words(facts.status)),
+        _("Ведёт: {name}", name=facts.assignee) if facts.assignee else None,
+    )
+    return Reply(text, staff_rows(facts), prompt=True)
+
+
+def time_left(facts: RequestFacts, context: FormContext) -> Text | None:
+    """How long until the deadline in plain words."""
+    if facts.deadline is None or not facts.status.is_open or facts.status is Status.DONE:
+        return None
+    seconds = int((facts.deadline - context.now).total_seconds())
+    if seconds < 0:
+        return _("Срок прошёл.")
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    days = hours // 24
+    if days:
+        return n_("Осталось: {count} день.", "Осталось: {count} дней.", days)
+    return _("Осталось: {hours} ч {minutes} мин.", hours=hours, minutes=minutes)
+
+
+def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    """The buttons of an assignment; who acts without having accepted accepts by acting."""
+
+    def button(label: Text, action: str) -> Button:
+        return _request_button(label, facts, action)
+
+    answer = button(_("Ответить"), "answer")
+    note = button(_("Заметка"), "note")
+    match facts.status:
+        case Status.CLOSED | Status.CANCELLED:
+            return ((note, button(_("История"), "history")),)
+        case Status.DONE:
+            return ((answer, note), (button(_("История"), "history"),))
+        case Status.NEW | Status.ASSIGNED:
+            first = ((button(_("Принять"), "accept"), button(_("Отказаться"), "decline")),)
+        case _:
+            first = ((button(_("Отказаться"), "decline"),),)
+    return (
+        *first,
+        (button(_("Уточнить"), "clarify"), answer),
+        (note, button(_("Передать"), "pass")),
+        (button(_("Выполнено"), "done"), button(_("История"), "history")),
+    )
+
+
+def clarify_choices(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    """Which field is wrong: one button each."""
+    return tuple(
+        (Button(field.title, str(Press(REQUEST_SCOPE, str(facts.number), f"field-{field.name}", facts.version))),)
+        for field in FORM
+        if field.part_of is None and field.asked_if(facts.answers)
+    )
+
+
+def client_wrote_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
+    head = _("Заявка № {number}, {client} пишет:", number=facts.number, client=facts.client)
+    rows = (
+        (_request_button(_("Ответить"), facts, "answer"), _request_button(_("Выполнено"), facts, "done")),
+        (_request_button(_("Карточка"), facts, "card"),),
+    )
+    return Reply(lines(head, text or None, _files_line(files)), rows, files)
+
+
+def clarified_notice(facts: RequestFacts, field_name: str, old: str, context: FormContext) -> Reply:
+    asked = BY_NAME[field_name]
+    text = lines(
+        _("Заявка № {number}: клиент уточнил.", number=facts.number),
+        _("{field} — было: {value}", field=asked.title, value=asked.show(old, context)) if old else None,
+        _("{field} — стало: {value}", field=asked.title, value=_shown(facts, field_name, context)),
+    )
+    files = _attached(facts.answers) if field_name == "files" else ()
+    return Reply(text, staff_rows(facts), files)
+
+
+def _shown(facts: RequestFacts, field_name: str, context: FormContext) -> Text:
+    if field_name == "inn":
+        return _("{company}, ИНН {inn}", company=facts.answers["company"], inn=facts.answers["inn"])
+    return BY_NAME[field_name].show(facts.answers[field_name], context)
+
+
+def lost_notice(facts: RequestFacts, comment: str) -> Reply:
+    """To the one who no longer has it."""
+    return Reply(
+        lines(
+            _("Заявка № {number} передана: {name}.", number=facts.number, name=facts.assignee)
+            if facts.assignee
+            else _("Заявка № {number} возвращена в «Неразобранное».", number=facts.number),
+            _("Комментарий: {comment}", comment=comment) if comment else None,
+        )
+    )
+
+
+def withdrawn_notice(facts: RequestFacts) -> Reply:
+    return Reply(_("{client}: заявка № {number} отозвана. Делать её не нужно.", client=facts.client, number=facts.number))
+
+
+def unsolved_notice(facts: RequestFacts, reason: str) -> Reply:
+    text = lines(
+        _("Заявка № {number}: клиент пишет, что не решено. Она снова в работе.", number=facts.number),
+        _("Причина: {reason}", reason=reason) if reason else None,
+    )
+    return Reply(text, staff_rows(facts))
+
+
+def rated_notice(facts: RequestFacts, rating: int) -> Reply:
+    return Reply(_("Заявка № {number}: клиент поставил {rating} из 5. Закрыта.", number=facts.number, rating=rating))
+
+
+# --- for the director --------------------------------------------------------------------------
+
+
+def unassigned_alarm(facts: RequestFacts, context: FormContext) -> Reply:
+    return Reply(
+        lines(
+            _("Заявка № {number} в «Неразобранном»: никто не подходит.", number=facts.number),
+            *summary_lines(facts.answers, context),
+        ),
+        staff_rows(facts)[2:3],
+    )
+
+
+def not_accepted_alarm(facts: RequestFacts, minutes: int, late: str) -> Reply:
+    return Reply(
+        lines(
+            n_("Заявку № {number} не приняли за {count} рабочую минуту: {late}.",
+               "Заявку № {number} не приняли за {count} рабочих минут: {late}.",
+               minutes, number=facts.number, late=late),
+            _("Теперь у неё {name}.", name=facts.assignee) if facts.assignee
+            else _("Больше никто не подходит: она в «Неразобранном»."),
+        )
+    )  # fmt: skip
+
+
+def escalated_notice(facts: RequestFacts) -> Reply:
+    """To the one who did not accept in time."""
+    return Reply(_("Заявка № {number} ушла к другому сотруднику: её не приняли вовремя.", number=facts.number))
+
+
+def undelivered_alarm(facts: RequestFacts, reason: str) -> Reply:
+    return Reply(
+        _("Заявка № {number}: сообщение клиенту не доставлено ({reason}). Позвоните ему.", number=facts.number, reason=reason)
+    )
+
+
+def human_call(client: str, phone: str, words: str, chat_id: int) -> Reply:
+    """A client asked for a person; the answer goes straight into that chat."""
+    text = lines(
+        _("{client} просит позвать человека.", client=client or _("Клиент")),
+        _("Телефон: {phone}", phone=phone) if phone else None,
+        _("Последнее сообщение: {words}", words=words) if words else None,
+    )
+    button = Button(_("Ответить"), str(Press("chat", str(chat_id), "answer")))
+    return Reply(text, ((button,),))
+
+
+# --- pieces ------------------------------------------------------------------------------------
+
+
+def _request_button(label: Text, facts: RequestFacts, action: str) -> Button:
+    return Button(label, str(Press(REQUEST_SCOPE, str(facts.number), action, facts.version)))
+
+
+def _files_line(files: tuple[OutgoingFile, ...]) -> Text | None:
+    return _("Файлы: {names}", names=listed(*(file.name for file in files))) if files else None
+
+
+def _attached(answers: Answers) -> tuple[OutgoingFile, ...]:
+    return tuple(
+        OutgoingFile(file.sha256, file.name, file.media_type, file.size_bytes)
+        for file in files_from_text(answers.get("files", "[]"))
+    )
+
+
+def no_such_request() -> Text:
+    return _("Такой заявки нет. Проверьте номер: его видно в «Мои заявки».")
+
+
+def files_wanted() -> Text:
+    return _("Пришлите, пожалуйста, файл: документ или фото.")
+
+
+def field_wanted(field_name: str, answers: Answers, context: FormContext) -> Text:
+    """The field's own question, when what was said did not answer it."""
+    asked = BY_NAME[field_name]
+    return asked.question({k: v for k, v in answers.items() if k not in asked.forgets()}, context)

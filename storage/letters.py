@@ -1,0 +1,271 @@
+"""Writing letters: who gets them in which chat, and in one statement per table for a whole batch.
+
+A letter posted during a transaction is written just before its commit, so that use cases can post
+in the order in which people should read, and a batch of them costs one insert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import event, insert, select, update
+from sqlmodel import Session
+
+from forms.messages import OutgoingFile, Reply
+from forms.texts import Text
+from notifications.outbox import Letter, LetterState, ShownButton
+from storage.house import House
+from storage.models import Chat as ChatRow
+from storage.models import Letter as LetterRow
+
+LEASE_SECONDS = 60
+MAX_SCREEN_BUTTONS = 60
+_POSTED = "priem_posted_letters"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One reply on its way into the outbox. Without `chat_id` the person's liveliest chat is taken.
+
+    `key` makes it unique for ever: the same step repeated posts it once.
+    """
+
+    key: str
+    reply: Reply
+    chat_id: int | None = None
+    person_id: int | None = None
+    request_id: int | None = None
+    author_id: int | None = None
+    urgent: bool = False
+    focus: str | None = None
+    """What the next free words of that chat belong to from now on; None leaves it as it is."""
+    keeps_screen: bool = False
+    """The buttons are added to those in sight instead of taking their place."""
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAddress:
+    """Where a letter goes."""
+
+    chat_id: int
+    channel: str
+    chat_key: str
+    screen: Sequence[Sequence[str]] = ()
+    blocked: bool = False
+
+
+@dataclass(slots=True)
+class _Bag:
+    house: House
+    now: datetime
+    postings: list[Posting] = field(default_factory=list)
+
+
+def post(session: Session, house: House, now: datetime, postings: Iterable[Posting]) -> None:
+    """Post letters; they are written when the transaction commits, in the order of posting."""
+    bag: _Bag | None = session.info.get(_POSTED)
+    if bag is None:
+        bag = session.info[_POSTED] = _Bag(house, now)
+        event.listen(session, "before_commit", write_posted)
+    bag.postings.extend(postings)
+
+
+def write_posted(
+    session: Session, lease_owner: str = "", addresses: Mapping[int, ChatAddress] | None = None
+) -> tuple[Letter, ...]:
+    """Write what was posted. With a `lease_owner` the letters that may leave at once are leased to
+    that process and returned; `addresses` are chats that the caller has read already."""
+    bag: _Bag | None = session.info.pop(_POSTED, None)
+    if bag is None or not bag.postings:
+        return ()
+    postings = _addressed(session, bag.postings)
+    known = dict(addresses or {})
+    wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}
+    known |= _addresses(session, wanted - known.keys())
+    busy, waiting_prompts = _unfinished(session, wanted)
+    postings = _without_superseded(postings)
+    _supersede(session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts)
+    rows = [_row(posting, known, busy, bag, lease_owner) for posting in postings]
+    if not rows:
+        return ()
+    _remember_screens(session, postings, known, bag.house)
+    returned = session.connection().execute(
+        insert(LetterRow).returning(LetterRow.id, sort_by_parameter_order=True), rows  # type: ignore[arg-type]
+    )
+    ids = [letter_id for (letter_id,) in returned]
+    return tuple(
+        _leased(letter_id, row, known)
+        for letter_id, row in zip(ids, rows, strict=True)
+        if row["state"] == LetterState.DOING.value
+    )
+
+
+def address_of(row: ChatRow) -> ChatAddress:
+    """The address of a chat row."""
+    assert row.id is not None
+    return ChatAddress(row.id, row.channel, row.chat_key, row.screen, row.blocked_at is not None)
+
+
+def _addressed(session: Session, postings: Sequence[Posting]) -> list[Posting]:
+    people = {p.person_id for p in postings if p.chat_id is None and p.person_id is not None}
+    liveliest: dict[int, int] = {}
+    if people:
+        found = session.execute(
+            select(ChatRow.person_id, ChatRow.id)
+            .where(ChatRow.person_id.in_(people), ChatRow.blocked_at.is_(None))  # type: ignore[union-attr]
+            .order_by(ChatRow.last_inbound_at.asc().nulls_first(), ChatRow.id)  # type: ignore[union-attr,arg-type]
+        )
+        for person_id, chat_id in found:
+            liveliest[person_id] = chat_id
+    return [
+        posting if posting.chat_id is not None else replace(posting, chat_id=liveliest.get(posting.person_id or 0))
+        for posting in postings
+    ]
+
+
+def _addresses(session: Session, chat_ids: Iterable[int]) -> dict[int, ChatAddress]:
+    wanted = list(chat_ids)
+    if not wanted:
+        return {}
+    columns = (ChatRow.id, ChatRow.channel, ChatRow.chat_key, ChatRow.screen, ChatRow.blocked_at)
+    found = session.execute(select(*columns).where(ChatRow.id.in_(wanted)))  # type: ignore[union-attr,call-overload]
+    return {row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None) for row in found}
+
+
+def _unfinished(session: Session, chat_ids: Iterable[int]) -> tuple[set[int], dict[int, list[int]]]:
+    """The chats that have letters under way, and their unsent prompts."""
+    found = session.execute(
+        select(LetterRow.chat_id, LetterRow.id, LetterRow.state, LetterRow.prompt).where(  # type: ignore[call-overload]
+            LetterRow.chat_id.in_(list(chat_ids)),  # type: ignore[union-attr]
+            LetterRow.state.in_((LetterState.TODO.value, LetterState.DOING.value)),  # type: ignore[attr-defined]
+        )
+    )
+    busy: set[int] = set()
+    prompts: dict[int, list[int]] = {}
+    for chat_id, letter_id, state, prompt in found:
+        busy.add(chat_id)
+        if prompt and state == LetterState.TODO.value:
+            prompts.setdefault(chat_id, []).append(letter_id)
+    return busy, prompts
+
+
+def _without_superseded(postings: Sequence[Posting]) -> list[Posting]:
+    last = {posting.chat_id: number for number, posting in enumerate(postings) if posting.reply.prompt}
+    return [
+        posting
+        for number, posting in enumerate(postings)
+        if not posting.reply.prompt or last[posting.chat_id] == number
+    ]
+
+
+def _supersede(session: Session, chat_ids: Iterable[int | None], prompts: Mapping[int, list[int]]) -> None:
+    letter_ids = [letter_id for chat_id in chat_ids if chat_id is not None for letter_id in prompts[chat_id]]
+    if letter_ids:
+        session.execute(
+            update(LetterRow)
+            .where(LetterRow.id.in_(letter_ids), LetterRow.state == LetterState.TODO.value)  # type: ignore[union-attr]
+            .values(state=LetterState.SUPERSEDED.value)
+        )
+
+
+def _row(
+    posting: Posting, known: Mapping[int, ChatAddress], busy: set[int], bag: _Bag, lease_owner: str
+) -> dict[str, Any]:
+    reply = posting.reply
+    address = known.get(posting.chat_id) if posting.chat_id is not None else None
+    not_before = posting.not_before or bag.now + timedelta(seconds=reply.merge_seconds)
+    state, reason = LetterState.TODO, ""
+    if address is None or address.blocked:
+        state = LetterState.FAILED
+        reason = bag.house.say(_NO_CHAT if address is None else _CHAT_CLOSED)
+    elif lease_owner and not_before <= bag.now and address.chat_id not in busy:
+        state = LetterState.DOING
+    if state is LetterState.TODO and address is not None:
+        # What follows a letter that waits must wait behind it.
+        busy.add(address.chat_id)
+    leased = state is LetterState.DOING
+    return {
+        "key": posting.key,
+        "chat_id": address.chat_id if address else None,
+        "person_id": posting.person_id,
+        "request_id": posting.request_id,
+        "author_id": posting.author_id,
+        "text": bag.house.say(reply.text),
+        "rows": [[[bag.house.say(b.label), b.press] for b in row] for row in reply.rows],
+        "files": [asdict(file) for file in reply.files],
+        "prompt": reply.prompt,
+        "urgent": posting.urgent,
+        "state": state.value,
+        "not_before": not_before,
+        "attempts": 0,
+        "lease_owner": lease_owner if leased else "",
+        "lease_until": bag.now + timedelta(seconds=LEASE_SECONDS) if leased else None,
+        "message_key": "",
+        "reason": reason,
+        "created_at": bag.now,
+        "sent_at": None,
+    }
+
+
+def _remember_screens(
+    session: Session, postings: Sequence[Posting], known: Mapping[int, ChatAddress], house: House
+) -> None:
+    screens: dict[int, list[list[str]]] = {}
+    focuses: dict[int, str] = {}
+    for posting in postings:
+        if posting.chat_id is None or posting.chat_id not in known:
+            continue
+        if posting.focus is not None:
+            focuses[posting.chat_id] = posting.focus
+        shown = [[house.say(button.label), button.press] for button in posting.reply.buttons()]
+        if posting.keeps_screen and shown:
+            before = screens.get(posting.chat_id) or [list(item) for item in known[posting.chat_id].screen]
+            screens[posting.chat_id] = (before + shown)[-MAX_SCREEN_BUTTONS:]
+        elif shown or posting.reply.prompt:
+            screens[posting.chat_id] = shown
+    if screens:
+        session.connection().execute(
+            update(ChatRow.__table__).where(ChatRow.__table__.c.id == _bind("chat")).values(screen=_bind("screen")),  # type: ignore[attr-defined]
+            [{"b_chat": chat_id, "b_screen": screen} for chat_id, screen in screens.items()],
+        )
+    if focuses:
+        session.connection().execute(
+            update(ChatRow.__table__).where(ChatRow.__table__.c.id == _bind("chat")).values(focus=_bind("focus")),  # type: ignore[attr-defined]
+            [{"b_chat": chat_id, "b_focus": focus} for chat_id, focus in focuses.items()],
+        )
+
+
+def _bind(name: str) -> Any:
+    from sqlalchemy import bindparam
+
+    return bindparam(f"b_{name}") if name == "chat" else bindparam(f"b_{name}", type_=getattr(ChatRow.__table__.c, name).type)  # type: ignore[attr-defined]
+
+
+def _leased(letter_id: int, row: Mapping[str, Any], known: Mapping[int, ChatAddress]) -> Letter:
+    address = known[row["chat_id"]]
+    return letter_of(letter_id, row, address)
+
+
+def letter_of(letter_id: int, row: Mapping[str, Any], address: ChatAddress) -> Letter:
+    """A stored letter as delivery gets it."""
+    return Letter(
+        letter_id=letter_id,
+        key=row["key"],
+        chat_id=address.chat_id,
+        channel=address.channel,
+        chat_key=address.chat_key,
+        text=row["text"],
+        rows=tuple(tuple(ShownButton(label, press) for label, press in shown) for shown in row["rows"]),
+        files=tuple(OutgoingFile(**file) for file in row["files"]),
+        attempts=row["attempts"],
+        urgent=row["urgent"],
+        created_at=row["created_at"],
+    )
+
+
+_NO_CHAT = Text("нет привязанного мессенджера")
+_CHAT_CLOSED = Text("чат закрыт получателем")
