@@ -324,13 +324,11 @@ def _judge(file: _Received) -> Verdict:
 
 
 def _judge_name(file: _Received) -> Verdict | None:
-    if not file.data:
-        return _refused(_Trouble.EMPTY, file.name, "application/x-empty")
     if _extension(file.name) in _PROGRAM_EXTENSIONS:
         return _refused(_Trouble.PROGRAM, file.name)
     if _extension(file.name) in _WEB_PAGE_EXTENSIONS:
         return _refused(_Trouble.WEB_PAGE, file.name, "text/html")
-    return None
+    return None if file.data else _refused(_Trouble.EMPTY, file.name, "application/x-empty")
 
 
 def _judge_signature(file: _Received) -> Verdict | None:
