@@ -12,32 +12,38 @@ from typing import NotRequired, TypedDict
 
 from forms.texts import Text, _, lines, listed, plain
 from router.model import Candidate, Decision, Exclude, Prefer, Verdict, Work
-from router.rules import RULES, RuleContext
+from router.rules import RULES, RuleContext, Rules
 
 
-def assign(work: Work, candidates: Iterable[Candidate], context: RuleContext) -> Decision:
+def assign(
+    work: Work, candidates: Iterable[Candidate], context: RuleContext, *, rules: Rules = RULES
+) -> Decision:
     """Choose who takes the request; `staff_id` is None when everybody is excluded.
+
+    Other `rules` or weights than today's are for a dry run.
 
     The verdicts stand best first. `context` of the decision keeps what a later dry run must know.
     """
-    verdicts = rank(work, candidates, context)
+    verdicts = rank(work, candidates, context, rules=rules)
     best = verdicts[0] if verdicts and not verdicts[0].excluded else None
     return Decision(best.staff_id if best else None, verdicts, _circumstances(work, context))
 
 
-def rank(work: Work, candidates: Iterable[Candidate], context: RuleContext) -> tuple[Verdict, ...]:
+def rank(
+    work: Work, candidates: Iterable[Candidate], context: RuleContext, *, rules: Rules = RULES
+) -> tuple[Verdict, ...]:
     """Judge everybody, best first: more points, then fewer open requests, then the older number.
 
     Those who are excluded come last.
     """
-    judged = [(judge(work, person, context), person) for person in candidates]
+    judged = [(judge(work, person, context, rules=rules), person) for person in candidates]
     judged.sort(key=lambda pair: _order(*pair))
     return tuple(verdict for verdict, _person in judged)
 
 
-def judge(work: Work, person: Candidate, context: RuleContext) -> Verdict:
+def judge(work: Work, person: Candidate, context: RuleContext, *, rules: Rules = RULES) -> Verdict:
     """Ask all rules about one person. Reasons to exclude are listed before preferences."""
-    findings = [finding for _name, rule in RULES if (finding := rule(work, person, context))]
+    findings = [finding for _name, rule in rules if (finding := rule(work, person, context))]
     against = tuple(finding.reason for finding in findings if isinstance(finding, Exclude))
     preferences = [finding for finding in findings if isinstance(finding, Prefer)]
     return Verdict(
@@ -50,13 +56,13 @@ def judge(work: Work, person: Candidate, context: RuleContext) -> Verdict:
 
 
 def pick_up(
-    works: Iterable[Work], candidates: Iterable[Candidate], context: RuleContext
+    works: Iterable[Work], candidates: Iterable[Candidate], context: RuleContext, *, rules: Rules = RULES
 ) -> tuple[tuple[Work, Decision], ...]:
     """Decide about all that waits, nearest deadline first; each choice counts in the next one's load."""
     people = {person.staff_id: person for person in candidates}
     decided = []
     for work in sorted(works, key=lambda work: (work.deadline, work.submitted_at, work.request_id)):
-        decision = assign(work, people.values(), context)
+        decision = assign(work, people.values(), context, rules=rules)
         if decision.staff_id is not None:
             chosen = people[decision.staff_id]
             people[chosen.staff_id] = replace(chosen, open_requests=chosen.open_requests + 1)

@@ -333,7 +333,7 @@ def decline(request: Request, actor: Actor, now: datetime, reason: str, *, holde
     _require_staff(actor)
     _require_assignee(request, actor, holder)
     _require_status(request, (Status.ASSIGNED, *_WORKED_ON))
-    return _change(Event.DECLINED, request, _queued(request), actor, now, _words(reason))
+    return _change(Event.DECLINED, request, _queued(request), actor, now, comment=_words(reason))
 
 
 def pass_on(
@@ -344,7 +344,7 @@ def pass_on(
     _require_status(request, (Status.ASSIGNED, *_WORKED_ON))
     if to_id == request.assignee_id:
         raise AlreadyTheirs
-    return _change(Event.PASSED, request, _given(request, to_id, now), actor, now, _words(reason))
+    return _change(Event.PASSED, request, _given(request, to_id, now), actor, now, comment=_words(reason))
 
 
 # Working on it. An assignee who works without pressing «Принять» has accepted.
@@ -377,13 +377,13 @@ def client_wrote(request: Request, actor: Actor, now: datetime, *, needs_answer:
     """The client wrote into the conversation; a thank-you (`needs_answer` false) leaves no debt.
 
     It answers a question that was asked with free words. A question about a field goes on waiting
-    for `clarified`, and a done request stays done.
+    for `clarified`; a done request stays done, a closed one closed, but both show the debt.
     """
     _require_status(request, _SUBMITTED)
     after = request
     if request.status is Status.WAITING_CLIENT and request.question is None:
         after = replace(after, status=Status.ACCEPTED, stage=Stage.CLARIFICATION)
-    if needs_answer and request.status.is_open and request.unanswered_since is None:
+    if needs_answer and request.unanswered_since is None:
         after = replace(after, unanswered_since=now)
     return _change(Event.CLIENT_WROTE, request, after, actor, now)
 
@@ -391,7 +391,7 @@ def client_wrote(request: Request, actor: Actor, now: datetime, *, needs_answer:
 def answer(request: Request, actor: Actor, now: datetime, *, holder: str = "") -> Change:
     """Write to the client. A directing role may do so at any time without taking the request over."""
     _require_worker(request, actor, holder)
-    _require_status(request, (*_OPEN, Status.CLOSED))
+    _require_status(request, _SUBMITTED)
     taken = request
     if request.status is Status.ASSIGNED and actor.staff_id == request.assignee_id:
         taken = _taken(request, now)

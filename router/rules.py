@@ -37,6 +37,7 @@ class RuleContext:
 
 
 Rule = Callable[[Work, Candidate, RuleContext], Exclude | Prefer | None]
+Rules = tuple[tuple[str, Rule], ...]
 
 
 def takes_requests(_work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
@@ -111,7 +112,7 @@ def has_few_requests(_work: Work, person: Candidate, context: RuleContext) -> Pr
     )
 
 
-RULES: tuple[tuple[str, Rule], ...] = (
+RULES: Rules = (
     ("role", takes_requests),
     ("refused", has_not_refused),
     ("absence", is_present),
