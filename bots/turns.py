@@ -1,0 +1,103 @@
+"""One message of one chat while it is being answered: what `client_chat` and `staff_chat` work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from forms.fields import FormContext, Said
+from forms.messages import Inbound, OutgoingFile, Press, Reply, loosely
+from forms.texts import Text
+from storage.house import House, Who
+from storage.letters import Posting, post
+from storage.work import ChatView, Work
+
+
+@dataclass(slots=True)
+class ChatTurn:
+    """A message, its chat, and the way to answer. Lives inside one transaction."""
+
+    work: Work
+    house: House
+    chat: ChatView
+    inbound: Inbound
+    said: Said
+    _said_count: int = 0
+
+    @property
+    def session(self) -> Session:
+        """The transaction's session, for the use cases."""
+        return self.work.session
+
+    @property
+    def now(self) -> datetime:
+        """The moment of this batch."""
+        return self.work.now
+
+    @property
+    def who(self) -> Who:
+        """The writer as the use cases want them."""
+        staff = self.chat.staff
+        return Who(
+            through=self.chat.channel,
+            person_id=self.chat.person_id,
+            staff_id=staff.staff_id if staff else None,
+            role=staff.role if staff else None,
+            name=self.chat.person_name,
+        )
+
+    @property
+    def context(self) -> FormContext:
+        """What the form may know in this chat."""
+        return FormContext(
+            self.now, self.house.calendar, self.house.firm_name, self.house.firm_phone,
+            self.chat.companies, self.work.directory,
+        )  # fmt: skip
+
+    def say(self, reply: Reply, *, focus: str | None = None, request_id: int | None = None) -> None:
+        """Answer in this chat. `focus` says what the next free words belong to."""
+        self._said_count += 1
+        key = f"turn:{self.inbound.channel}:{self.inbound.event_key}:{self._said_count}"
+        posting = Posting(
+            key=key, reply=reply, chat_id=self.chat.chat_id, person_id=self.chat.person_id,
+            request_id=request_id, urgent=True, focus=focus,
+        )  # fmt: skip
+        post(self.session, self.house, self.now, (posting,))
+        if reply.rows or reply.prompt:
+            self.chat.screen = [[self.house.say(button.label), button.press] for button in reply.buttons()]
+        if focus is not None:
+            self.chat.focus = focus
+
+    def say_text(self, text: Text, *, focus: str | None = None) -> None:
+        """Answer with a sentence and leave the buttons in sight as they are."""
+        self.say(Reply(text), focus=focus)
+
+    def kept_files(self) -> tuple[OutgoingFile, ...]:
+        """The files of this message that were accepted."""
+        return tuple(
+            OutgoingFile(file.sha256, file.name, file.media_type, file.size_bytes)
+            for file in self.said.files
+            if file.refusal is None
+        )
+
+    def refusals(self) -> tuple[Text, ...]:
+        """Why the other files of this message were not taken."""
+        return tuple(file.refusal for file in self.said.files if file.refusal is not None)
+
+
+def press_of(inbound: Inbound, chat: ChatView) -> Press | None:
+    """What was pressed: a button, or its number or label typed out."""
+    if inbound.button is not None:
+        return Press.parse(inbound.button)
+    if inbound.files or not inbound.text:
+        return None
+    typed = loosely(inbound.text)
+    for label, press in reversed(chat.screen):
+        if typed and loosely(label) == typed:
+            return Press.parse(press)
+    number = inbound.text.strip().rstrip(".)")
+    if number.isascii() and number.isdigit() and 0 < int(number[:4]) <= len(chat.screen) and len(number) <= 2:  # noqa: PLR2004
+        return Press.parse(chat.screen[int(number) - 1][1])
+    return None

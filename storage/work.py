@@ -1,0 +1,311 @@
+"""One batch of inbound messages against the database: everything needed is read with one query per
+table, everything written goes out with one statement per table, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session
+
+from forms.fields import Company
+from forms.messages import Inbound
+from notifications.outbox import Letter
+from router.model import Role
+from storage.letters import ChatAddress, write_posted
+from storage.models import Chat, Client, ClientPerson, Draft, InboxEvent, Message, Person, Setting, Staff
+
+_chat: Table = Chat.__table__  # type: ignore[attr-defined]
+_person: Table = Person.__table__  # type: ignore[attr-defined]
+_staff: Table = Staff.__table__  # type: ignore[attr-defined]
+_draft: Table = Draft.__table__  # type: ignore[attr-defined]
+_inbox: Table = InboxEvent.__table__  # type: ignore[attr-defined]
+_message: Table = Message.__table__  # type: ignore[attr-defined]
+_client: Table = Client.__table__  # type: ignore[attr-defined]
+_client_person: Table = ClientPerson.__table__  # type: ignore[attr-defined]
+_setting: Table = Setting.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class StaffView:
+    """The member of staff who writes."""
+
+    staff_id: int
+    role: Role
+
+
+@dataclass(slots=True)
+class ChatView:
+    """A chat during one batch. Later messages of the batch see what earlier ones changed."""
+
+    chat_id: int
+    channel: str
+    chat_key: str
+    person_id: int | None = None
+    person_name: str = ""
+    phone: str = ""
+    consent_version: str = ""
+    staff: StaffView | None = None
+    draft: Mapping[str, Any] | None = None
+    draft_created_at: datetime | None = None
+    screen: Sequence[Sequence[str]] = ()
+    focus: str = ""
+    blocked: bool = False
+    has_waiting: bool = False
+    companies: tuple[Company, ...] = ()
+
+
+@dataclass(slots=True)
+class Work:
+    """What one batch reads and will write."""
+
+    session: Session
+    now: datetime
+    chats: dict[tuple[str, str], ChatView] = field(default_factory=dict)
+    fresh: set[tuple[str, str]] = field(default_factory=set)
+    """The events of this batch that are seen for the first time: (channel, event_key)."""
+    directory: dict[str, str] = field(default_factory=dict)
+    """INN → name for the clients whose INN stands in the batch."""
+    _messages: list[dict[str, Any]] = field(default_factory=list)
+    _drafts: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+    _seen: dict[int, datetime] = field(default_factory=dict)
+    _event_states: list[dict[str, Any]] = field(default_factory=list)
+
+    def chat_of(self, inbound: Inbound) -> ChatView:
+        """The chat a message came from."""
+        return self.chats[inbound.channel, inbound.chat_key]
+
+    def log(self, chat: ChatView, inbound: Inbound, text: str, files: list[dict[str, Any]], request_id: int | None) -> None:
+        """Keep what a person wrote; only ever called for people who have agreed to it."""
+        self._messages.append(
+            {
+                "chat_id": chat.chat_id, "request_id": request_id, "person_id": chat.person_id, "direction": "in",
+                "kind": inbound.kind.value, "text": text, "files": files, "event_key": inbound.event_key,
+                "sent_at": inbound.sent_at, "received_at": self.now,
+            }
+        )  # fmt: skip
+
+    def place_last_message(self, chat: ChatView, request_id: int) -> None:
+        """Say to which request the message just logged belongs."""
+        for row in reversed(self._messages):
+            if row["chat_id"] == chat.chat_id:
+                row["request_id"] = request_id
+                return
+
+    def save_draft(self, chat: ChatView, progress: Mapping[str, Any] | None) -> None:
+        """Keep or (None) forget what this person is in the middle of."""
+        assert chat.person_id is not None
+        if progress is not None and chat.draft is None:
+            chat.draft_created_at = self.now
+        chat.draft = progress
+        if progress is None:
+            self._drafts[chat.person_id] = None
+            return
+        self._drafts[chat.person_id] = {
+            "person_id": chat.person_id, "progress": dict(progress),
+            "created_at": chat.draft_created_at or self.now, "updated_at": self.now,
+        }  # fmt: skip
+        for other in self.chats.values():
+            if other.person_id == chat.person_id:
+                other.draft = progress
+
+    def seen(self, chat: ChatView) -> None:
+        """The person has written: the chat is alive, whatever was thought of it before."""
+        self._seen[chat.chat_id] = self.now
+        chat.blocked = False
+
+    def move_cursor(self, channel: str, value: str) -> None:
+        """Keep where a polling messenger goes on."""
+        put_setting(self.session, f"cursor:{channel}", value, self.now)
+
+    def flush(self, lease_owner: str) -> tuple[Letter, ...]:
+        """Write everything, letters last; returns those leased to `lease_owner`."""
+        connection = self.session.connection()
+        if self._messages:
+            connection.execute(insert(_message), self._messages)
+        kept = [row for row in self._drafts.values() if row is not None]
+        if kept:
+            connection.execute(_upsert(self.session, _draft, ("person_id",), ("progress", "updated_at")), kept)
+        gone = [person_id for person_id, row in self._drafts.items() if row is None]
+        if gone:
+            connection.execute(delete(_draft).where(_draft.c.person_id.in_(gone)))
+        if self._seen:
+            connection.execute(
+                update(_chat)
+                .where(_chat.c.id == bindparam("b_id"))
+                .values(last_inbound_at=bindparam("b_at"), blocked_at=None),
+                [{"b_id": chat_id, "b_at": at} for chat_id, at in self._seen.items()],
+            )
+        addresses = {
+            chat.chat_id: ChatAddress(chat.chat_id, chat.channel, chat.chat_key, chat.screen, chat.blocked)
+            for chat in self.chats.values()
+        }
+        return write_posted(self.session, lease_owner, addresses)
+
+
+def open_work(session: Session, inbounds: Sequence[Inbound], inns: Iterable[str], now: datetime) -> Work:
+    """Read what a batch of messages needs and mark its events as received."""
+    work = Work(session, now)
+    _load_chats(work, inbounds)
+    _mark_events(work, inbounds)
+    _load_companies(work)
+    wanted = set(inns)
+    if wanted:
+        found = session.execute(select(_client.c.inn, _client.c.name).where(_client.c.inn.in_(wanted)))
+        work.directory = {inn: name for inn, name in found}  # noqa: C416 - rows are not pairs to mypy
+    return work
+
+
+def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
+    wanted: dict[str, dict[str, str]] = {}
+    for inbound in inbounds:
+        if inbound.chat_key:
+            wanted.setdefault(inbound.channel, {}).setdefault(inbound.chat_key, inbound.user_key)
+    if not wanted:
+        return
+    _read_chats(work, wanted)
+    missing = [
+        {"channel": channel, "chat_key": key, "user_key": user, "screen": [], "focus": "", "created_at": work.now}
+        for channel, keys in wanted.items()
+        for key, user in keys.items()
+        if (channel, key) not in work.chats
+    ]
+    if missing:
+        statement = _dialect_insert(work.session)(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"])
+        work.session.connection().execute(statement, missing)
+        _read_chats(work, {m["channel"]: {n["chat_key"]: "" for n in missing if n["channel"] == m["channel"]} for m in missing})
+
+
+def _read_chats(work: Work, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    waiting = (
+        select(func.count()).select_from(_inbox)
+        .where(_inbox.c.chat_id == _chat.c.id, _inbox.c.state == "waiting")
+        .scalar_subquery()
+    )  # fmt: skip
+    query = (
+        select(
+            _chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.person_id, _chat.c.screen, _chat.c.focus,
+            _chat.c.blocked_at, _person.c.name, _person.c.phone, _person.c.consent_version,
+            _staff.c.id, _staff.c.role, _staff.c.active, _draft.c.progress, _draft.c.created_at, waiting,
+        )
+        .select_from(
+            _chat.outerjoin(_person, _person.c.id == _chat.c.person_id)
+            .outerjoin(_staff, _staff.c.person_id == _chat.c.person_id)
+            .outerjoin(_draft, _draft.c.person_id == _chat.c.person_id)
+        )
+        .where(or_(*(and_(_chat.c.channel == name, _chat.c.chat_key.in_(list(keys))) for name, keys in wanted.items())))
+    )  # fmt: skip
+    for row in work.session.execute(query):
+        staff = StaffView(row[10], Role(row[11])) if row[10] is not None and row[12] else None
+        view = ChatView(
+            chat_id=row[0], channel=row[1], chat_key=row[2], person_id=row[3], screen=row[4], focus=row[5],
+            blocked=row[6] is not None, person_name=row[7] or "", phone=row[8] or "", consent_version=row[9] or "",
+            staff=staff, draft=row[13], draft_created_at=row[14], has_waiting=bool(row[15]),
+        )  # fmt: skip
+        work.chats[view.channel, view.chat_key] = view
+
+
+def _mark_events(work: Work, inbounds: Sequence[Inbound]) -> None:
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for inbound in inbounds:
+        chat = work.chats.get((inbound.channel, inbound.chat_key))
+        rows.setdefault(
+            (inbound.channel, inbound.event_key),
+            {
+                "channel": inbound.channel, "event_key": inbound.event_key, "state": "done",
+                "chat_id": chat.chat_id if chat else None, "received_at": work.now, "payload": None,
+            },
+        )  # fmt: skip
+    if not rows:
+        return
+    statement = (
+        _dialect_insert(work.session)(_inbox)
+        .on_conflict_do_nothing(index_elements=["channel", "event_key"])
+        .returning(_inbox.c.channel, _inbox.c.event_key)
+    )
+    found = work.session.connection().execute(statement, list(rows.values()))
+    work.fresh = {(channel, key) for channel, key in found}
+
+
+def _load_companies(work: Work) -> None:
+    people = {chat.person_id for chat in work.chats.values() if chat.person_id is not None and chat.staff is None}
+    if not people:
+        return
+    query = (
+        select(_client_person.c.person_id, _client.c.inn, _client.c.name)
+        .join(_client, _client.c.id == _client_person.c.client_id)
+        .where(_client_person.c.person_id.in_(people))
+        .order_by(_client.c.name)
+    )
+    found: dict[int, list[Company]] = {}
+    for person_id, inn, name in work.session.execute(query):
+        found.setdefault(person_id, []).append(Company(inn, name))
+    for chat in work.chats.values():
+        if chat.person_id in found:
+            chat.companies = tuple(found[chat.person_id])
+
+
+def keep_waiting(session: Session, inbound: Inbound, payload: dict[str, Any]) -> None:
+    """Keep a message whole until its files are here; it is processed later, in the order of its chat."""
+    session.connection().execute(
+        update(_inbox)
+        .where(_inbox.c.channel == inbound.channel, _inbox.c.event_key == inbound.event_key)
+        .values(state="waiting", payload=payload)
+    )
+
+
+def finish_waiting(session: Session, event_ids: Sequence[int]) -> None:
+    """The messages were processed: what they held now stands in the correspondence."""
+    session.connection().execute(
+        update(_inbox).where(_inbox.c.id.in_(list(event_ids))).values(state="done", payload=None)
+    )
+
+
+def waiting_events(session: Session, chat_id: int | None = None) -> list[tuple[int, int, dict[str, Any]]]:
+    """(id, chat id, payload) of messages that wait for their files, oldest first."""
+    query = select(_inbox.c.id, _inbox.c.chat_id, _inbox.c.payload).where(_inbox.c.state == "waiting").order_by(_inbox.c.id)
+    if chat_id is not None:
+        query = query.where(_inbox.c.chat_id == chat_id)
+    return [(event_id, chat, payload) for event_id, chat, payload in session.execute(query)]
+
+
+def keep_failed(session: Session, inbound: Inbound, payload: dict[str, Any] | None, now: datetime) -> bool:
+    """Keep a message that the program could not process, for a person. False when it was kept before."""
+    chat_id = session.execute(
+        select(_chat.c.id).where(_chat.c.channel == inbound.channel, _chat.c.chat_key == inbound.chat_key)
+    ).scalar_one_or_none()
+    statement = _dialect_insert(session)(_inbox).on_conflict_do_nothing(index_elements=["channel", "event_key"])
+    result = session.connection().execute(
+        statement,
+        {
+            "channel": inbound.channel, "event_key": inbound.event_key, "chat_id": chat_id, "state": "failed",
+            "payload": payload, "received_at": now,
+        },
+    )  # fmt: skip
+    return bool(result.rowcount)
+
+
+def put_setting(session: Session, key: str, value: str, now: datetime) -> None:
+    """Keep a small fact of the machine's own."""
+    statement = _upsert(session, _setting, ("key",), ("value", "updated_at"))
+    session.connection().execute(statement, {"key": key, "value": value, "updated_at": now})
+
+
+def get_setting(session: Session, key: str) -> str | None:
+    """Read what `put_setting` kept."""
+    return session.execute(select(_setting.c.value).where(_setting.c.key == key)).scalar_one_or_none()
+
+
+def _dialect_insert(session: Session) -> Any:
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+
+
+def _upsert(session: Session, table: Table, keys: Sequence[str], changed: Sequence[str]) -> Any:
+    statement = _dialect_insert(session)(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(keys), set_={name: statement.excluded[name] for name in changed}
+    )
