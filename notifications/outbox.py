@@ -128,3 +128,6 @@ class Settlement:
     chat_blocked: bool = False
     releases: tuple[int, ...] = field(default=())
     """Letters of the same chat that were leased behind this one and go back to `TODO`."""
+    attempts: int = 0
+    """How many attempts the letter has had by now; the store writes it as it is, so settling again
+    changes nothing. Letters in `releases` keep theirs."""
