@@ -18,9 +18,9 @@ How a phrase is understood:
 Two different days, «5/10», a bare number, a past day and a day over three years ahead are never guessed at:
 `AnswerError` says what was understood and what to write.
 
-The dateparser library was tried as a fallback for what this grammar does not know and left out: on the
-phrases refused in the tests it invents dates (for a bare «5», for «5/10», for «до 350 рублей»), and it added nothing
-right on the held-out phrases.
+The dateparser library was tried as a fallback for what this grammar does not know, and left out: of the
+phrases that the tests refuse it gave a date to two in five («завтра 10» became tomorrow at the present hour,
+«март» the 25th of March, «25 декабря 18» the year 2118), and on the held-out phrases it knew nothing more.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline
     if now.tzinfo is None:
         raise ValueError("A deadline is counted from an aware moment.")
     if len(text) > MAX_ANSWER_CHARS:
-        raise AnswerError(_("Это слишком длинно для срока. Напишите только день и час. Например: «завтра до 15:00»."))
+        raise AnswerError(
+            _("Это слишком длинно для срока. Напишите только день и час. Например: «завтра до 15:00».")
+        )
     base = Base(now.astimezone(calendar.zone), calendar)
     said = _Said.of(pieces_of(normalized(text)[:MAX_ANSWER_CHARS], base))
     _refuse_impossible(said)
@@ -112,7 +114,9 @@ def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline
     return _deadline(at, base, urgent=said.has(Mark.URGENT))
 
 
-def show_deadline(deadline: Deadline, now: datetime, calendar: WorkCalendar, *, capital: bool = False) -> Text:
+def show_deadline(
+    deadline: Deadline, now: datetime, calendar: WorkCalendar, *, capital: bool = False
+) -> Text:
     """«пятница, 27 ноября, до 18:00», with the year when it is not the current one."""
     at = deadline.at.astimezone(calendar.zone)
     day = _shown_day(at.date(), now.astimezone(calendar.zone).date(), capital=capital)
@@ -335,7 +339,9 @@ def _whole_minute(moment: datetime) -> datetime:
 def _refuse_impossible(said: _Said) -> None:
     if said.has(Mark.IMPOSSIBLE):
         words = plain(said.words_of(Mark.IMPOSSIBLE)[:SHOWN_ANSWER_CHARS])
-        raise AnswerError(_("Такого дня или времени не бывает: {words}. Проверьте и пришлите ещё раз.", words=words))
+        raise AnswerError(
+            _("Такого дня или времени не бывает: {words}. Проверьте и пришлите ещё раз.", words=words)
+        )
     if said.has(Mark.TOO_FAR):
         raise AnswerError(_("Это больше чем через три года. Назовите срок поближе."))
     if said.has(Mark.REPEATED):
@@ -348,15 +354,22 @@ def _without_time(said: _Said, base: Base) -> Deadline:
     """No day and no hour: either it is urgent, or the reason why it is no answer."""
     _refuse_numbers(said)
     if said.turned:
-        raise AnswerError(_("Понял, когда не надо, а нужен срок: к какому дню сделать? Например: «до пятницы»."))
+        raise AnswerError(
+            _("Понял, когда не надо, а нужен срок: к какому дню сделать? Например: «до пятницы».")
+        )
     if said.has(Mark.PAST):
         words = plain(said.words_of(Mark.PAST)[:SHOWN_ANSWER_CHARS])
         raise AnswerError(
-            _("«{words}» уже прошло. Назовите сегодняшний день или более поздний. Например: «завтра».", words=words)
+            _(
+                "«{words}» уже прошло. Назовите сегодняшний день или более поздний. Например: «завтра».",
+                words=words,
+            )
         )
     if said.has(Mark.NO_HURRY):
         raise AnswerError(
-            _("Хорошо, не срочно. Назовите всё же день, чтобы заявка не потерялась: «через неделю» или «до конца месяца».")
+            _(
+                "Хорошо, не срочно. Назовите всё же день, чтобы заявка не потерялась: «через неделю» или «до конца месяца»."
+            )
         )
     if said.has(Mark.URGENT):
         return _urgent(base)
@@ -364,9 +377,13 @@ def _without_time(said: _Said, base: Base) -> Deadline:
         raise AnswerError(_("Назовите день точнее. Например: «до пятницы», «до 28-го» или «25 декабря»."))
     if said.has(Mark.LONG_NUMBER):
         raise AnswerError(
-            _("Это длинное число не похоже на срок. К какому дню сделать? Например: «до пятницы» или «25 декабря».")
+            _(
+                "Это длинное число не похоже на срок. К какому дню сделать? Например: «до пятницы» или «25 декабря»."
+            )
         )
-    raise AnswerError(_("Не понял срок. Назовите день или дату. Например: «завтра до 15:00», «до пятницы», «25 декабря»."))
+    raise AnswerError(
+        _("Не понял срок. Назовите день или дату. Например: «завтра до 15:00», «до пятницы», «25 декабря».")
+    )
 
 
 def _refuse_numbers(said: _Said) -> None:
