@@ -106,7 +106,7 @@ def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline
     base = Base(now.astimezone(calendar.zone), calendar)
     said = _Said.of(pieces_of(normalized(text)[:MAX_ANSWER_CHARS], base))
     _refuse_impossible(said)
-    if not said.names_time:
+    if not said.names_time or (said.names_other_day and not said.names_day):
         return _without_time(said, base)
     _refuse_numbers(said)
     at = said.moments[0].at if said.moments else _moment_of_day(said, base)
@@ -176,8 +176,9 @@ class _Said:
     numbers: tuple[Number, ...]
     choices: tuple[Choice, ...]
     remarks: tuple[Remark, ...]
-    turned: frozenset[Role]
-    """Roles of the days and hours that name no end."""
+    turned: bool
+    """Whether a day or an hour was named that is no end."""
+    turned_day: bool
 
     @classmethod
     def of(cls, pieces: Sequence[Piece]) -> _Said:
@@ -191,12 +192,22 @@ class _Said:
             numbers=tuple(piece for piece in ends if isinstance(piece, Number)),
             choices=tuple(piece for piece in ends if isinstance(piece, Choice)),
             remarks=tuple(piece for piece in ends if isinstance(piece, Remark)),
-            turned=frozenset(getattr(piece, "role", Role.END) for piece in pieces) - {Role.END},
+            turned=len(ends) < len(pieces),
+            turned_day=any(isinstance(piece, NamedDay) for piece in pieces if piece not in ends),
         )
 
     @property
     def names_time(self) -> bool:
-        return bool(self.days or self.hours or self.parts or self.moments or self.choices)
+        return bool(self.names_day or self.hours or self.parts)
+
+    @property
+    def names_day(self) -> bool:
+        return bool(self.days or self.moments or self.choices)
+
+    @property
+    def names_other_day(self) -> bool:
+        """«Вчера в 15:00»: the hour alone must not become today's."""
+        return self.turned_day or self.has(Mark.PAST) or self.has(Mark.VAGUE)
 
     def has(self, mark: Mark) -> bool:
         return any(remark.mark is mark for remark in self.remarks)
@@ -368,7 +379,8 @@ def _without_time(said: _Said, base: Base) -> Deadline:
     if said.has(Mark.NO_HURRY):
         raise AnswerError(
             _(
-                "Хорошо, не срочно. Назовите всё же день, чтобы заявка не потерялась: «через неделю» или «до конца месяца»."
+                "Хорошо, не срочно. Но день всё же нужен, чтобы заявка не потерялась. "
+                "Например: «через неделю» или «до конца месяца»."
             )
         )
     if said.has(Mark.URGENT):
@@ -378,7 +390,8 @@ def _without_time(said: _Said, base: Base) -> Deadline:
     if said.has(Mark.LONG_NUMBER):
         raise AnswerError(
             _(
-                "Это длинное число не похоже на срок. К какому дню сделать? Например: «до пятницы» или «25 декабря»."
+                "Это длинное число не похоже на срок. К какому дню сделать? "
+                "Например: «до пятницы» или «25 декабря»."
             )
         )
     raise AnswerError(
@@ -393,13 +406,15 @@ def _refuse_numbers(said: _Said) -> None:
     if said.names_time or not digits.isdecimal() or not 1 <= int(digits) <= LAST_DAY_OF_MONTH:
         raise AnswerError(
             _(
-                "Не понял, что значит «{number}». Напишите день и час. Например: «завтра до 15:00» или «25 декабря».",
+                "Не понял, что значит «{number}». Напишите день и час. "
+                "Например: «завтра до 15:00» или «25 декабря».",
                 number=plain(digits[:SHOWN_ANSWER_CHARS]),
             )
         )
     raise AnswerError(
         _(
-            "{number} — это число месяца или сколько дней? Напишите «до {number}-го» или, например, «через 3 дня».",
+            "{number} — это число месяца или сколько дней? "
+            "Напишите «до {number}-го» или, например, «через 3 дня».",
             number=int(digits),
         )
     )
@@ -443,7 +458,8 @@ def _passed(moment: datetime, said: _Said, base: Base) -> Text:
         )  # fmt: skip
     closing = _at(tomorrow, None, base)
     return _(
-        "Сегодня рабочий день уже закончился. Можно завтра: {day}, до {clock}. Напишите «завтра» или другой день.",
+        "Сегодня рабочий день уже закончился. Можно завтра: {day}, до {clock}. "
+        "Напишите «завтра» или другой день.",
         day=_shown_day(tomorrow, base.today), clock=Clock(closing),
     )  # fmt: skip
 

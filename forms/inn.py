@@ -125,7 +125,7 @@ def _unlabelled(line: str) -> tuple[int, int] | None:
 
 
 def _best_part(run: re.Match[str]) -> tuple[int, int]:
-    """«Магазин 24 7707083893» and «77 0708-3893» are both one run of digits; only the second is one number."""
+    """«Магазин 24 7707083893» and «77 0708-3893» are both one run; only the second is one number."""
     offset = run.start()
     parts = [(offset + part.start(), offset + part.end(), part[0]) for part in re.finditer(r"\d+", run[0])]
     valid = [part for part in parts if _is_inn(part[2])]
