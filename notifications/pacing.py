@@ -29,8 +29,8 @@ _NEVER = float("-inf")
 class Pace:
     """How often something may happen: `rate_per_second` on average, `burst` at once after a rest.
 
-    With `burst=1` no window of one second holds more than `rate_per_second + 1`. An infinite rate
-    means that there is no limit.
+    With `burst=1` and a whole rate no window of one second holds more than `rate_per_second + 1`. An
+    infinite rate means that there is no limit.
     """
 
     rate_per_second: float
