@@ -877,7 +877,8 @@ class _Api:
             raise FileUnavailable(type(error).__name__) from None
 
     async def close(self) -> None:
-        await self._session.close()
+        # Not aiogram's own close(), which sleeps for the sake of an aiohttp that did not wait for TLS.
+        await (await self._session.create_session()).close()
 
 
 def _network_errors() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:

@@ -77,11 +77,16 @@ class Harness(Protocol):
     Everything the client does is awaited until the messenger has taken it, not until the house has.
     """
 
-    channel: Channel
-    chat_key: str
-    """The chat of the one client who writes; a parcel for this key is shown to that client."""
-    secrets: tuple[str, ...]
-    """What must never be read in a log, an exception or an outcome."""
+    @property
+    def channel(self) -> Channel: ...
+
+    @property
+    def chat_key(self) -> str:
+        """The chat of the one client who writes; a parcel for this key is shown to that client."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be read in a log, an exception or an outcome."""
 
     async def house_opens(self, public_url: str) -> None:
         """The channel receives and its routes are served at this address: the client may come."""
