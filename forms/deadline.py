@@ -12,7 +12,7 @@ How a phrase is understood:
   names the end of a month wants the work done by people who are at work.
 * An hour from 1 to 11 that is not said to be in the morning or the evening is the one within the working
   day («завтра в 5» is 17:00); if neither is, the client is asked. «05:00» is taken as written.
-* Parts of a day: see `_part_time`. «Утром», said when the morning is over, is tomorrow's.
+* Parts of a day: see `PART_ENDS`. «Утром», said when the morning is over, is tomorrow's.
 * «Срочно» alone is two working hours from now, on the next working days if today has not that much left.
 
 Two different days, «5/10», a bare number, a past day and a day over three years ahead are never guessed at:
@@ -71,9 +71,16 @@ T = TypeVar("T")
 MAX_ANSWER_CHARS = 300
 OPENING_ON_DAY_OFF = time(9)
 CLOSING_ON_DAY_OFF = time(18)
-LUNCH_ENDS_AT = time(13)
-AFTERNOON = time(15)
-END_OF_DAY = time(23, 59)
+PART_ENDS = {
+    Part.NOON: time(12),
+    Part.LUNCH: time(13),
+    Part.DAY: time(15),
+    Part.AFTER_LUNCH: None,
+    Part.EVENING: None,
+    Part.CLOSING: None,
+    Part.MIDNIGHT: time(23, 59),
+}
+"""«До обеда» is 13:00; None is the closing time. The morning is over an hour after opening."""
 URGENT_WORKING_TIME = timedelta(hours=2)
 SEARCHED_DAYS = 60
 """Within so many days there is a working day, whatever the holidays."""
@@ -256,7 +263,7 @@ def _moment_of_day(said: _Said, base: Base) -> datetime:
 
 def _possible_days(said: _Said, base: Base) -> tuple[date, ...]:
     if not said.days:
-        morning = said.parts == (Part.MORNING,) and not said.hours
+        morning = said.parts in ((Part.MORNING,), (Part.OPENING,)) and not said.hours
         return (base.today, base.today + timedelta(days=1)) if morning else (base.today,)
     last = months_later(base.today, YEARS_AHEAD * MONTHS_IN_YEAR)
     days = said.days[0]
@@ -273,20 +280,12 @@ def _time_on(day: date, said: _Said, base: Base) -> time | None:
 
 def _part_time(part: Part, day: date, base: Base) -> time | None:
     """When a part of the day is over; None is the end of the working day."""
-    match part:
-        case Part.MORNING:
-            opening = _hours(day, base)[0]
-            return opening.replace(hour=min(opening.hour + 1, LAST_HOUR))
-        case Part.NOON:
-            return time(NOON)
-        case Part.LUNCH:
-            return LUNCH_ENDS_AT
-        case Part.DAY:
-            return AFTERNOON
-        case Part.MIDNIGHT:
-            return END_OF_DAY
-        case Part.AFTER_LUNCH | Part.EVENING | Part.CLOSING:
-            return None
+    opening = _hours(day, base)[0]
+    if part is Part.OPENING:
+        return opening
+    if part is Part.MORNING:
+        return opening.replace(hour=min(opening.hour + 1, LAST_HOUR))
+    return PART_ENDS[part]
 
 
 def _hour_time(said: NamedHour, parts: tuple[Part, ...], day: date, base: Base) -> time:
@@ -295,7 +294,9 @@ def _hour_time(said: NamedHour, parts: tuple[Part, ...], day: date, base: Base) 
         return early
     late = time(said.hour + NOON, said.minute)
     if parts:
-        is_late = parts[0] is not Part.MORNING and (parts[0] is not Part.DAY or said.hour < LATE_MORNING_HOUR)
+        is_late = parts[0] not in (Part.OPENING, Part.MORNING) and (
+            parts[0] is not Part.DAY or said.hour < LATE_MORNING_HOUR
+        )
         return late if is_late else early
     opening, closing = _hours(day, base)
     for reading in (early, late):

@@ -53,6 +53,7 @@ class WorkCalendar(Protocol):
 class Part(StrEnum):
     """A part of the day; `forms.deadline` says at what hour each one ends."""
 
+    OPENING = "opening"
     MORNING = "morning"
     NOON = "noon"
     LUNCH = "lunch"
@@ -661,8 +662,9 @@ def _hour_in_words(match: re.Match[str], _base: Base) -> Found:
 def _lonely_hours(match: re.Match[str], _base: Base) -> Found:
     """«15 часов» is a time, «3 часа» alone may be a count."""
     found = _clock(int(match["hour"]), 0, match["hour"])
-    is_count = isinstance(found, NamedHour) and found.hour <= NOON
-    return NamedHour(int(match["hour"]), 0, bare=True, lonely=True) if is_count else found
+    if isinstance(found, NamedHour) and found.hour <= NOON:
+        return NamedHour(found.hour, 0, found.bare, lonely=True)
+    return found
 
 
 def _half_past(match: re.Match[str], _base: Base) -> Found | None:
@@ -739,7 +741,8 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
     # Parts of the day with «до» and «после» inside, before those become words of their own.
     (
         (
-            f"{_END_OF} (?:(?:{_THIS}|сегодняшнего) )?(?:рабочего )?дня|"
+            f"{_END_OF} (?:(?:{_THIS}|сегодняшнего) )?(?:раб(?:очего|\\.) )?(?:дня|смены)|"
+            "(?:до|к) закрыти[яю]|"
             "(?:в )?течени[еи] (?:рабочего )?дня|день в день"
         ),
         _part(Part.CLOSING),
@@ -761,6 +764,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
         "(?:рано |прямо )?(?:с утра|с утречка|утром|утречком|(?:до |к |на |под )утр[ауо])|утро",
         _part(Part.MORNING),
     ),
+    ("(?:до|к|в) (?:открыти[яюе]|начал[ауе] (?:рабочего )?дня)", _part(Part.OPENING)),
     ("днем|(?:в )?середине дня", _part(Part.DAY)),
     ("вечером|вечерком|вечер|(?:до |к |ко |под |на |ближе к )вечер[ау]?", _part(Part.EVENING)),
     ("ночью|(?:в |до |к )?ноч(?:ь|и)", _mark(Mark.NIGHT)),
@@ -810,7 +814,10 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
     (f"(?:до |на )?(?:{_NEXT}) (?:недел[яи]|месяц[ае]?|год[ау]?|дня)", _mark(Mark.VAGUE)),
     # Periods.
     (
-        f"{_END_OF} (?:{_ADJECTIVE})?(?:рабоч[а-я]+ )?(?P<period>недели|недельки|месяца|квартала|года|дня)",
+        (
+            f"{_END_OF} (?:{_ADJECTIVE})?(?:раб(?:оч[а-я]+|\\.) )?"
+            "(?P<period>недели|недельки|месяца|квартала|года|дня)"
+        ),
         _end_of_period,
     ),
     (f"(?:на |в ){_ADJECTIVE}(?:рабоч[а-я]+ )?(?P<period>неделе)", _end_of_period),
@@ -839,7 +846,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
             f"(?:{_WITHIN} {_ABOUT}|{_AT_MOST} |максимум |до {_FULL_DAYS})?{_QUANTITY} "
             "(?:(?P<working>раб(?:оч[а-я]+|\\.)) |календарн[а-я]+ )?"
             "(?P<unit>минут[ауы]?|мин|дн(?:я|ей)|дн|день|сут(?:ки|ок)|недел[яюиье]|недельки|"
-            "месяц(?:а|ев)?|мес|квартал(?:а|ов)?)\\.?"
+            "месяц(?:а|ев)?|мес)\\.?"
         ),
         _after,
     ),
@@ -884,6 +891,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
     ),
     ("(?P<hour>[0-9]{1,2}) ?(?:ч(?:ас(?:а|ов))?)", _lonely_hours),
     (f"(?:во?|ко?|до) (?:{_CARDINAL}(?: час(?:а|ов|ам)?)?|час[ау]?){_DAY_PART}", _hour_in_words),
+    ("(?:за |в )?[1-4](?:-?(?:ый|ий|ой|й|м|го))? (?:квартал(?:а|е)?|кв\\.?)", _mark(Mark.VAGUE)),
     # Words that change what follows them, and words that mean nothing here.
     # «С 1 по 5 декабря», «с 10 до 12»: the end is named right behind.
     ("со? [0-9]{1,2}(?: ?ч(?:асов)?|:[0-9]{2}|-го)?(?= (?:по|до) )", _nothing),
