@@ -33,6 +33,7 @@ class RequestFacts:
     version: int = 1
     result: str = ""
     deadline: datetime | None = None
+    rating: int | None = None
 
 
 # --- for the client ----------------------------------------------------------------------------
@@ -392,3 +393,8 @@ def field_wanted(field_name: str, answers: Answers, context: FormContext) -> Tex
     """The field's own question, when what was said did not answer it."""
     asked = BY_NAME[field_name]
     return asked.question({k: v for k, v in answers.items() if k not in asked.forgets()}, context)
+
+
+def summary_of(facts: RequestFacts, context: FormContext) -> tuple[Text, ...]:
+    """The form as it stands."""
+    return summary_lines(facts.answers, context)

@@ -40,6 +40,7 @@ from storage.models import (
     Clarification,
     Client,
     ClientPerson,
+    History,
     Message,
     Person,
     Request,
@@ -120,7 +121,38 @@ def _facts(row: Request, assignee: str, client: Client) -> RequestFacts:
         version=row.version,
         result=row.result,
         deadline=row.deadline,
+        rating=row.rating,
     )
+
+
+def facts_of(session: Session, row: Request) -> RequestFacts:
+    """A request as people read about it."""
+    return _case(session, row).facts
+
+
+def people_for_call(session: Session, person_id: int | None, now: datetime) -> tuple[int, ...]:
+    """Whose chats a client's call for a person goes to: the keepers of their open requests and books
+    who are not absent; without any, the directors. Only people who have a chat."""
+    has_chat = select(col(Chat.id)).where(col(Chat.person_id) == col(Staff.person_id), col(Chat.blocked_at).is_(None))
+    absent = select(col(Absence.staff_id)).where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
+    reachable = select(col(Staff.person_id)).where(
+        col(Staff.active), has_chat.exists(), col(Staff.id).not_in(absent)
+    )
+    working_on = select(col(Request.assignee_id)).where(
+        col(Request.person_id) == person_id,
+        col(Request.status).in_([Status.ASSIGNED.value, Status.ACCEPTED.value, Status.WAITING_CLIENT.value, Status.DONE.value]),
+        col(Request.assignee_id).is_not(None),
+    )
+    responsible = (
+        select(col(Client.responsible_id))
+        .join(ClientPerson, col(ClientPerson.client_id) == col(Client.id))
+        .where(col(ClientPerson.person_id) == person_id, col(Client.responsible_id).is_not(None))
+    )
+    near = session.execute(reachable.where(col(Staff.id).in_(working_on) | col(Staff.id).in_(responsible))).scalars().all()
+    if near:
+        return tuple(sorted(near))
+    directing = (Role.DIRECTOR.value, Role.DEPUTY.value)
+    return tuple(sorted(session.execute(reachable.where(col(Staff.role).in_(directing))).scalars().all()))
 
 
 def _desk_request(row: Request) -> desk.Request:
@@ -140,6 +172,7 @@ def _desk_request(row: Request) -> desk.Request:
         closed_at=row.closed_at,
         question=row.question,
         unanswered_since=row.unanswered_since,
+        rating=row.rating,
     )
 
 
@@ -630,7 +663,6 @@ def rate(session: Session, house: House, who: Who, request_id: int, points: int,
     case = open_case(session, request_id)
     actor = _actor(who, house)
     change = desk.rate(case.request, actor, now, points)
-    case.row.rating = points
     case = _apply(session, case, change, who, {"rating": points})
     if case.request.status is Status.DONE:
         case = _apply(session, case, desk.close(case.request, actor, now), who)
@@ -690,11 +722,25 @@ def _opened(
 ) -> Case:
     case = open_case(session, request_id)
     if version is not None and version != case.row.version:
-        changed_by, changed_at = history.last_change(session, f"request:{request_id}")
+        changed_by, changed_at = _last_change(session, request_id)
         desk.require_version(
             case.request, version, _actor(who, house), now, changed_by=changed_by, changed_at=changed_at or now
         )
     return case
+
+
+def _last_change(session: Session, request_id: int) -> tuple[str, datetime | None]:
+    """Who changed a request last and when; the name is empty when it was the program."""
+    query = (
+        select(col(Person.name), col(History.at))
+        .select_from(History)
+        .outerjoin(Person, col(Person.id) == col(History.actor_id))
+        .where(col(History.subject) == f"request:{request_id}")
+        .order_by(col(History.id).desc())
+        .limit(1)
+    )
+    found = session.execute(query).one_or_none()
+    return (found[0] or "", found[1]) if found else ("", None)
 
 
 def _actor(who: Who, house: House) -> desk.Actor:
@@ -714,7 +760,7 @@ def _apply(
     row.assignee_id = new.assignee_id
     row.assigned_at, row.accepted_at = new.assigned_at, new.accepted_at
     row.first_response_at, row.done_at, row.closed_at = new.first_response_at, new.done_at, new.closed_at
-    row.question, row.unanswered_since = new.question, new.unanswered_since
+    row.question, row.unanswered_since, row.rating = new.question, new.unanswered_since, new.rating
     row.version = new.version
     _move_clock(session, case, change)
     seen = {"status": change.before.status.value, "assignee_id": change.before.assignee_id}

@@ -21,7 +21,7 @@ from storage.house import House
 from storage.models import Chat as ChatRow
 from storage.models import Letter as LetterRow
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 300
 MAX_SCREEN_BUTTONS = 60
 _POSTED = "priem_posted_letters"
 
@@ -86,7 +86,7 @@ def write_posted(
     known = dict(addresses or {})
     wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}
     known |= _addresses(session, wanted - known.keys())
-    busy, waiting_prompts = _unfinished(session, wanted)
+    busy, waiting_prompts = _unfinished(session, wanted, lease_owner)
     postings = _without_superseded(postings)
     _supersede(session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts)
     rows = [_row(posting, known, busy, bag, lease_owner) for posting in postings]
@@ -136,18 +136,21 @@ def _addresses(session: Session, chat_ids: Iterable[int]) -> dict[int, ChatAddre
     return {row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None) for row in found}
 
 
-def _unfinished(session: Session, chat_ids: Iterable[int]) -> tuple[set[int], dict[int, list[int]]]:
-    """The chats that have letters under way, and their unsent prompts."""
+def _unfinished(
+    session: Session, chat_ids: Iterable[int], lease_owner: str
+) -> tuple[set[int], dict[int, list[int]]]:
+    """The chats that have letters under way outside this process, and their unsent prompts."""
     found = session.execute(
-        select(LetterRow.chat_id, LetterRow.id, LetterRow.state, LetterRow.prompt).where(  # type: ignore[call-overload]
+        select(LetterRow.chat_id, LetterRow.id, LetterRow.state, LetterRow.prompt, LetterRow.lease_owner).where(  # type: ignore[call-overload]
             LetterRow.chat_id.in_(list(chat_ids)),  # type: ignore[union-attr]
             LetterRow.state.in_((LetterState.TODO.value, LetterState.DOING.value)),  # type: ignore[attr-defined]
         )
     )
     busy: set[int] = set()
     prompts: dict[int, list[int]] = {}
-    for chat_id, letter_id, state, prompt in found:
-        busy.add(chat_id)
+    for chat_id, letter_id, state, prompt, owner in found:
+        if state == LetterState.TODO.value or owner != lease_owner:
+            busy.add(chat_id)
         if prompt and state == LetterState.TODO.value:
             prompts.setdefault(chat_id, []).append(letter_id)
     return busy, prompts

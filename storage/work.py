@@ -147,11 +147,14 @@ class Work:
         return write_posted(self.session, lease_owner, addresses)
 
 
-def open_work(session: Session, inbounds: Sequence[Inbound], inns: Iterable[str], now: datetime) -> Work:
-    """Read what a batch of messages needs and mark its events as received."""
+def open_work(
+    session: Session, arrivals: Sequence[Inbound], known: Sequence[Inbound], inns: Iterable[str], now: datetime
+) -> Work:
+    """Read what a batch of messages needs and mark the `arrivals` as received; the events of `known`
+    messages were marked before."""
     work = Work(session, now)
-    _load_chats(work, inbounds)
-    _mark_events(work, inbounds)
+    _load_chats(work, [*arrivals, *known])
+    _mark_events(work, arrivals)
     _load_companies(work)
     wanted = set(inns)
     if wanted:
@@ -258,11 +261,10 @@ def keep_waiting(session: Session, inbound: Inbound, payload: dict[str, Any]) ->
     )
 
 
-def finish_waiting(session: Session, event_ids: Sequence[int]) -> None:
-    """The messages were processed: what they held now stands in the correspondence."""
-    session.connection().execute(
-        update(_inbox).where(_inbox.c.id.in_(list(event_ids))).values(state="done", payload=None)
-    )
+def finish_waiting(session: Session, event_ids: Sequence[int], state: str = "done") -> None:
+    """The messages were processed: what they held stands in the correspondence. A `failed` one stays whole."""
+    changed = {"state": state} | ({"payload": None} if state == "done" else {})
+    session.connection().execute(update(_inbox).where(_inbox.c.id.in_(list(event_ids))).values(**changed))
 
 
 def waiting_events(session: Session, chat_id: int | None = None) -> list[tuple[int, int, dict[str, Any]]]:

@@ -1,0 +1,126 @@
+"""How the machine is: `/health` says what a person must do, `/metrics` gives the figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.process_collector import ProcessCollector
+from sqlalchemy.exc import SQLAlchemyError
+
+from bots.base import Channel, Health
+from storage import reports
+from storage.engine import Database
+from storage.reports import Figures
+
+log = structlog.get_logger(__name__)
+
+HEALTH_TIMEOUT_SECONDS = 10.0
+SILENT_LOOKS_BEFORE_ATTENTION = 3
+LETTER_WAITS_TOO_LONG_SECONDS = 15 * 60
+
+
+@dataclass(slots=True)
+class _Seen:
+    health: Health
+    at: datetime
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Monitor:
+    """Asks the messengers once a minute, so that a visit to the page costs them nothing."""
+
+    database: Database
+    channels: Mapping[str, Channel]
+    now: Callable[[], datetime]
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+
+    async def look(self) -> None:
+        """Ask every messenger whether it knows us."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, channel in self.channels.items():
+                tasks.create_task(self._ask(name, channel))
+
+    async def _ask(self, name: str, channel: Channel) -> None:
+        try:
+            async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
+                health = await channel.health()
+        except TimeoutError:
+            health = Health(reachable=False, detail=f"no answer in {HEALTH_TIMEOUT_SECONDS:g} s")
+        before = self._seen.get(name)
+        failures = 0 if health.reachable else (before.failures if before else 0) + 1
+        self._seen[name] = _Seen(health, self.now(), failures)
+
+    async def health(self) -> tuple[bool, dict[str, Any]]:
+        """All is well, and the page. `attention` holds what a person must do, in words."""
+        now = self.now()
+        attention: list[str] = []
+        try:
+            figures: Figures | None = await asyncio.to_thread(self._figures, now)
+        except SQLAlchemyError as error:
+            log.error("database does not answer", error=type(error).__name__)  # noqa: TRY400
+            figures = None
+            attention.append("The database does not answer: look at the disk and at storage.url.")
+        pages = {name: self._page(name, figures, attention) for name in self.channels}
+        oldest = max((page["oldest_letter_seconds"] or 0 for page in pages.values()), default=0)
+        if oldest > LETTER_WAITS_TOO_LONG_SECONDS:
+            attention.append(f"A letter has waited {oldest} s to leave: look at its messenger.")
+        return not attention, {
+            "status": "attention" if attention else "ok",
+            "attention": attention,
+            "time": now.isoformat(timespec="seconds"),
+            "database": {"ok": figures is not None, "engine": self.database.url.get_backend_name()},
+            "channels": pages,
+            "oldest_letter_seconds": oldest,
+            "failed_messages": figures.failed_messages if figures else None,
+            "last_backup": None,
+        }
+
+    def _page(self, name: str, figures: Figures | None, attention: list[str]) -> dict[str, Any]:
+        seen = self._seen.get(name)
+        if seen and seen.failures >= SILENT_LOOKS_BEFORE_ATTENTION:
+            attention.append(f"{name} does not answer: {seen.health.detail}")
+        return {
+            "reachable": seen.health.reachable if seen else None,
+            "detail": seen.health.detail if seen else "not asked yet",
+            "last_inbound_at": _iso(figures.last_inbound.get(name)) if figures else None,
+            "last_delivered_at": _iso(figures.last_delivered.get(name)) if figures else None,
+            "oldest_letter_seconds": figures.oldest_letter_seconds.get(name) if figures else None,
+        }
+
+    async def metrics(self) -> tuple[bytes, str]:
+        """Prometheus text. Figures come from the database, so every process tells the same."""
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        figures = await asyncio.to_thread(self._figures, self.now())
+        letters = Gauge("priem_letters", "Letters by state", ["channel", "state"], registry=registry)
+        for (channel, state), count in figures.letters.items():
+            letters.labels(channel, state).set(count)
+        requests = Gauge("priem_requests", "Requests by status", ["status"], registry=registry)
+        for status, count in figures.requests.items():
+            requests.labels(status).set(count)
+        oldest = Gauge("priem_oldest_letter_seconds", "Age of the oldest due letter", ["channel"], registry=registry)
+        up = Gauge("priem_channel_reachable", "Whether the messenger answers", ["channel"], registry=registry)
+        for name in self.channels:
+            oldest.labels(name).set(figures.oldest_letter_seconds.get(name, 0))
+            seen = self._seen.get(name)
+            up.labels(name).set(1 if seen is None or seen.health.reachable else 0)
+        Gauge("priem_failed_messages", "Messages kept for a person to look at", registry=registry).set(
+            figures.failed_messages
+        )
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+    def _figures(self, now: datetime) -> Figures:
+        with self.database.read() as session:
+            return reports.figures(session, now)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None

@@ -1,0 +1,296 @@
+"""The whole service in one TaskGroup: messengers, intake, deliveries, timers, and the one port.
+
+Stopping goes against the stream: first nothing new comes in, then what is under way is finished and
+kept, and the group commit ends last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from admin.doors import PanelDoors
+from admin.panel import create_panel
+from app import clock
+from app.monitor import Monitor
+from app.server import Reports, create_app, make_server
+from app.settings import Settings, channel_kinds
+from bots.base import Channel, Cursor, Doors, House as ChannelHouse
+from bots.fetching import Fetcher
+from bots.intake import Applied, Arrival, Intake, Op
+from bots.rendering import fit
+from forms.messages import Inbound, OutgoingFile
+from notifications.delivery import Dispatcher
+from notifications.outbox import Letter, Settlement
+from notifications.texts import Catalogue
+from storage import chat_log, postoffice
+from storage.engine import Database, open_database
+from storage.files import FileLinks, FileStore
+from storage.group_commit import GroupCommit
+from storage.house import House
+from storage.sweeps import sweep
+from storage.work import get_setting
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_SECONDS = 60
+RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
+FILE_LINK_SECONDS = 24 * 3600
+STOP_SECONDS = 15.0
+MAX_FILE_BYTES = 20 * 1024 * 1024
+
+
+def house_of(settings: Settings, catalogue: Catalogue) -> House:
+    """What the firm has settled, for the use cases."""
+    firm, consent = settings.firm, settings.consent
+    return House(
+        calendar=firm.calendar(),
+        say=catalogue.say,
+        firm_name=firm.name,
+        firm_phone=firm.phone,
+        consent_version=consent.version,
+        consent_text=consent.text,
+        consent_url=consent.url,
+        accept_within_minutes=firm.accept_within_minutes,
+        look_within_minutes=firm.look_within_minutes,
+        close_after_working_days=firm.close_after_working_days,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _PostOffice:
+    """The outbox for the dispatcher: claims in transactions of their own, settlements in the group commit."""
+
+    database: Database
+    owner: str
+    now: Callable[[], datetime]
+    keep: Callable[[Sequence[Op]], Coroutine[Any, Any, None]]
+
+    async def claim(
+        self, channels: Collection[str], limit: int, *, per_chat: int, urgent_only: bool
+    ) -> Sequence[Letter]:
+        now = self.now()
+        return await self.database.transact(
+            lambda session: postoffice.claim(
+                session, self.owner, channels, limit, now, per_chat=per_chat, urgent_only=urgent_only
+            )
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await self.keep(settlements)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChatLog:
+    """The web chat's memory."""
+
+    database: Database
+
+    async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[chat_log.Logged]:
+        def read() -> Sequence[chat_log.Logged]:
+            with self.database.read() as session:
+                return chat_log.latest(session, "webchat", chat_key, limit, before)
+
+        return await asyncio.to_thread(read)
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything put together; `open_service` makes it and `run` runs it until `stop` is set."""
+
+    settings: Settings
+    database: Database
+    house: House
+    store: FileStore
+    links: FileLinks
+    channels: Mapping[str, Channel]
+    owner: str
+    now: Callable[[], datetime]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: Callable[[], None] = lambda: None
+    """Called once the port is open."""
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        intake = Intake(self.database, self.house, self.now, self.owner)
+        commit: GroupCommit[Op, Applied] = GroupCommit(intake.apply, intake.poisoned)
+        dispatcher = Dispatcher(
+            self.channels, _PostOffice(self.database, self.owner, self.now, commit.do), self.now, monotonic, fit
+        )
+        fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
+        monitor = Monitor(self.database, self.channels, self.now)
+
+        def after(applied: Applied) -> None:
+            dispatcher.hand_over(applied.letters)
+            if applied.wakes_delivery:
+                dispatcher.wake()
+            if applied.chats_to_fetch:
+                fetcher.want(applied.chats_to_fetch)
+
+        commit.after = after
+        if self.database.is_sqlite:
+            await self.database.transact(postoffice.release_all)
+        async with asyncio.TaskGroup() as tasks:
+            committing = tasks.create_task(commit.run(), name="commit")
+            delivering = tasks.create_task(dispatcher.run(), name="deliver")
+            fetching = tasks.create_task(fetcher.run(), name="fetch")
+            inward = [
+                tasks.create_task(self._receive(channel, await self._doors(name, commit)), name=f"receive {name}")
+                for name, channel in self.channels.items()
+            ]
+            doors = {name: await self._doors(name, commit) for name in self.channels}
+            async with self._timers(dispatcher, monitor), self._serving(tasks, doors, dispatcher, monitor):
+                await self.stop.wait()
+                log.info("stopping")
+            for task in (*inward, fetching, delivering, committing):
+                await _ended(task)
+        for channel in self.channels.values():
+            await channel.close()
+        await self.database.close()
+
+    async def _doors(self, name: str, commit: GroupCommit[Op, Applied]) -> Doors:
+        async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
+            operations: list[Op] = [Arrival(inbound) for inbound in inbounds]
+            await commit.do([*operations, cursor] if cursor else operations)
+
+        cursor = await self.database.transact(lambda session: get_setting(session, f"cursor:{name}"))
+        return Doors(accept=accept, cursor=cursor, public_url=self.settings.server.public_url, now=self.now)
+
+    async def _receive(self, channel: Channel, doors: Doors) -> None:
+        """Keep one messenger running whatever happens to it; the others do not notice."""
+        failures = 0
+        while True:
+            started = monotonic()
+            try:
+                await channel.receive(doors)
+            except Exception:
+                log.exception("messenger failed", channel=channel.name)
+            failures = 0 if monotonic() - started > RESTART_PAUSES_SECONDS[-1] else failures + 1
+            await asyncio.sleep(RESTART_PAUSES_SECONDS[min(failures, len(RESTART_PAUSES_SECONDS)) - 1])
+
+    @asynccontextmanager
+    async def _timers(self, dispatcher: Dispatcher[Any], monitor: Monitor) -> AsyncIterator[None]:
+        """APScheduler only ticks; what is due stands in rows."""
+
+        async def tick() -> None:
+            now = self.now()
+            swept = await self.database.transact(lambda session: sweep(session, self.house, now))
+            if swept.anything:
+                dispatcher.wake()
+
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler.add_job(tick, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
+        scheduler.add_job(monitor.look, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
+        scheduler.start()
+        try:
+            yield
+        finally:
+            scheduler.shutdown(wait=False)
+
+    @asynccontextmanager
+    async def _serving(
+        self, tasks: asyncio.TaskGroup, doors: Mapping[str, Doors], dispatcher: Dispatcher[Any], monitor: Monitor
+    ) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        panel = create_panel(
+            PanelDoors(
+                database=self.database,
+                house=self.house,
+                catalogue=_catalogue(self.settings),
+                secret_key=self.settings.server.secret_key.get_secret_value(),
+                public_url=self.settings.server.public_url,
+                now=self.now,
+                wake=lambda: loop.call_soon_threadsafe(dispatcher.wake) and None,
+                files=self.store,
+            )
+        )
+        routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]
+        application = create_app(
+            routes, panel, Reports(monitor.health, monitor.metrics), self.links, self.store, self.now
+        )
+        server = make_server(application, self.settings.server.host, self.settings.server.port)
+        serving = tasks.create_task(server.serve(), name="serve")
+        announcing = tasks.create_task(self._announce(server), name="announce")
+        try:
+            yield
+        finally:
+            announcing.cancel()
+            server.should_exit = True
+            await asyncio.wait([serving], timeout=STOP_SECONDS)
+
+    async def _announce(self, server: Any) -> None:
+        while not server.started:
+            await asyncio.sleep(0.02)
+        self.ready()
+
+
+def _catalogue(settings: Settings) -> Catalogue:
+    return Catalogue.open(settings.firm.language)
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=STOP_SECONDS)
+
+
+def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) -> Service:
+    """Put the house together. The database must be migrated already."""
+    catalogue = _catalogue(settings)
+    house = house_of(settings, catalogue)
+    database = open_database(settings.storage.url)
+    store = FileStore(settings.storage.files, MAX_FILE_BYTES)
+    secret_key = settings.server.secret_key.get_secret_value()
+    links = FileLinks(secret_key, settings.server.public_url)
+
+    def file_link(file: OutgoingFile) -> str:
+        return links.make(file.sha256, file.name, now(), FILE_LINK_SECONDS)
+
+    lent = ChannelHouse(
+        files=store, log=_ChatLog(database), file_link=file_link, render=catalogue.say, firm=settings.firm.name,
+        language=settings.firm.language, secret_key=secret_key, uploads=Path(settings.storage.files) / "uploads",
+    )  # fmt: skip
+    kinds = channel_kinds()
+    channels = {name: kinds[name].open(settings=section, house=lent) for name, section in settings.bots.items()}
+    owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    return Service(settings, database, house, store, links, channels, owner, now)
+
+
+async def run_service(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
+    """Run until SIGTERM or Ctrl+C; then everything under way is finished and kept."""
+    service = open_service(settings)
+    service.ready = ready
+    with _stopped_by_signals(service.stop):
+        await service.run()
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Any:
+    loop = asyncio.get_running_loop()
+    handled = (signal.SIGTERM, signal.SIGINT)
+    for number in handled:
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows has no such handlers in its event loop
+            signal.signal(number, lambda *_args: loop.call_soon_threadsafe(stop.set))
+    try:
+        yield
+    finally:
+        for number in handled:
+            try:
+                loop.remove_signal_handler(number)
+            except NotImplementedError:
+                signal.signal(number, signal.SIG_DFL)

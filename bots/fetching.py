@@ -1,0 +1,101 @@
+"""Fetching the files of messages that were already kept: one chat at a time, chats side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from bots.base import Channel, FileRefused, FileUnavailable
+from bots.intake import Fetched, Transactions, inbound_from_json
+from forms.fields import ReceivedFile
+from forms.messages import FileRole, Inbound, IncomingFile
+from forms.texts import _
+from storage import work
+from storage.files import FileStore
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS_PAUSES_SECONDS = (1.0, 3.0, 10.0)
+FETCH_TIMEOUT_SECONDS = 120.0
+CHATS_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Fetches what waits and hands the complete messages to `deliver`, in the order of each chat."""
+
+    database: Transactions
+    channels: Mapping[str, Channel]
+    store: FileStore
+    deliver: Callable[[Sequence[Fetched]], Awaitable[None]]
+    _wanted: set[int] = field(default_factory=set)
+    _busy: set[int] = field(default_factory=set)
+    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def want(self, chat_ids: set[int]) -> None:
+        """These chats have messages that wait for their files. Call it in the event loop."""
+        self._wanted |= chat_ids
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled; what was left over from before a restart comes first."""
+        left_over = await self.database.transact(lambda session: work.waiting_events(session))
+        self.want({chat_id for _event_id, chat_id, _payload in left_over})
+        slots = asyncio.Semaphore(CHATS_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._bell.wait()
+                self._bell.clear()
+                for chat_id in self._wanted - self._busy:
+                    self._wanted.discard(chat_id)
+                    self._busy.add(chat_id)
+                    tasks.create_task(self._serve(chat_id, slots))
+
+    async def _serve(self, chat_id: int, slots: asyncio.Semaphore) -> None:
+        try:
+            async with slots:
+                while waiting := await self._waiting(chat_id):
+                    messages = []
+                    for event_id, _chat_id, payload in waiting:
+                        inbound = inbound_from_json(payload)
+                        files = [await self._fetch(inbound, file) for file in inbound.files]
+                        messages.append((event_id, inbound, tuple(files)))
+                    await self.deliver([Fetched(chat_id, tuple(messages))])
+        except Exception as error:  # noqa: BLE001 - the database or the disk is down; the rows still wait
+            log.error("files not fetched", error=type(error).__name__)  # noqa: TRY400
+            await asyncio.sleep(ATTEMPTS_PAUSES_SECONDS[-1])
+            self._wanted.add(chat_id)
+        finally:
+            self._busy.discard(chat_id)
+            self._bell.set()
+
+    async def _waiting(self, chat_id: int) -> list[tuple[int, int, dict[str, object]]]:
+        return await self.database.transact(lambda session: work.waiting_events(session, chat_id))
+
+    async def _fetch(self, inbound: Inbound, file: IncomingFile) -> ReceivedFile:
+        """Fetch and judge one file. A file that cannot be had is told to its sender, never lost in silence."""
+        channel = self.channels.get(inbound.channel)
+        for pause in (*ATTEMPTS_PAUSES_SECONDS, None):
+            try:
+                if channel is None:
+                    break
+                async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+                    return await self._keep(channel, file)
+            except FileRefused:
+                break
+            except (FileUnavailable, TimeoutError):
+                if pause is not None:
+                    await asyncio.sleep(pause)
+        reason = _("Файл «{name}» не удалось получить. Пришлите его ещё раз, не больше 20 МБ.", name=file.name)
+        return ReceivedFile("", file.name, file.size_bytes or 0, "", refusal=reason)
+
+    async def _keep(self, channel: Channel, file: IncomingFile) -> ReceivedFile:
+        is_voice = file.role is FileRole.VOICE
+        kept = await self.store.keep(channel.open_file(file), file.name, voice=is_voice)
+        refusal = None if kept.verdict.accepted else kept.verdict.reason
+        return ReceivedFile(
+            kept.sha256, kept.name, kept.size_bytes, kept.verdict.media_type, refusal=refusal, is_voice=is_voice
+        )

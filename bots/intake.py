@@ -1,0 +1,237 @@
+"""One inbound message is one use case; messages that come at the same moment share a transaction.
+
+A message is acknowledged to its messenger only after `accept` has returned, that is, after the
+commit. A message with files is kept whole and processed when its files are here; what its chat says
+meanwhile waits behind it, so the order of the person is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from sqlmodel import Session, col, update
+
+from bots import client_chat, staff_chat
+from bots.base import Cursor
+from bots.turns import ChatTurn, press_of
+from forms.fields import ReceivedFile, Said
+from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, Reply
+from forms.texts import _
+from notifications.outbox import Letter, Settlement
+from storage import postoffice, work
+from storage.house import House
+from storage.letters import Posting, post
+from storage.models import Chat
+from storage.work import ChatView, Work, open_work
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+_INN_LIKE = re.compile(r"[0-9][0-9 \u00a0-]{8,22}[0-9]")
+_NOT_DIGIT = re.compile(r"[^0-9]")
+_INN_LENGTHS = (10, 12)
+
+
+class Transactions(Protocol):
+    """The database as the intake needs it."""
+
+    async def transact(self, work: Callable[[Session], T]) -> T:
+        """Run in one write transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as it came."""
+
+    inbound: Inbound
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Messages of one chat whose files were fetched, in their order."""
+
+    chat_id: int
+    messages: tuple[tuple[int, Inbound, tuple[ReceivedFile, ...]], ...]
+
+
+Op = Arrival | Fetched | Cursor | Settlement
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a batch led to, to be acted upon after its commit."""
+
+    letters: tuple[Letter, ...] = ()
+    chats_to_fetch: set[int] = field(default_factory=set)
+    wakes_delivery: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Applies batches of operations. `owner` names this process in the leases of letters."""
+
+    database: Transactions
+    house: House
+    now: Callable[[], datetime]
+    owner: str
+
+    async def apply(self, operations: Sequence[Op]) -> Applied:
+        """Apply a batch in one transaction; returns after its commit."""
+        now = self.now()
+        return await self.database.transact(lambda session: self._apply(session, operations, now))
+
+    async def poisoned(self, operation: Op, error: Exception) -> Applied:
+        """Keep a message that the program fails on, apologise, and call a person; it is acknowledged,
+        because a messenger that repeats it for ever would stop everybody behind it."""
+        now = self.now()
+        log.error("message kept as failed", error=type(error).__name__)
+        if not isinstance(operation, Arrival | Fetched):
+            return Applied()
+        return await self.database.transact(lambda session: self._keep_failed(session, operation, now))
+
+    def _apply(self, session: Session, operations: Sequence[Op], now: datetime) -> Applied:
+        applied = Applied()
+        arrivals = [op.inbound for op in operations if isinstance(op, Arrival)]
+        fetched = [inbound for op in operations if isinstance(op, Fetched) for _id, inbound, _files in op.messages]
+        batch = open_work(session, arrivals, fetched, _inns([*arrivals, *fetched]), now)
+        settlements: list[Settlement] = []
+        for operation in operations:
+            match operation:
+                case Arrival(inbound):
+                    self._arrived(batch, inbound, applied)
+                case Fetched():
+                    self._fetched(batch, operation)
+                case Cursor(channel, value):
+                    batch.move_cursor(channel, value)
+                case Settlement():
+                    settlements.append(operation)
+        postoffice.settle(session, settlements)
+        applied.letters = batch.flush(self.owner)
+        applied.wakes_delivery = True
+        return applied
+
+    def _arrived(self, batch: Work, inbound: Inbound, applied: Applied) -> None:
+        event = (inbound.channel, inbound.event_key)
+        if event not in batch.fresh:
+            return
+        batch.fresh.discard(event)
+        if inbound.kind in (InboundKind.IGNORED, InboundKind.DELIVERY) or not inbound.chat_key:
+            return
+        chat = batch.chat_of(inbound)
+        if inbound.kind is InboundKind.BLOCKED:
+            _block(batch.session, chat, batch.now)
+            return
+        if inbound.kind in (InboundKind.UNBLOCKED, InboundKind.DELETED):
+            batch.seen(chat)
+            return
+        if chat.has_waiting or (inbound.files and self._may_keep(chat)):
+            work.keep_waiting(batch.session, inbound, inbound_to_json(inbound))
+            chat.has_waiting = True
+            applied.chats_to_fetch.add(chat.chat_id)
+            return
+        self._answer(batch, chat, inbound, ())
+
+    def _may_keep(self, chat: ChatView) -> bool:
+        """Whether this person has agreed that we keep what they send; files of others are not fetched."""
+        return chat.staff is not None or chat.consent_version == self.house.consent_version
+
+    def _fetched(self, batch: Work, operation: Fetched) -> None:
+        for inbound, files in merged_albums(operation.messages):
+            self._answer(batch, batch.chat_of(inbound), inbound, files)
+        work.finish_waiting(batch.session, [event_id for event_id, _inbound, _files in operation.messages])
+
+    def _answer(self, batch: Work, chat: ChatView, inbound: Inbound, files: tuple[ReceivedFile, ...]) -> None:
+        batch.seen(chat)
+        said = Said(
+            text=inbound.text,
+            press=press_of(inbound, chat),
+            files=files,
+            contact=inbound.contact,
+            other=inbound.text if inbound.kind is InboundKind.OTHER else None,
+            group_id=inbound.group_id,
+        )
+        if inbound.kind is InboundKind.OTHER:
+            said = replace(said, text="")
+        turn = ChatTurn(batch, self.house, chat, inbound, said)
+        if chat.staff is not None and not inbound.start_code:
+            staff_chat.handle(turn)
+        else:
+            client_chat.handle(turn)
+
+    def _keep_failed(self, session: Session, operation: Arrival | Fetched, now: datetime) -> Applied:
+        inbounds = (
+            [operation.inbound] if isinstance(operation, Arrival) else [item[1] for item in operation.messages]
+        )
+        batch = open_work(session, [], inbounds, (), now)
+        for inbound in inbounds:
+            chat = batch.chats.get((inbound.channel, inbound.chat_key))
+            may_keep = chat is not None and self._may_keep(chat)
+            fresh = work.keep_failed(session, inbound, inbound_to_json(inbound) if may_keep else None, now)
+            if chat is not None and (fresh or isinstance(operation, Fetched)):
+                apology = Reply(
+                    _("У нас ошибка, это сообщение обработать не получилось. Мы его сохранили, человек посмотрит.")
+                    if may_keep
+                    else _("У нас ошибка. Попробуйте, пожалуйста, ещё раз чуть позже.")
+                )
+                key = f"failed:{inbound.channel}:{inbound.event_key}"
+                post(session, self.house, now, (Posting(key, apology, chat_id=chat.chat_id, urgent=True),))
+        if isinstance(operation, Fetched):
+            work.finish_waiting(session, [item[0] for item in operation.messages], state="failed")
+        return Applied(batch.flush(self.owner), wakes_delivery=True)
+
+
+def _block(session: Session, chat: ChatView, now: datetime) -> None:
+    session.execute(update(Chat).where(col(Chat.id) == chat.chat_id).values(blocked_at=now))
+    chat.blocked = True
+
+
+def _inns(inbounds: Iterable[Inbound]) -> set[str]:
+    """What may be an INN in these messages: the clients that the form may have to know."""
+    found: set[str] = set()
+    for inbound in inbounds:
+        if inbound.kind is not InboundKind.TEXT:
+            continue
+        for match in _INN_LIKE.findall(inbound.text[:500]):
+            digits = _NOT_DIGIT.sub("", match)
+            found |= {digits[:length] for length in _INN_LENGTHS if len(digits) >= length}
+    return found
+
+
+def merged_albums(
+    messages: Sequence[tuple[int, Inbound, tuple[ReceivedFile, ...]]],
+) -> list[tuple[Inbound, tuple[ReceivedFile, ...]]]:
+    """Make one message of the parts of an album: one answer, answered once."""
+    merged: list[tuple[Inbound, tuple[ReceivedFile, ...]]] = []
+    for _event_id, inbound, files in messages:
+        last = merged[-1][0] if merged else None
+        if last is not None and inbound.group_id and last.group_id == inbound.group_id:
+            text = "\n".join(part for part in (last.text, inbound.text) if part)
+            merged[-1] = (replace(last, text=text), merged[-1][1] + files)
+        else:
+            merged.append((inbound, files))
+    return merged
+
+
+def inbound_to_json(inbound: Inbound) -> dict[str, Any]:
+    """A message as JSON can hold it."""
+    return {**asdict(inbound), "sent_at": inbound.sent_at.isoformat()}
+
+
+def inbound_from_json(stored: dict[str, Any]) -> Inbound:
+    """Read what `inbound_to_json` wrote."""
+    files = tuple(IncomingFile(**{**file, "role": FileRole(file["role"])}) for file in stored["files"])
+    return Inbound(
+        **{
+            **stored,
+            "kind": InboundKind(stored["kind"]),
+            "sent_at": datetime.fromisoformat(stored["sent_at"]),
+            "files": files,
+            "contact": Contact(**stored["contact"]) if stored["contact"] else None,
+        }
+    )

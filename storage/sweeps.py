@@ -1,0 +1,134 @@
+"""What the timers look for: everything that is due now and that no person has set off.
+
+Each sweep looks at rows, so a restart or a second run of the same minute changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import String, cast, exists, literal, select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col
+
+from notifications import compose
+from notifications.outbox import LetterState
+from router.desk import DeskError
+from router.escalation import accept_due
+from router.model import Role, Status
+from storage import casework
+from storage.house import House
+from storage.letters import Posting, post
+from storage.models import Chat, Letter, Request, Staff
+
+log = structlog.get_logger(__name__)
+
+ALARM_WITHIN_DAYS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many of each were acted upon."""
+
+    escalated: int = 0
+    picked_up: int = 0
+    closed: int = 0
+    alarms: int = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether letters may have been written."""
+        return bool(self.escalated or self.picked_up or self.closed or self.alarms)
+
+
+def sweep(session: Session, house: House, now: datetime) -> Swept:
+    """Do everything that is due at `now`."""
+    escalated = _each(session, _not_accepted(session, house, now), lambda number: casework.escalate(session, house, number, now))
+    picked_up = casework.pick_up_unassigned(session, house, now)
+    closed = _each(session, _silent(session, house, now), lambda number: casework.close_silent(session, house, number, now))
+    return Swept(escalated, picked_up, closed, _alarm_undelivered(session, house, now))
+
+
+def _each(session: Session, numbers: list[int], act: Callable[[int], object]) -> int:
+    done = 0
+    for number in numbers:
+        try:
+            with session.begin_nested():
+                act(number)
+            done += 1
+        except DeskError as error:
+            log.info("sweep left a request as it is", request=number, why=type(error).__name__)
+    return done
+
+
+def _not_accepted(session: Session, house: House, now: datetime) -> list[int]:
+    query = select(col(Request.id), col(Request.assigned_at)).where(col(Request.status) == Status.ASSIGNED.value)
+    return [
+        number
+        for number, assigned_at in session.execute(query.order_by(col(Request.deadline)))
+        if assigned_at is not None and accept_due(assigned_at, house.calendar, house.accept_within_minutes) <= now
+    ]
+
+
+def _silent(session: Session, house: House, now: datetime) -> list[int]:
+    """Done requests whose client has had the agreed working days to object, and to whom nothing is owed."""
+    query = select(col(Request.id), col(Request.done_at)).where(
+        col(Request.status) == Status.DONE.value, col(Request.unanswered_since).is_(None)
+    )
+    waited = [(number, done_at) for number, done_at in session.execute(query) if done_at is not None]
+    return [number for number, done_at in waited if _working_days_after(house, done_at) <= now]
+
+
+def _working_days_after(house: House, start: datetime) -> datetime:
+    day = start.astimezone(house.calendar.zone).date()
+    left = house.close_after_working_days
+    while left:
+        day += timedelta(days=1)
+        left -= house.calendar.is_working_day(day)
+    return house.calendar.closes_at(day)
+
+
+def _alarm_undelivered(session: Session, house: House, now: datetime) -> int:
+    """Tell the directors, once a letter, that a client was not reached."""
+    alarm = aliased(Letter)
+    key = literal("undelivered:") + cast(col(Letter.id), String)
+    query = (
+        select(col(Letter.id), col(Letter.request_id), col(Letter.reason))
+        .join(Request, col(Request.id) == col(Letter.request_id))
+        .where(
+            col(Letter.state) == LetterState.FAILED.value,
+            col(Letter.created_at) > now - timedelta(days=ALARM_WITHIN_DAYS),
+            col(Letter.person_id) == col(Request.person_id),
+            ~exists().where(col(alarm.key).like(key + ":%")),
+        )
+        .limit(20)
+    )
+    directors = _directors_with_chat(session)
+    if not directors:
+        return 0
+    alarms = 0
+    for letter_id, request_id, reason in session.execute(query).all():
+        case = casework.open_case(session, request_id)
+        reply = compose.undelivered_alarm(case.facts, reason)
+        post(
+            session, house, now,
+            (Posting(f"undelivered:{letter_id}:{person}", reply, person_id=person, request_id=request_id) for person in directors),
+        )  # fmt: skip
+        alarms += 1
+    return alarms
+
+
+def _directors_with_chat(session: Session) -> list[int]:
+    query = (
+        select(col(Staff.person_id))
+        .join(Chat, col(Chat.person_id) == col(Staff.person_id))
+        .where(
+            col(Staff.active), col(Chat.blocked_at).is_(None),
+            col(Staff.role).in_((Role.DIRECTOR.value, Role.DEPUTY.value)),
+        )
+        .distinct()
+    )  # fmt: skip
+    return sorted(session.execute(query).scalars())
