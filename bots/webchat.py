@@ -21,8 +21,8 @@ import re
 import secrets
 import shutil
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -290,7 +290,7 @@ class WebChat:
         self._settings = settings
         self._house = house
         self._uploads = _Uploads(house.uploads)
-        self._pages: dict[str, set[_Page]] = {}
+        self._rooms: dict[str, _Room] = {}
 
     async def receive(self, doors: Doors) -> None:
         """Messages come through the routes; here old uploads are swept until cancelled."""
@@ -305,7 +305,7 @@ class WebChat:
 
     def routes(self, doors: Doors) -> Sequence[BaseRoute]:
         """The page, its files, the upload and the socket, for the chat and for each profile of it."""
-        entrance = _Entrance(self._settings, self._house, doors, self._uploads, self._pages)
+        entrance = _Entrance(self._settings, self._house, doors, self._uploads, self._rooms)
         return (
             Route("/chat/static/{version}/{name}", entrance.asset),
             Route("/chat/upload", entrance.upload, methods=["POST"]),
@@ -329,8 +329,8 @@ class WebChat:
             rows=parcel.rows,
             files=tuple(_file_frame(file, self._house.file_link) for file in parcel.files),
         )
-        for page in tuple(self._pages.get(parcel.chat_key, ())):
-            page.push(frame)
+        if room := self._rooms.get(parcel.chat_key):
+            room.say(frame)
         return Sent(_shown_key(parcel.key))
 
     async def acknowledge_button(self, inbound: Inbound) -> None:
@@ -358,13 +358,16 @@ class WebChat:
             return Health(reachable=False, detail="The upload folder cannot be written to.")
         return Health(
             reachable=True,
-            detail=f"{sum(map(len, self._pages.values()))} open pages, {free_bytes // 2**20} MB free",
+            detail=f"{len(self._open_pages())} open pages, {free_bytes // 2**20} MB free",
         )
 
     async def close(self) -> None:
         """Tell the open pages to come back."""
-        for page in [page for pages in self._pages.values() for page in pages]:
+        for page in self._open_pages():
             page.leave()
+
+    def _open_pages(self) -> list[_Page]:
+        return [page for room in self._rooms.values() for page in room.pages]
 
 
 def open_channel(*, settings: Settings, house: House, files: StoredFiles | None = None) -> WebChat:  # noqa: ARG001
@@ -376,7 +379,7 @@ CHANNEL = ChannelKind(NAME, Settings, open_channel)
 
 
 class _Page:
-    """One open page: what it is yet to be sent, in order. Compared by identity."""
+    """One open page, and what it is yet to be sent."""
 
     def __init__(self, socket: WebSocket, chat_key: str) -> None:
         self.socket = socket
@@ -401,6 +404,36 @@ class _Page:
     async def next(self) -> Mapping[str, object] | None:
         """What to send next; None is the end."""
         return await self._outgoing.get()
+
+
+@dataclass(slots=True)
+class _Room:
+    """The open pages of one chat. What the house answers waits until the pages know what it answers."""
+
+    pages: set[_Page] = field(default_factory=set)
+    _hearing: int = 0
+    _held: list[Mapping[str, object]] = field(default_factory=list)
+
+    def say(self, frame: Mapping[str, object]) -> None:
+        """Show a message of the house."""
+        if self._hearing:
+            self._held.append(frame)
+            return
+        for page in self.pages:
+            page.push(frame)
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """While open, a message of the visitor is being stored."""
+        self._hearing += 1
+        try:
+            yield
+        finally:
+            self._hearing -= 1
+            if not self._hearing:
+                held, self._held = self._held, []
+                for frame in held:
+                    self.say(frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,13 +507,13 @@ class _Entrance:
         house: House,
         doors: Doors,
         uploads: _Uploads,
-        pages: dict[str, set[_Page]],
+        rooms: dict[str, _Room],
     ) -> None:
         self._settings = settings
         self._house = house
         self._doors = doors
         self._uploads = uploads
-        self._pages = pages
+        self._rooms = rooms
         self._cards = _Cards(house.secret_key)
         self._by_visitor = _Pace(settings.messages_per_10_seconds)
         self._by_address = _Pace(settings.messages_per_10_seconds * 5)
@@ -609,8 +642,8 @@ class _Entrance:
             self._sockets -= Counter({visitor.address: 1})
 
     async def _converse(self, page: _Page, visitor: _Visitor) -> None:
-        pages = self._pages.setdefault(visitor.chat_key, set())
-        pages.add(page)
+        room = self._rooms.setdefault(visitor.chat_key, _Room())
+        room.pages.add(page)
         try:
             async with asyncio.TaskGroup() as tasks:
                 speaking = tasks.create_task(self._speak(page), name="webchat-speak")
@@ -618,9 +651,9 @@ class _Entrance:
                     await self._listen(page, visitor)
                 speaking.cancel()
         finally:
-            pages.discard(page)
-            if not pages:
-                self._pages.pop(visitor.chat_key, None)
+            room.pages.discard(page)
+            if not room.pages:
+                self._rooms.pop(visitor.chat_key, None)
 
     async def _speak(self, page: _Page) -> None:
         with suppress(WebSocketDisconnect, TimeoutError):
@@ -661,7 +694,8 @@ class _Entrance:
                 case _Ping():
                     page.push({"type": "pong"})
                 case _:
-                    await self._hear(page, visitor, frame)
+                    with self._rooms[visitor.chat_key].hearing():
+                        await self._hear(page, visitor, frame)
 
     async def _recall(self, page: _Page, visitor: _Visitor, frame: _Hello | _Earlier) -> None:
         if self._must_wait_seconds(visitor):
@@ -699,7 +733,7 @@ class _Entrance:
             ),
             sent_at=now,
         )
-        for other in tuple(self._pages.get(visitor.chat_key, ())):
+        for other in self._rooms[visitor.chat_key].pages:
             if other is not page and frame.type != "start":
                 other.push(said)
 

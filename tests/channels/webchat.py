@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,11 +17,22 @@ from uuid import uuid4
 import aiohttp
 
 from bots import webchat
-from bots.webchat import House, LoggedMessage, WebChat
+from bots.base import Doors
+from bots.webchat import LoggedMessage, WebChat
 from forms.messages import Inbound
 from forms.texts import Size, Text
 from notifications.outbox import Outcome, Parcel
-from tests.channels.harness import Ability, ApiFault, Lacks, Shelf, Shown, Variant
+from tests.channels.harness import (
+    Ability,
+    ApiFault,
+    House,
+    Lacks,
+    Shelf,
+    Shown,
+    Variant,
+    free_address,
+    serving,
+)
 
 SECRET_KEY = "webchat-secret-key-of-the-tests"
 
@@ -67,7 +79,7 @@ class MemoryLog:
 class LoggedChat(WebChat):
     """Like the house, knows a letter before it is handed to `send`."""
 
-    def __init__(self, settings: webchat.Settings, house: House, log: MemoryLog) -> None:
+    def __init__(self, settings: webchat.Settings, house: webchat.House, log: MemoryLog) -> None:
         super().__init__(settings, house)
         self._log = log
 
@@ -78,7 +90,7 @@ class LoggedChat(WebChat):
 
 def chat(folder: Path, log: MemoryLog, **settings: Any) -> LoggedChat:
     """A channel that keeps its uploads under `folder`."""
-    house = House(
+    house = webchat.House(
         secret_key=SECRET_KEY,
         uploads=folder / "uploads",
         log=log,
@@ -90,15 +102,17 @@ def chat(folder: Path, log: MemoryLog, **settings: Any) -> LoggedChat:
 
 
 class Tab:
-    """An open page of one visitor: its cookie and its socket."""
+    """An open page of one visitor: its cookie, its socket, and what it has not got confirmed yet."""
 
     def __init__(self, session: aiohttp.ClientSession, public_url: str, profile: str = "") -> None:
         self.frames: list[dict[str, Any]] = []
+        self.chat_key = ""
         self._session = session
         self._public_url = public_url
-        self._base = f"{public_url}/chat/{profile}".rstrip("/")
+        self._path = f"/chat/{profile}".rstrip("/")
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._changed = asyncio.Condition()
+        self._unconfirmed: list[dict[str, Any]] = []
         self._last: dict[str, Any] = {}
 
     @property
@@ -106,41 +120,62 @@ class Tab:
         assert self._socket is not None
         return self._socket
 
-    async def opens(self) -> str:
-        """Load the page and say hello; the chat key."""
-        async with self._session.get(self._base) as response:
+    async def opens(self, public_url: str | None = None) -> None:
+        """Load the page, say hello and repeat what was not confirmed; at another address, if given."""
+        self._public_url = public_url or self._public_url
+        await self.visits()
+        await self.connects()
+
+    async def visits(self) -> None:
+        """Load the page: from now on the visitor has a chat."""
+        async with self._session.get(self._public_url + self._path) as response:
             assert response.status == 200
             await response.read()
             (cookie,) = (morsel for morsel in response.cookies.values())
+        self.chat_key = cookie.value.partition(".")[0]
+
+    async def connects(self) -> None:
+        """Open the socket, as the page's script does."""
         self._socket = await self._session.ws_connect(
-            f"{self._base}/socket", headers={"Origin": self._public_url}
+            f"{self._public_url}{self._path}/socket", headers={"Origin": self._public_url}
         )
         await self.socket.send_json({"type": "hello"})
-        return cookie.value.partition(".")[0]
+        await self._send_first()
 
     async def listens(self) -> None:
-        """Take what comes, and repeat what the house could not store, until the socket closes."""
+        """Take what comes until the socket closes; send the next message when one is confirmed."""
         async for message in self.socket:
             frame = json.loads(message.data)
             async with self._changed:
                 self.frames.append(frame)
                 self._changed.notify_all()
-            if frame["type"] == "slow_down" and frame["id"] == self._last.get("id"):
-                await asyncio.sleep(frame["after_seconds"])
-                await self.socket.send_json(self._last)
+            if self._unconfirmed and frame.get("id") == self._unconfirmed[0]["id"]:
+                if frame["type"] == "slow_down":
+                    await asyncio.sleep(frame["after_seconds"])
+                else:
+                    del self._unconfirmed[0]
+                await self._send_first()
 
     async def says(self, **frame: Any) -> str:
         self._last = {"id": str(uuid4())} | frame
-        await self.socket.send_json(self._last)
+        self._unconfirmed.append(self._last)
+        if len(self._unconfirmed) == 1:
+            await self._send_first()
         return str(self._last["id"])
 
     async def repeats(self) -> None:
         await self.socket.send_json(self._last)
 
+    async def _send_first(self) -> None:
+        if self._unconfirmed and not self.socket.closed:
+            await self.socket.send_json(self._unconfirmed[0])
+
     async def uploads(self, content: bytes) -> aiohttp.ClientResponse:
         """Send one file; its answer, with the body already read."""
         response = await self._session.post(
-            f"{self._base}/upload", data=content, headers={"Origin": self._public_url}
+            f"{self._public_url}{self._path}/upload",
+            data=io.BytesIO(content),
+            headers={"Origin": self._public_url},
         )
         await response.read()
         return response
@@ -180,29 +215,19 @@ class Tab:
 
 
 class WebChatHarness:
-    """One visitor with one open page."""
+    """One visitor, who has been here before, with one open page."""
 
     secrets = (SECRET_KEY,)
 
-    def __init__(
-        self, channel: WebChat, shelf: Shelf, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, channel: WebChat, shelf: Shelf, tab: Tab, tasks: asyncio.TaskGroup) -> None:
         self.channel = channel
-        self.chat_key = ""
+        self.chat_key = tab.chat_key
+        self.tab = tab
         self._shelf = shelf
-        self._session = session
         self._tasks = tasks
-        self._tab: Tab | None = None
-
-    @property
-    def tab(self) -> Tab:
-        assert self._tab is not None, "the house is not open"
-        return self._tab
 
     async def house_opens(self, public_url: str) -> None:
-        self._session.cookie_jar.clear()
-        self._tab = Tab(self._session, public_url)
-        self.chat_key = await self.tab.opens()
+        await self.tab.opens(public_url)
         self._tasks.create_task(self.tab.listens())
         await self.tab.gets("history")
 
@@ -265,13 +290,16 @@ LACKS: Mapping[Ability, str] = {
 
 @asynccontextmanager
 async def opened(shelf: Shelf) -> AsyncIterator[WebChatHarness]:
-    """The channel with a visitor who has not come yet."""
-    channel = chat(shelf.folder.parent, MemoryLog(), messages_per_10_seconds=500)
+    channel = chat(shelf.folder, MemoryLog(), messages_per_10_seconds=500)
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        doors = Doors(House().accept, now=House.now, public_url=free_address())
+        tab = Tab(session, doors.public_url)
+        async with serving(channel, doors):
+            await tab.visits()
         try:
             async with asyncio.TaskGroup() as tasks:
-                yield WebChatHarness(channel, shelf, session, tasks)
+                yield WebChatHarness(channel, shelf, tab, tasks)
                 await session.close()
         finally:
             await channel.close()

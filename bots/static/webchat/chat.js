@@ -262,13 +262,16 @@ for (const entry of unsent.entries) {
 text.value = ofThisTab.get("draft") ?? "";
 typed();
 
-// A link of an invitation: its code works once and does not stay in the address.
+// A link of an invitation (?code=… or #code=…, which servers never see): its code works once and does
+// not stay in the address.
 const address = new URL(location.href);
-const code = address.searchParams.get("code");
+const inFragment = new URLSearchParams(address.hash.slice(1));
+const code = (address.searchParams.get("code") ?? inFragment.get("code") ?? "").trim();
 if (code) {
   address.searchParams.delete("code");
+  address.hash = "";
   window.history.replaceState(null, "", address);
-  submit({ type: "start", code: code.trim().slice(0, 100) });
+  submit({ type: "start", code: code.slice(0, 100) });
 }
 if (window.matchMedia("(hover: hover)").matches) {
   text.focus();

@@ -38,11 +38,12 @@ export function log(on) {
         return element;
       }),
     );
+    let rows = null;
     if (buttons.length) {
-      const rows = buttons.map((row) => make("div", { className: "row" }, ...row));
-      element.append(make("div", { className: "rows" }, ...rows));
+      rows = make("div", { className: "rows" }, ...buttons.map((row) => make("div", { className: "row" }, ...row)));
+      element.append(rows);
     }
-    const item = { message, element, mark, buttons: buttons.flat(), at: new Date(message.sent_at ?? Date.now()), trouble: false };
+    const item = { message, element, mark, rows, buttons: buttons.flat(), at: new Date(message.sent_at ?? Date.now()), trouble: false };
     stamp(item);
     return item;
   }
@@ -105,6 +106,7 @@ export function log(on) {
           button.classList.remove("choice-pressed");
         }
       }
+      item.rows?.classList.toggle("rows-over", !live);
       if (hadFocus && !live) {
         byId("text").focus({ preventScroll: true });
       }
