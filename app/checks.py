@@ -1,0 +1,113 @@
+"""What `priem check` looks at: the configuration, the database, the files, every messenger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import clock
+from app.settings import Settings, channel_kinds
+from bots.base import MAX_FILE_BYTES, Health
+from storage.files import FileStore
+
+OWN_PAGES = {"webchat": "/chat"}
+"""The messengers that are pages of our own server: there is nobody to ask, and links lead to us."""
+
+_FEWEST_DIFFERENT_CHARACTERS = 8
+_READ_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    about: str
+    told: str
+    is_wrong: bool = False
+
+    def line(self) -> str:
+        """`ok` or `WRONG`, about what, and what there is to say."""
+        return f"{'WRONG' if self.is_wrong else 'ok':6}{self.about}: {self.told}"
+
+
+async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[Finding]:
+    """Look at everything; messengers are asked at the same time, each for so long at most."""
+    findings = [*_configuration(settings), await asyncio.to_thread(_database, settings), _files(settings)]
+    findings += [
+        Finding(name, f"a page of our own: {settings.server.public_url}{OWN_PAGES[name]}")
+        for name in settings.bots
+        if name in OWN_PAGES
+    ]
+    if not settings.bots:
+        told = "none is switched on: add a section such as [bots.webchat]"
+        return [*findings, Finding("messengers", told, is_wrong=True)]
+    messengers = [name for name in settings.bots if name not in OWN_PAGES]
+    asked = [ask_health(settings, name, timeout_seconds) for name in messengers]
+    for name, health in zip(messengers, await asyncio.gather(*asked), strict=True):
+        told = health.detail or ("answers" if health.reachable else "does not answer")
+        findings.append(Finding(name, told, is_wrong=not health.reachable))
+    return findings
+
+
+async def ask_health(settings: Settings, name: str, timeout_seconds: float) -> Health:
+    """Open one messenger's channel, ask whether it knows us, and close it."""
+    kind = channel_kinds()[name]
+    channel = kind.open(settings=settings.bots[name], files=FileStore(settings.storage.files, MAX_FILE_BYTES))
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await channel.health()
+    except TimeoutError:
+        return Health(reachable=False, detail=f"No answer within {timeout_seconds:.0f} seconds.")
+    finally:
+        await channel.close()
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    yield Finding("configuration", str(settings.file or "from the environment"))
+    if settings.file is not None and os.name == "posix" and settings.file.stat().st_mode & _READ_BY_OTHERS:
+        told = f"others can read the tokens in it: run `chmod 600 {settings.file}`"
+        yield Finding("configuration", told, is_wrong=True)
+    if _is_weak(settings.server.secret_key.get_secret_value()):
+        told = 'easy to guess: write what `python -c "import secrets; print(secrets.token_urlsafe())"` prints'
+        yield Finding("server.secret_key", told, is_wrong=True)
+    year = clock.now().year
+    if not settings.firm.calendar().knows_year(year):
+        told = f"the moved days off of {year} are unknown: list them in firm.extra_days_off"
+        yield Finding("calendar", told, is_wrong=True)
+
+
+def _is_weak(secret_key: str) -> bool:
+    return len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS or "change" in secret_key.lower()
+
+
+def _database(settings: Settings) -> Finding:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from storage.engine import DatabaseUrlError
+    from storage.migrate import MigrationError, missing, pending
+
+    try:
+        if missing(settings.storage.url):
+            return Finding("database", "is not there yet: `priem run` will create it")
+        if pending(settings.storage.url):
+            return Finding("database", "of an older version: `priem run` will bring it up to date")
+    except (MigrationError, DatabaseUrlError) as error:
+        return Finding("database", str(error), is_wrong=True)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        return Finding("database", f"does not answer: {reason}", is_wrong=True)
+    return Finding("database", "answers and is up to date")
+
+
+def _files(settings: Settings) -> Finding:
+    folder = settings.storage.files
+    nearest: Path = next(path for path in (folder, *folder.parents) if path.exists())
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        return Finding("files", str(folder))
+    return Finding(
+        "files", f"{nearest} cannot be written to: give it to the user of the service", is_wrong=True
+    )

@@ -1,0 +1,405 @@
+"""The command line. A user's mistake ends in one sentence on stderr and the exit code 1.
+
+Everything a command needs is imported inside it: `priem --help` must not wait for the messengers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from bots.base import Health
+    from storage.engine import Database
+    from storage.invitations import Invited
+
+Result = TypeVar("Result")
+
+_PLAIN: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "add_completion": False,
+}
+
+app = typer.Typer(
+    help="Priem: the intake of client requests in the messengers clients already use.", **_PLAIN
+)
+importing = typer.Typer(help="Bring data in from a file.", **_PLAIN)
+exporting = typer.Typer(help="Give data out for other programs.", **_PLAIN)
+app.add_typer(importing, name="import")
+app.add_typer(exporting, name="export")
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration file; left out: PRIEM_CONFIG, else ./config.toml.",
+        show_default=False,
+    ),
+]
+
+HEALTH_TIMEOUT_SECONDS = 20.0
+
+
+class Invitee(StrEnum):
+    """Whom `priem invite` lets in."""
+
+    ACCOUNTANT = "accountant"
+    LAWYER = "lawyer"
+    CONTROLLER = "controller"
+    DEPUTY = "deputy"
+    DIRECTOR = "director"
+    ADMIN = "admin"
+    CLIENT = "client"
+
+
+class ExportFormat(StrEnum):
+    """How `priem export` writes."""
+
+    JSON = "json"
+    CSV = "csv"
+    XLSX = "xlsx"
+
+
+class CommandError(Exception):
+    """The command cannot do it; the text is one sentence that says what to do."""
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of everything.")] = 8080,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the demo keeps its data.", show_default=False)
+    ] = None,
+) -> None:
+    """Start everything on SQLite without any token: web chats, the panel, a few clients and requests."""
+    from app.demo import run_demo
+
+    run_demo(port, data)
+
+
+@app.command()
+def run(config: Config = None) -> None:
+    """Start the service: every configured messenger, deliveries, timers and the panel in one process."""
+    from app import logs
+    from app.service import run_service
+    from storage.migrate import migrate as bring_up_to_date
+
+    settings = _settings(config)
+    logs.configure(as_json=not sys.stderr.isatty(), secrets=settings.secrets())
+    bring_up_to_date(settings.storage.url)
+    _run_async(lambda: run_service(settings))
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Say in words what is wrong in the configuration and which messenger answers."""
+    from app.checks import inspect_settings
+
+    settings = _settings(config)
+    findings = _run_async(lambda: inspect_settings(settings, HEALTH_TIMEOUT_SECONDS))
+    for finding in findings:
+        typer.echo(finding.line())
+    if any(finding.is_wrong for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def invite(  # noqa: PLR0917 - Typer reads the options from here
+    role: Annotated[Invitee, typer.Argument(help="Who it is.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name and surname of a member of staff.")] = "",
+    email: Annotated[str, typer.Option(help="E-mail: the login of the panel.")] = "",
+    inn: Annotated[str, typer.Option(help="The INN of the client, for `invite client`.")] = "",
+    department: Annotated[str, typer.Option(help="finance or legal; left out: by the role.")] = "",
+    skill: Annotated[
+        list[str] | None, typer.Option(help="What the person can do; repeat it for several.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="For how many days the code is good.")] = 7,
+    config: Config = None,
+) -> None:
+    """Print a one-time code and the links that let a person in."""
+    from app.clock import now
+    from router.model import Role
+    from storage.invitations import invite_client, invite_staff
+
+    settings = _settings(config)
+    if role is Invitee.CLIENT:
+        wanted_inn = _checked_inn(inn, settings)
+        with _database(settings, may_create=True) as database, database.begin() as session:
+            invited = invite_client(session, wanted_inn, now(), valid_days=days)
+    else:
+        _refuse_nameless(role, name, department)
+        with _database(settings, may_create=True) as database, database.begin() as session:
+            invited = invite_staff(
+                session, Role(role.value), name, email, now(), valid_days=days,
+                department=department or None, skills=skill or None,
+            )  # fmt: skip
+    for line in _invitation_lines(settings, invited):
+        typer.echo(line)
+
+
+@importing.command("clients")
+def import_clients(
+    file: Annotated[Path, typer.Argument(help="CSV or XLSX: name, INN, kind, responsible, phone, e-mail.")],
+    skip_refused: Annotated[
+        bool, typer.Option("--skip-refused", help="Import the good lines although others are refused.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Add clients from a table and update those whose INN is known."""
+    from app.clock import now
+    from notifications.texts import Catalogue
+    from storage import imports
+
+    settings = _settings(config)
+    say = Catalogue.open(settings.firm.language).say
+    try:
+        lines = imports.read_clients(file)
+    except imports.FileUnreadable as error:
+        raise CommandError(f"{file}: {say(error.text)}") from error
+    with _database(settings, may_create=True) as database, database.begin() as session:
+        done = imports.import_clients(session, lines, now(), skip_refused=skip_refused)
+    for line in done.refused:
+        if (verdict := line.verdict()) is not None:
+            typer.echo(say(verdict), err=True)
+    if not done.stored:
+        raise CommandError(
+            f"Nothing was imported: {len(done.refused)} of {len(lines)} lines are refused; correct them, or "
+            "repeat with --skip-refused."
+        )
+    typer.echo(
+        f"Added {done.added}, updated {done.updated}, unchanged {done.unchanged}, "
+        f"refused {len(done.refused)}."
+    )
+
+
+@exporting.command("requests")
+def export_requests(
+    shape: Annotated[ExportFormat, typer.Option("--format", help="How to write.")] = ExportFormat.JSON,
+    since: Annotated[str, typer.Option(help="First day of submission, like 2026-11-01.")] = "",
+    until: Annotated[str, typer.Option(help="Last day of submission, like 2026-11-30.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; left out: stdout.", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Write requests as JSON (one array), CSV or XLSX."""
+    from app.clock import now
+    from storage.exports import WRITERS, requests_for_export
+
+    settings = _settings(config)
+    first, last = _day("--since", since), _day("--until", until)
+    if first and last and first > last:
+        raise CommandError(f"--since {first} is later than --until {last}: swap them.")
+    if out is None and shape is ExportFormat.XLSX and sys.stdout.isatty():
+        raise CommandError("A workbook cannot be shown in a terminal: name a file with --out.")
+    with _database(settings) as database, database.read() as session, _output(out) as stream:
+        found = requests_for_export(session, settings.firm.calendar(), now(), first, last)
+        WRITERS[shape.value](found, stream)
+
+
+@app.command()
+def migrate(config: Config = None) -> None:
+    """Create the database or bring its schema up to date."""
+    from storage.migrate import migrate as bring_up_to_date
+    from storage.migrate import pending
+
+    settings = _settings(config)
+    if not pending(settings.storage.url):
+        typer.echo("The database is up to date.")
+        return
+    bring_up_to_date(settings.storage.url)
+    typer.echo("The database has been brought up to date.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry of `priem`: run a command and leave with its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_exit_code(given or ["--help"]))
+
+
+# --- mistakes in one sentence ------------------------------------------------------------------
+
+
+def _exit_code(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, prog_name="priem", standalone_mode=False)
+    except typer.TyperException as error:
+        return _told(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        return _told(sentence)
+    return code if isinstance(code, int) else 0
+
+
+def _told(sentence: str) -> int:
+    typer.echo(" ".join(sentence.split()), err=True)
+    return 1
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell the operator; None for what is no mistake of theirs."""
+    from app.settings import ConfigError
+
+    if isinstance(error, CommandError | ConfigError):
+        return str(error)
+    if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror or error}."
+    return _storage_sentence(error)
+
+
+def _storage_sentence(error: Exception) -> str | None:
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    from storage.engine import DatabaseUrlError
+    from storage.invitations import NoSuchClient
+    from storage.migrate import MigrationError
+
+    match error:
+        case MigrationError() | DatabaseUrlError() | NoSuchClient():
+            return str(error)
+        case ArgumentError():
+            return "storage.url cannot be understood: write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
+        case OperationalError():
+            reason = str(error.orig).strip().partition("\n")[0]
+            return f"The database cannot be used: {reason}; check storage.url and that it is running."
+        case _:
+            return None
+
+
+# --- what the commands share -------------------------------------------------------------------
+
+
+def _settings(config: Path | None) -> Settings:
+    from app.settings import load
+
+    return load(config)
+
+
+@contextmanager
+def _database(settings: Settings, *, may_create: bool = False) -> Iterator[Database]:
+    """The open database, its schema up to date; a missing one is created if that makes sense."""
+    from storage.engine import open_database
+    from storage.migrate import migrate as bring_up_to_date
+    from storage.migrate import missing, pending
+
+    url = settings.storage.url
+    if may_create and missing(url):
+        bring_up_to_date(url)
+    elif pending(url):
+        raise CommandError("The database is missing or of an older version: run `priem migrate` first.")
+    database = open_database(url)
+    try:
+        yield database
+    finally:
+        database.sync_engine.dispose()
+
+
+def _run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    import asyncio
+    import importlib
+
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform != "win32":
+        factory = importlib.import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work())
+
+
+def _day(option: str, text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"{option} is a day like 2026-11-30, not «{text}».") from None
+
+
+@contextmanager
+def _output(out: Path | None) -> Iterator[BinaryIO]:
+    """Stdout, or a file that appears whole or not at all."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    unfinished = out.with_name(f"{out.name}.part")
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _checked_inn(inn: str, settings: Settings) -> str:
+    from forms.answers import AnswerError
+    from forms.inn import parse_inn
+    from notifications.texts import Catalogue
+
+    if not inn:
+        raise CommandError("Say which client it is: --inn followed by 10 or 12 digits.")
+    try:
+        return parse_inn(inn)
+    except AnswerError as error:
+        raise CommandError(Catalogue.open(settings.firm.language).say(error.text)) from error
+
+
+def _refuse_nameless(role: Invitee, name: str, department: str) -> None:
+    from forms.kinds import FINANCE, LEGAL
+
+    if not name.strip():
+        raise CommandError(f'Say who the {role.value} is: --name "Анна Петрова".')
+    if department and department not in (FINANCE, LEGAL):
+        raise CommandError(f"--department is {FINANCE} or {LEGAL}, not «{department}».")
+
+
+# --- the links of an invitation ----------------------------------------------------------------
+
+_CHAT_LINKS = {"telegram": "https://t.me/{name}?start={code}"}
+"""Messengers that open a bot with a code; the name is what the messenger itself says in its health."""
+
+
+def _invitation_lines(settings: Settings, invited: Invited) -> Iterator[str]:
+    from app.checks import OWN_PAGES
+
+    code, public_url = invited.chat_code, settings.server.public_url
+    yield f"code: {code}"
+    if invited.panel_code:
+        yield f"panel: {public_url}/panel/invitation/{invited.panel_code}"
+    for name in settings.bots:
+        if name in OWN_PAGES:
+            page = f"{OWN_PAGES[name]}/staff" if invited.panel_code else OWN_PAGES[name]
+            yield f"web chat: {public_url}{page}?code={code}"
+        else:
+            link = _chat_link(settings, name, code)
+            yield f"{name}: {link}" if link else f"{name}: send «/start {code}» to the bot"
+
+
+def _chat_link(settings: Settings, name: str, code: str) -> str | None:
+    from app.checks import ask_health
+
+    if name not in _CHAT_LINKS:
+        return None
+    health: Health = _run_async(lambda: ask_health(settings, name, timeout_seconds=5.0))
+    username = health.detail.removeprefix("@")
+    if not health.reachable or not username.replace("_", "").isalnum():
+        return None
+    return _CHAT_LINKS[name].format(name=username, code=code)

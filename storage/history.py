@@ -1,0 +1,130 @@
+"""The history of changes: rows are only added, and each row's hash covers the row before it.
+
+The database refuses to change or delete a row (migration 0002); whoever goes round that breaks the
+chain, and `verify` says where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, select, text
+from sqlmodel import Session, col
+
+from storage.models import History, metadata
+
+GENESIS = "0" * 64
+"""What stands in the first row for the hash of the row before it."""
+
+_LOCK = 7_263_513
+_TAIL = "history_tail"
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryCheck:
+    """Whether the chain is whole. `broken_at` is the id of the first row that does not fit."""
+
+    ok: bool
+    rows: int
+    broken_at: int | None = None
+
+
+def record(
+    session: Session,
+    *,
+    at: datetime,
+    actor_id: int | None,
+    through: str,
+    action: str,
+    subject: str,
+    before: Mapping[str, object] | None,
+    after: Mapping[str, object] | None,
+) -> None:
+    """Add one row to the chain in the session's transaction.
+
+    `at` is aware UTC, `subject` is like `request:17`; `before` and `after` hold what JSON can hold.
+    On PostgreSQL other writers of history wait for this transaction: record last.
+    """
+    previous_hash = _tail(session)
+    row = History(
+        at=at.astimezone(UTC),
+        actor_id=actor_id,
+        through=through,
+        action=action,
+        subject=subject,
+        before=_canonical(before),
+        after=_canonical(after),
+        previous_hash=previous_hash,
+        hash="",
+    )
+    row.hash = _hash_of(row)
+    session.add(row)
+    session.info[_TAIL] = (session.get_transaction(), session.get_nested_transaction(), row.hash)
+
+
+def verify(session: Session) -> HistoryCheck:
+    """Walk the whole chain, oldest row first, without holding it in memory.
+
+    Rows cut off at the newest end leave no trace here: compare `rows` with the last backup's.
+    """
+    previous_hash, rows = GENESIS, 0
+    for row in _oldest_first(session):
+        rows += 1
+        if row.previous_hash != previous_hash or row.hash != _hash_of(row):
+            return HistoryCheck(ok=False, rows=rows, broken_at=row.id)
+        previous_hash = row.hash
+    return HistoryCheck(ok=True, rows=rows)
+
+
+def _oldest_first(session: Session) -> Iterator[Row[*tuple[Any, ...]]]:
+    table, last_id = metadata.tables["history"], 0
+    while True:
+        page = select(*table.c).where(table.c.id > last_id).order_by(table.c.id).limit(_ROWS_AT_ONCE)
+        rows = session.connection().execute(page).all()
+        yield from rows
+        if len(rows) < _ROWS_AT_ONCE:
+            return
+        last_id = rows[-1].id
+
+
+def _tail(session: Session) -> str:
+    """The hash of the newest row, read once per transaction: nobody else can add one meanwhile."""
+    session.flush()
+    transaction, nested, known = session.info.get(_TAIL, (None, None, ""))
+    # A savepoint that was rolled back took its rows with it, hence both are compared.
+    if transaction is not None and (transaction, nested) == (
+        session.get_transaction(),
+        session.get_nested_transaction(),
+    ):
+        return str(known)
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    newest = session.scalars(select(col(History.hash)).order_by(col(History.id).desc()).limit(1)).first()
+    return newest or GENESIS
+
+
+def _canonical(values: Mapping[str, object] | None) -> str:
+    if values is None:
+        return ""
+    return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _hash_of(row: History | Row[*tuple[Any, ...]]) -> str:
+    at = row.at.astimezone(UTC).isoformat(timespec="microseconds")
+    covered = [
+        row.previous_hash,
+        at,
+        row.actor_id,
+        row.through,
+        row.action,
+        row.subject,
+        row.before,
+        row.after,
+    ]
+    return hashlib.sha256(json.dumps(covered, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
