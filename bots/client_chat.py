@@ -38,7 +38,7 @@ from router.escalation import look_by
 from router.model import Role, Status
 from storage import casework, history
 from storage.casework import NewRequest
-from storage.invitations import InvitationRefused, Purpose, attempts_left, failed, redeem, succeeded
+from storage.invitations import InvitationRefused, attempts_left, failed, redeem, succeeded
 from storage.letters import Posting, post
 from storage.models import Chat, ClientPerson, Consent, Message, Person, Request, Staff
 
@@ -73,7 +73,7 @@ def _entered_by_code(turn: ChatTurn, code: str) -> bool:
         turn.say_text(_("Слишком много неверных кодов. Попробуйте через 15 минут."))
         return turn.chat.person_id is None
     try:
-        person_id = redeem(turn.session, code, Purpose.CHAT, turn.now)
+        person_id = redeem(turn.session, code, "chat", turn.now)
     except InvitationRefused as refused:
         failed(turn.session, brake, turn.now)
         turn.say_text(refused.text)

@@ -105,16 +105,20 @@ class WorkCalendar:
             return day in decree.working_weekends
         return day not in decree.days_off and not _is_statutory_holiday(day)
 
-    def opens_at(self, day: date) -> datetime:
-        """The moment the firm opens on this day, as if it were a working one."""
-        return datetime.combine(day, self.opens, self.zone).astimezone(UTC)
+    def opens_at(self, _day: date) -> time:
+        """When the firm opens on this day, in its own zone, as if it were a working one."""
+        return self.opens
 
-    def closes_at(self, day: date) -> datetime:
-        """The moment the firm closes on this day, as if it were a working one; earlier before a holiday."""
-        closes = datetime.combine(day, self.closes)
-        if self._is_short(day):
-            closes = max(closes - _PRE_HOLIDAY_CUT, datetime.combine(day, self.opens))
-        return closes.replace(tzinfo=self.zone).astimezone(UTC)
+    def closes_at(self, day: date) -> time:
+        """When the firm closes on this day, as if it were a working one; earlier before a holiday."""
+        if not self._is_short(day):
+            return self.closes
+        cut = datetime.combine(day, self.closes) - _PRE_HOLIDAY_CUT
+        return max(cut, datetime.combine(day, self.opens)).time()
+
+    def closing_of(self, day: date) -> datetime:
+        """The moment (UTC) at which the firm closes on this day."""
+        return datetime.combine(day, self.closes_at(day), self.zone).astimezone(UTC)
 
     def is_open(self, at: datetime) -> bool:
         """Whether people are at work at this moment: the opening second is in, the closing one is out."""
@@ -215,7 +219,8 @@ class WorkCalendar:
         return spans
 
     def _edges(self, day: date) -> tuple[int, ...]:
-        opens, closes = _seconds(self.opens_at(day)), _seconds(self.closes_at(day))
+        opening = datetime.combine(day, self.opens, self.zone)
+        opens, closes = _seconds(opening), _seconds(self.closing_of(day))
         if self.lunch is None:
             return opens, closes
         # A short day can end before lunch does.

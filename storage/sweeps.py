@@ -88,7 +88,7 @@ def _working_days_after(house: House, start: datetime) -> datetime:
     while left:
         day += timedelta(days=1)
         left -= house.calendar.is_working_day(day)
-    return house.calendar.closes_at(day)
+    return house.calendar.closing_of(day)
 
 
 def _alarm_undelivered(session: Session, house: House, now: datetime) -> int:

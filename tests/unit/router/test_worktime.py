@@ -106,8 +106,9 @@ def test_the_firms_own_days_overrule_the_decrees():
     ],
 )
 def test_closing_time(day: str, closes: str):
-    assert OFFICE.closes_at(date.fromisoformat(day)) == at(f"{day} {closes}")
-    assert OFFICE.opens_at(date.fromisoformat(day)) == at(f"{day} 09:00")
+    assert OFFICE.closing_of(date.fromisoformat(day)) == at(f"{day} {closes}")
+    assert OFFICE.closes_at(date.fromisoformat(day)) == time.fromisoformat(closes)
+    assert OFFICE.opens_at(date.fromisoformat(day)) == time(9)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +308,7 @@ def test_the_sum_equals_counting_open_minutes_one_by_one(name: str, start: datet
 
 def _open_by_hand(calendar: WorkCalendar, moment: datetime) -> bool:
     local = moment.astimezone(calendar.zone)
-    if not calendar.is_working_day(local.date()) or moment >= calendar.closes_at(local.date()):
+    if not calendar.is_working_day(local.date()) or moment >= calendar.closing_of(local.date()):
         return False
     assert calendar.lunch
     return calendar.opens <= local.time() and not calendar.lunch[0] <= local.time() < calendar.lunch[1]
