@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
 from bots.base import MAX_FILE_BYTES, Cursor, Doors
 from forms.messages import Inbound, InboundKind
@@ -399,7 +399,7 @@ async def test_everything_is_large_enough_and_nothing_sticks_out(
             {"name": "имя_файла" * 20 + ".pdf", "mimeType": "application/pdf", "buffer": b"1"}
         )
         await expect(page.locator(".chip")).to_contain_text("загружен")
-        for box in await page.locator("button:visible, textarea").all():
+        for box in await page.locator("button:visible:enabled, textarea").all():
             size = await box.bounding_box()
             assert size is not None
             assert round(min(size["width"], size["height"]), 2) >= 44, await box.get_attribute("id")
@@ -446,6 +446,32 @@ async def test_a_lost_cookie_is_healed_by_one_reload(
         await page.get_by_role("textbox").fill("снова здесь")
         await page.keyboard.press("Enter")
         await expect(page.get_by_text("Вы сказали: снова здесь")).to_be_visible()
+
+
+async def test_a_browser_that_keeps_no_cookies_is_told_so(
+    page: Page, context: BrowserContext, house: EchoHouse
+) -> None:
+    async def forget_cookies(route: Route) -> None:
+        await context.clear_cookies()
+        await route.continue_()
+
+    await page.route("**/wire.js", forget_cookies)
+    async with house.runs():
+        await page.goto(f"{house.public_url}/chat")
+        await expect(page.get_by_role("alert")).to_contain_text("Браузер не сохраняет cookie.")
+
+
+async def test_a_tap_on_a_phone_does_not_call_up_the_keyboard(browser: Browser, house: EchoHouse) -> None:
+    phone = await browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    page = await phone.new_page()
+    async with house.runs():
+        await enters(page, house)
+        await page.get_by_role("button", name="Начать").tap()
+        await page.get_by_role("button", name="Согласен").tap()
+        await expect(page.get_by_text("Вы сказали: Согласен")).to_be_visible()
+        await expect(page.get_by_role("textbox")).not_to_be_focused()
+        await expect(page.locator(".day")).to_have_count(1)
+    await phone.close()
 
 
 async def test_the_house_may_go_while_a_page_is_open(page: Page, house: EchoHouse) -> None:

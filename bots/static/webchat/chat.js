@@ -2,7 +2,7 @@
 
 import { log } from "./log.js";
 import { outbox } from "./outbox.js";
-import { byId, data, ofThisTab, say } from "./page.js";
+import { byId, data, invite, ofThisTab, say } from "./page.js";
 import { uploads } from "./uploads.js";
 import { connect } from "./wire.js";
 
@@ -52,7 +52,6 @@ const receive = {
     }
     screen.history(frame);
     historyShown = true;
-    ofThisTab.remove("reloaded");
     greet();
     unsent.open();
   },
@@ -98,12 +97,11 @@ const wire = (() => {
       unsent.close();
     },
     noSession() {
-      // The cookie is gone; a fresh page brings a new one, unless the browser keeps none at all.
-      if (ofThisTab.get("reloaded")) {
-        warn(say("refused_session"));
-      } else {
-        ofThisTab.set("reloaded", "1");
+      // A cookie that has gone comes back with a fresh page; one that never stuck would not.
+      if (historyShown) {
         location.reload();
+      } else {
+        warn(say("refused_session"));
       }
     },
     tooMany: () => warn(say("too_many")),
@@ -177,7 +175,7 @@ function typed() {
 function pick(list) {
   hideNotice();
   files.add([...list]);
-  text.focus();
+  invite();
 }
 
 text.addEventListener("input", () => {
@@ -193,7 +191,7 @@ text.addEventListener("keydown", (event) => {
 byId("send").addEventListener("click", send);
 byId("start").addEventListener("click", () => {
   submit({ type: "start", code: "" });
-  text.focus();
+  invite();
 });
 byId("earlier").addEventListener("click", () => wire.send({ type: "earlier", before: screen.before() }));
 byId("attach").addEventListener("click", () => byId("files").click());
@@ -273,6 +271,4 @@ if (code) {
   window.history.replaceState(null, "", address);
   submit({ type: "start", code: code.slice(0, 100) });
 }
-if (window.matchMedia("(hover: hover)").matches) {
-  text.focus();
-}
+invite();

@@ -1,6 +1,6 @@
 // The messages on the screen. A message is known by its key: it is shown once, however often it comes.
 
-import { byId, data, icon, make, say, showSize } from "./page.js";
+import { byId, data, icon, invite, make, say, showSize } from "./page.js";
 
 const SHEET = "M6 3h8l5 5v13H6zM14 3v5h5";
 const LINK = /https?:\/\/[^\s<>"«»]+/gi;
@@ -70,15 +70,24 @@ export function log(on) {
 
   function settle() {
     const items = inOrder();
-    for (const label of list.querySelectorAll(".day")) {
-      label.remove();
-    }
+    // A label that is right stays: a screen reader would read a new one aloud.
+    const right = new Set();
     let last = "";
     for (const item of items) {
       const name = day.format(item.at);
       if (name !== last) {
-        item.element.before(make("li", { className: "day" }, name));
+        let label = item.element.previousElementSibling;
+        if (!label || !label.classList.contains("day") || label.textContent !== name) {
+          label = make("li", { className: "day" }, name);
+          item.element.before(label);
+        }
+        right.add(label);
         last = name;
+      }
+    }
+    for (const label of list.querySelectorAll(".day")) {
+      if (!right.has(label)) {
+        label.remove();
       }
     }
     enliven(items);
@@ -108,7 +117,7 @@ export function log(on) {
       }
       item.rows?.classList.toggle("rows-over", !live);
       if (hadFocus && !live) {
-        byId("text").focus({ preventScroll: true });
+        invite();
       }
       if (item.buttons.length) {
         replaced.add(item.message.thread);

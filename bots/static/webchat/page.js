@@ -4,6 +4,11 @@ export const data = JSON.parse(document.getElementById("data").textContent);
 
 export const byId = (id) => document.getElementById(id);
 
+// Where a keyboard is at hand the visitor may type at once; on a phone it would cover the message.
+export function invite() {
+  byId(window.matchMedia("(hover: hover)").matches ? "text" : "talk").focus({ preventScroll: true });
+}
+
 // A sentence of the page; {names} are filled in.
 export function say(name, values = {}) {
   return data.texts[name].replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));

@@ -1,6 +1,6 @@
 // Files that are chosen and not sent yet: each is uploaded at once, two at a time.
 
-import { byId, data, make, say, showSize } from "./page.js";
+import { byId, data, invite, make, say, showSize } from "./page.js";
 
 const AT_ONCE = 2;
 
@@ -39,7 +39,7 @@ export function uploads(on) {
     const cross = make("button", { type: "button", className: "cross", "aria-label": say("remove_file", { name }) }, "×");
     cross.addEventListener("click", () => {
       remove(item);
-      byId("text").focus();
+      invite();
     });
     const label = make("span", { className: "chip-name" }, `${name} `, item.status, item.bar);
     item.element = make("li", { className: "chip" }, label, item.again, cross);
