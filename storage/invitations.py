@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from enum import StrEnum
 
 from sqlalchemy import case, func, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,8 +39,12 @@ _SKILLS: dict[Role, tuple[str, ...]] = {
 }
 
 
-Purpose = Literal["chat", "panel", "signin"]
-"""What a code opens: a messenger, the panel for the first time, one sign-in."""
+class Purpose(StrEnum):
+    """What a code opens: a messenger, the panel for the first time, one sign-in."""
+
+    CHAT = "chat"
+    PANEL = "panel"
+    SIGNIN = "signin"
 
 
 class InvitationRefused(Exception):  # noqa: N818 - the name says what happened
@@ -101,8 +105,8 @@ def invite_staff(
     session.flush()
     invited = Invited(
         staff.person_id,
-        invite_person(session, staff.person_id, "chat", now, timedelta(days=valid_days)),
-        invite_person(session, staff.person_id, "panel", now, timedelta(days=valid_days)),
+        invite_person(session, staff.person_id, Purpose.CHAT, now, timedelta(days=valid_days)),
+        invite_person(session, staff.person_id, Purpose.PANEL, now, timedelta(days=valid_days)),
     )
     history.record(
         session, at=now, actor_id=actor_id, through=through, action="invited",
@@ -132,7 +136,7 @@ def invite_client(
     session.flush()
     assert person.id is not None
     session.add(ClientPerson(client_id=client.id, person_id=person.id, created_at=now))
-    code = invite_person(session, person.id, "chat", now, timedelta(days=valid_days))
+    code = invite_person(session, person.id, Purpose.CHAT, now, timedelta(days=valid_days))
     history.record(
         session, at=now, actor_id=actor_id, through=through, action="invited",
         subject=f"client:{client.id}", before=None, after={"person_id": person.id},
@@ -140,13 +144,13 @@ def invite_client(
     return Invited(person.id, code)
 
 
-def invite_person(session: Session, person_id: int, purpose: Purpose, now: datetime, valid: timedelta) -> str:
+def invite_person(session: Session, person_id: int, purpose: str, now: datetime, valid: timedelta) -> str:
     """A new code for a known person; their older unused codes for the same purpose die."""
     session.exec(
         update(Invitation)
         .where(
             col(Invitation.person_id) == person_id,
-            col(Invitation.purpose) == purpose,
+            col(Invitation.purpose) == Purpose(purpose).value,
             col(Invitation.used_at).is_(None),
             col(Invitation.expires_at) > now,
         )
@@ -156,7 +160,7 @@ def invite_person(session: Session, person_id: int, purpose: Purpose, now: datet
     session.exec(
         insert(Invitation).values(
             code_hash=_hash(code),
-            purpose=purpose,
+            purpose=Purpose(purpose).value,
             person_id=person_id,
             created_at=now,
             expires_at=now + valid,
@@ -165,7 +169,7 @@ def invite_person(session: Session, person_id: int, purpose: Purpose, now: datet
     return code
 
 
-def redeem(session: Session, code: str, purpose: Purpose, now: datetime) -> int:
+def redeem(session: Session, code: str, purpose: str, now: datetime) -> int:
     """Use a code up and say whose it is. Raises InvitationRefused.
 
     Of two that come at once, one gets it.
@@ -174,7 +178,7 @@ def redeem(session: Session, code: str, purpose: Purpose, now: datetime) -> int:
         update(Invitation)
         .where(
             col(Invitation.code_hash) == _hash(code),
-            col(Invitation.purpose) == purpose,
+            col(Invitation.purpose) == Purpose(purpose).value,
             col(Invitation.used_at).is_(None),
             col(Invitation.expires_at) > now,
         )
