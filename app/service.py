@@ -28,7 +28,8 @@ from app import clock
 from app.monitor import Monitor
 from app.server import Reports, create_app, make_server
 from app.settings import Settings, channel_kinds
-from bots.base import Channel, Cursor, Doors, House as ChannelHouse
+from bots.base import Channel, Cursor, Doors
+from bots.webchat import House as ChannelHouse
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
@@ -210,7 +211,7 @@ class Service:
             PanelDoors(
                 database=self.database,
                 house=self.house,
-                catalogue=_catalogue(self.settings),
+                language=self.settings.firm.language,
                 secret_key=self.settings.server.secret_key.get_secret_value(),
                 public_url=self.settings.server.public_url,
                 now=self.now,
@@ -260,11 +261,17 @@ def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) ->
         return links.make(file.sha256, file.name, now(), FILE_LINK_SECONDS)
 
     lent = ChannelHouse(
-        files=store, log=_ChatLog(database), file_link=file_link, render=catalogue.say, firm=settings.firm.name,
+        log=_ChatLog(database), file_link=file_link, render=catalogue.say, firm=settings.firm.name,
         language=settings.firm.language, secret_key=secret_key, uploads=Path(settings.storage.files) / "uploads",
     )  # fmt: skip
     kinds = channel_kinds()
-    channels = {name: kinds[name].open(settings=section, house=lent) for name, section in settings.bots.items()}
+    import inspect
+
+    channels = {}
+    for name, section in settings.bots.items():
+        offered = {"settings": section, "house": lent, "files": store}
+        wanted = inspect.signature(kinds[name].open).parameters
+        channels[name] = kinds[name].open(**{k: v for k, v in offered.items() if k in wanted})
     owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     return Service(settings, database, house, store, links, channels, owner, now)
 

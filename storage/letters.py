@@ -45,6 +45,8 @@ class Posting:
     keeps_screen: bool = False
     """The buttons are added to those in sight instead of taking their place."""
     not_before: datetime | None = None
+    at: datetime | None = None
+    """When it was posted; `post` sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,6 @@ class ChatAddress:
 @dataclass(slots=True)
 class _Bag:
     house: House
-    now: datetime
     postings: list[Posting] = field(default_factory=list)
 
 
@@ -69,9 +70,9 @@ def post(session: Session, house: House, now: datetime, postings: Iterable[Posti
     """Post letters; they are written when the transaction commits, in the order of posting."""
     bag: _Bag | None = session.info.get(_POSTED)
     if bag is None:
-        bag = session.info[_POSTED] = _Bag(house, now)
+        bag = session.info[_POSTED] = _Bag(house)
         event.listen(session, "before_commit", write_posted)
-    bag.postings.extend(postings)
+    bag.postings.extend(replace(posting, at=now) for posting in postings)
 
 
 def write_posted(
@@ -180,12 +181,13 @@ def _row(
 ) -> dict[str, Any]:
     reply = posting.reply
     address = known.get(posting.chat_id) if posting.chat_id is not None else None
-    not_before = posting.not_before or bag.now + timedelta(seconds=reply.merge_seconds)
+    assert posting.at is not None
+    not_before = posting.not_before or posting.at + timedelta(seconds=reply.merge_seconds)
     state, reason = LetterState.TODO, ""
     if address is None or address.blocked:
         state = LetterState.FAILED
         reason = bag.house.say(_NO_CHAT if address is None else _CHAT_CLOSED)
-    elif lease_owner and not_before <= bag.now and address.chat_id not in busy:
+    elif lease_owner and not_before <= posting.at and address.chat_id not in busy:
         state = LetterState.DOING
     if state is LetterState.TODO and address is not None:
         # What follows a letter that waits must wait behind it.
@@ -206,10 +208,10 @@ def _row(
         "not_before": not_before,
         "attempts": 0,
         "lease_owner": lease_owner if leased else "",
-        "lease_until": bag.now + timedelta(seconds=LEASE_SECONDS) if leased else None,
+        "lease_until": posting.at + timedelta(seconds=LEASE_SECONDS) if leased else None,
         "message_key": "",
         "reason": reason,
-        "created_at": bag.now,
+        "created_at": posting.at,
         "sent_at": None,
     }
 
