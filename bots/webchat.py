@@ -183,7 +183,7 @@ PAGE_TEXTS: Mapping[str, Text] = {
     "reload": _("Страница устарела. Обновите её."),
     "sending": _("отправляется"),
     "retrying": _("не отправлено, повторяем"),
-    "not_sent": _("не отправлено"),
+    "not_sent": _("Не отправлено."),
     "remove": _("Убрать"),
     "remove_file": _("Убрать файл «{name}»", name="{name}"),
     "retry_file": _("Загрузить файл «{name}» ещё раз", name="{name}"),

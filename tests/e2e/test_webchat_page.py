@@ -261,6 +261,19 @@ async def test_several_files_and_a_caption_are_one_answer(page: Page, house: Ech
     assert [file.media_type for file in inbound.files] == ["application/pdf", "image/jpeg"]
 
 
+async def test_an_upload_that_was_cut_off_goes_on_by_itself(page: Page, house: EchoHouse) -> None:
+    async with house.runs():
+        await enters(page, house)
+    await page.locator("#files").set_input_files(
+        {"name": "счёт.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"}
+    )
+    await expect(page.locator(".chip")).to_contain_text("не загрузился")
+    async with house.runs():
+        await expect(page.locator(".chip")).to_contain_text("Б, загружен", timeout=15_000)
+        await page.get_by_role("button", name="Отправить сообщение").click()
+        await expect(page.get_by_text("Получили: счёт.pdf")).to_be_visible()
+
+
 async def test_a_file_can_be_dropped_pasted_and_taken_back(page: Page, house: EchoHouse) -> None:
     give = """([kind, name]) => {
         const transfer = new DataTransfer();

@@ -54,6 +54,7 @@ const receive = {
     historyShown = true;
     greet();
     unsent.open();
+    files.resume();
   },
   earlier: (frame) => screen.earlier(frame),
   message(frame) {

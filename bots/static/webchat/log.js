@@ -265,7 +265,7 @@ export function log(on) {
       shown.delete(key);
       settle();
     });
-    item.mark.replaceChildren(`${say("not_sent")}. ${text} `, remove);
+    item.mark.replaceChildren(`${say("not_sent")} ${text} `, remove);
     settle();
     toEnd();
   }

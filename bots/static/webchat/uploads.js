@@ -28,7 +28,7 @@ export function uploads(on) {
   }
 
   function chip(file, name) {
-    const item = { file, name, state: "waiting", reference: null, request: null };
+    const item = { file, name, state: "waiting", reference: null, request: null, cutOff: false };
     item.bar = make("progress", { max: 1, value: 0, "aria-label": say("uploading", { name }) });
     item.status = make("span", { className: "chip-state" }, showSize(file.size));
     item.again = make("button", { type: "button", hidden: true, "aria-label": say("retry_file", { name }) }, say("retry"));
@@ -74,6 +74,7 @@ export function uploads(on) {
     const request = new XMLHttpRequest(); // fetch cannot tell the progress of an upload
     item.request = request;
     item.state = "loading";
+    item.cutOff = false;
     item.bar.value = 0;
     item.status.textContent = showSize(item.file.size);
     request.open("POST", `${data.base}/upload`);
@@ -95,6 +96,7 @@ export function uploads(on) {
     };
     request.onerror = () => {
       failed(item, null);
+      item.cutOff = true;
       advance();
     };
     request.send(item.file);
@@ -113,6 +115,13 @@ export function uploads(on) {
     isEmpty: () => picked.length === 0,
     isReady: () => picked.every((item) => item.state === "ready"),
     hasFailed: () => picked.some((item) => item.state === "failed"),
+    // The connection is back: what it cut off is uploaded again.
+    resume() {
+      for (const item of picked.filter((item) => item.state === "failed" && item.cutOff)) {
+        item.state = "waiting";
+      }
+      advance();
+    },
     // Hands over what is uploaded and starts anew.
     take() {
       const files = picked.map((item) => ({ reference: item.reference, name: item.name, size_bytes: item.file.size }));
