@@ -148,11 +148,11 @@ class Service:
             committing = tasks.create_task(commit.run(), name="commit")
             delivering = tasks.create_task(dispatcher.run(), name="deliver")
             fetching = tasks.create_task(fetcher.run(), name="fetch")
+            doors = {name: await self._doors(channel, commit, tasks) for name, channel in self.channels.items()}
             inward = [
-                tasks.create_task(self._receive(channel, await self._doors(name, commit)), name=f"receive {name}")
+                tasks.create_task(self._receive(channel, doors[name]), name=f"receive {name}")
                 for name, channel in self.channels.items()
             ]
-            doors = {name: await self._doors(name, commit) for name in self.channels}
             async with self._timers(dispatcher, monitor), self._serving(tasks, doors, dispatcher, monitor):
                 await self.stop.wait()
                 log.info("stopping")
@@ -162,12 +162,16 @@ class Service:
             await channel.close()
         await self.database.close()
 
-    async def _doors(self, name: str, commit: GroupCommit[Op, Applied]) -> Doors:
+    async def _doors(self, channel: Channel, commit: GroupCommit[Op, Applied], tasks: asyncio.TaskGroup) -> Doors:
         async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
             operations: list[Op] = [Arrival(inbound) for inbound in inbounds]
             await commit.do([*operations, cursor] if cursor else operations)
+            for inbound in inbounds:
+                if inbound.acknowledge is not None and not self.stop.is_set():
+                    tasks.create_task(channel.acknowledge_button(inbound))
 
-        cursor = await self.database.transact(lambda session: get_setting(session, f"cursor:{name}"))
+        key = f"cursor:{channel.name}"
+        cursor = await self.database.transact(lambda session: get_setting(session, key))
         return Doors(accept=accept, cursor=cursor, public_url=self.settings.server.public_url, now=self.now)
 
     async def _receive(self, channel: Channel, doors: Doors) -> None:
@@ -252,6 +256,8 @@ def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) ->
     """Put the house together. The database must be migrated already."""
     catalogue = _catalogue(settings)
     house = house_of(settings, catalogue)
+    # The holidays of the year take a third of a second to read: before the first client, not during.
+    house.calendar.next_opening(now())
     database = open_database(settings.storage.url)
     store = FileStore(settings.storage.files, MAX_FILE_BYTES)
     secret_key = settings.server.secret_key.get_secret_value()
