@@ -1,0 +1,46 @@
+"""What the panel is given by whoever puts the house together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from flask import current_app
+
+from storage.engine import Database
+from storage.files import FileStore
+from storage.house import House
+
+EXTENSION = "priem"
+
+
+@dataclass(frozen=True, slots=True)
+class PanelDoors:
+    """Everything the panel needs. `wake` is called after a commit that may have written letters.
+
+    `public_url` is the address people see; the session cookie is Secure when it begins with https.
+    `chat_links` show where an invitation code works besides the panel: name → address with `{code}`.
+    """
+
+    database: Database
+    house: House
+    files: FileStore
+    now: Callable[[], datetime]
+    wake: Callable[[], None]
+    secret_key: str = field(repr=False)
+    public_url: str = ""
+    language: str = "ru"
+    chat_links: tuple[tuple[str, str], ...] = ()
+    max_upload_bytes: int = 25 * 1024 * 1024
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers come over TLS."""
+        return self.public_url.startswith("https://")
+
+
+def doors() -> PanelDoors:
+    """The doors of the running application."""
+    return cast("PanelDoors", current_app.extensions[EXTENSION])

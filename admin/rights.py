@@ -1,0 +1,103 @@
+"""Who may see and change what in the panel. Pure: no request, no database.
+
+A section that a role may not see answers 403; somebody else's request answers 404, so that nobody
+learns which numbers exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from router.model import Role
+
+
+class Area(StrEnum):
+    """A section of the panel."""
+
+    START = "start"
+    REQUESTS = "requests"
+    UNASSIGNED = "unassigned"
+    TIMES = "times"
+    CLIENTS = "clients"
+    STAFF = "staff"
+    HISTORY = "history"
+
+
+class Deed(StrEnum):
+    """What can be done to a request from its page."""
+
+    ACCEPT = "accept"
+    ANSWER = "answer"
+    NOTE = "note"
+    DONE = "done"
+    REASSIGN = "reassign"
+    CANCEL = "cancel"
+
+
+_ALL = frozenset(Area)
+_OWN = frozenset({Area.START, Area.REQUESTS})
+
+_SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
+    {
+        Role.DIRECTOR: _ALL,
+        Role.DEPUTY: _ALL,
+        Role.CONTROLLER: _ALL,
+        Role.ADMIN: frozenset({Area.START, Area.CLIENTS, Area.STAFF, Area.HISTORY}),
+        Role.ACCOUNTANT: _OWN,
+        Role.LAWYER: _OWN,
+    }
+)
+
+_CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
+    {
+        Role.DIRECTOR: frozenset({Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
+        Role.DEPUTY: frozenset({Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
+        Role.CONTROLLER: frozenset(),
+        Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF}),
+        Role.ACCOUNTANT: frozenset({Area.REQUESTS}),
+        Role.LAWYER: frozenset({Area.REQUESTS}),
+    }
+)
+
+_DIRECTS = frozenset({Deed.ANSWER, Deed.NOTE, Deed.REASSIGN, Deed.CANCEL})
+_WORKS = frozenset({Deed.ACCEPT, Deed.ANSWER, Deed.NOTE, Deed.DONE})
+
+_HIGH = frozenset({Role.DIRECTOR, Role.ADMIN})
+
+
+def may_see(role: Role, area: Area) -> bool:
+    """Whether this role may open the section."""
+    return area in _SEES[role]
+
+
+def may_change(role: Role, area: Area) -> bool:
+    """Whether this role may change anything in the section."""
+    return area in _CHANGES[role]
+
+
+def only_own(role: Role) -> bool:
+    """Whether this role sees no requests but those it has now."""
+    return role.takes_requests
+
+
+def deeds(role: Role) -> frozenset[Deed]:
+    """What this role may do to a request it sees."""
+    if role.directs:
+        return _DIRECTS
+    return _WORKS if role.takes_requests else frozenset()
+
+
+def may_manage(role: Role, other: Role) -> bool:
+    """Whether this role may change the card of, or invite, somebody of the other role.
+
+    A deputy may not touch a director's or an administrator's card: whoever can send a new invitation
+    for it can sign in with it.
+    """
+    return role in _HIGH or (role is Role.DEPUTY and other not in _HIGH)
+
+
+def sees_contents(role: Role) -> bool:
+    """Whether this role may read what clients wrote; the administrator keeps the machine running."""
+    return role is not Role.ADMIN

@@ -1,0 +1,147 @@
+"""How values look on a page: times in the firm's zone, working minutes, sizes, answers of the form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from flask import Flask
+from markupsafe import Markup
+
+from admin.asked import link
+from admin.doors import doors
+from admin.words import MEASURES_EXPLAINED, word
+from forms.fields import FormContext
+from forms.request_form import BY_NAME
+from forms.texts import Size, Text, _
+from router.assign import decision_from_json
+from router.model import Decision
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_TEN = 10
+
+
+def say(text: Text) -> str:
+    """A sentence in the language of the firm."""
+    return doors().house.say(text)
+
+
+def label(code: str | None, table: str) -> str:
+    """The word for a code."""
+    return say(word(code, table))
+
+
+def when(at: datetime | None) -> Markup | str:
+    """A moment in the firm's zone; the year only when it is not this one."""
+    if at is None:
+        return "—"
+    zone = doors().house.calendar.zone
+    local, today = at.astimezone(zone), doors().now().astimezone(zone)
+    pattern = "%d.%m %H:%M" if local.year == today.year else "%d.%m.%Y %H:%M"
+    return Markup('<time datetime="{}">{}</time>').format(local.isoformat(), local.strftime(pattern))
+
+
+def on_day(at: datetime | None) -> str:
+    """A day in the firm's zone."""
+    return "—" if at is None else at.astimezone(doors().house.calendar.zone).strftime("%d.%m.%Y")
+
+
+def iso_day(at: datetime) -> str:
+    """A day in the firm's zone as a date field wants it."""
+    return at.astimezone(doors().house.calendar.zone).date().isoformat()
+
+
+def day_before(at: datetime) -> str:
+    """The last day of a stretch that ends at this midnight."""
+    return on_day(at - timedelta(seconds=1))
+
+
+def explained(measure: str) -> str:
+    """What a measure is, in a line; empty when its name says it all."""
+    text = MEASURES_EXPLAINED.get(measure)
+    return say(text) if text else ""
+
+
+def spent(seconds: float) -> str:
+    """A stretch of working time: «40 с», «12 мин», «3 ч 05 мин»."""
+    if seconds < _MINUTE:
+        return say(_("{count} с", count=int(seconds)))
+    if seconds < _HOUR:
+        return say(_("{count} мин", count=int(seconds // _MINUTE)))
+    hours, rest = divmod(int(seconds), _HOUR)
+    return say(_("{hours} ч {minutes} мин", hours=hours, minutes=f"{rest // _MINUTE:02d}"))
+
+
+def minutes(value: float) -> str:
+    """Working minutes of a figure: one decimal below ten."""
+    shown = f"{value:.1f}" if value < _TEN else f"{value:.0f}"
+    return shown.replace(".", ",") if doors().language == "ru" else shown
+
+
+def time_left(deadline: datetime) -> Text:
+    """How much working time there is until the deadline, or how long it has passed."""
+    now, calendar = doors().now(), doors().house.calendar
+    if deadline < now:
+        return _("просрочена на {time}", time=spent(calendar.working_seconds(deadline, now)))
+    return _("осталось {time}", time=spent(calendar.working_seconds(now, deadline)))
+
+
+def size(size_bytes: int) -> str:
+    """A size of a file."""
+    return say(Text("{value}", {"value": Size(size_bytes)}))
+
+
+def answer(value: str, field: str) -> str:
+    """An answer of the form as a person reads it; one of an older form is shown as it was kept."""
+    if field not in BY_NAME:
+        return value
+    house = doors().house
+    context = FormContext(doors().now(), house.calendar, house.firm_name)
+    try:
+        return say(BY_NAME[field].show(value, context))
+    except (ValueError, KeyError, TypeError):
+        return value
+
+
+def facts(kept: str) -> Iterator[tuple[str, str]]:
+    """The values of a history line, each with its label."""
+    try:
+        values = json.loads(kept) if kept else {}
+    except ValueError:
+        values = {"value": kept}
+    if not isinstance(values, dict):
+        values = {"value": kept}
+    for name, value in values.items():
+        yield label(name, "field"), _fact(name, value)
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return say(_("да") if value else _("нет"))
+    if value is None:
+        return "—"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if name in ("status", "role", "department"):
+        return label(str(value), name)
+    return answer(str(value), name)
+
+
+def decision(trace: str) -> Decision | None:
+    """The routing trace as it was kept; one that cannot be read is not shown."""
+    try:
+        return decision_from_json(trace) if trace else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def install(app: Flask) -> None:
+    """Make these known to the templates."""
+    filters = (
+        say, label, when, on_day, iso_day, day_before, explained, spent, minutes, time_left, size,
+        answer, facts, decision,
+    )  # fmt: skip
+    app.jinja_env.filters.update({shown.__name__: shown for shown in filters})
+    app.jinja_env.globals.update(link=link)

@@ -1,0 +1,40 @@
+// Small conveniences; every page works without them.
+"use strict";
+
+const all = document.querySelector("[data-pick-all]");
+const picks = [...document.querySelectorAll("input[name=pick]")];
+const count = document.querySelector("[data-picked-count]");
+
+function showCount() {
+  if (!count) return;
+  const picked = picks.filter((box) => box.checked).length;
+  count.dataset.words ??= count.textContent;
+  count.textContent = picked ? `${count.dataset.words} ${picked}` : count.dataset.words;
+  if (all) {
+    all.checked = picked > 0 && picked === picks.length;
+    all.indeterminate = picked > 0 && picked < picks.length;
+  }
+}
+
+if (all) {
+  all.addEventListener("change", () => {
+    for (const box of picks) box.checked = all.checked;
+    showCount();
+  });
+}
+for (const box of picks) box.addEventListener("change", showCount);
+
+for (const field of document.querySelectorAll("[data-copy]")) {
+  field.addEventListener("focus", () => field.select());
+}
+
+// Nobody sends the same form twice by an impatient second press.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  });
+}
+window.addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sent;
+});

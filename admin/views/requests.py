@@ -1,0 +1,369 @@
+"""The list of requests, and the page of one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flask import abort, redirect, request, send_file, url_for
+from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
+from werkzeug.wrappers import Response
+
+from admin import asked
+from admin.auth import act, me
+from admin.doors import doors
+from admin.rights import Area, Deed, deeds, only_own
+from admin.views.base import PanelView, expose, tell, warn
+from admin.views.start import UNDELIVERED_DAYS, late_before
+from forms.kinds import BY_CODE
+from forms.messages import OutgoingFile
+from forms.texts import Text, _
+from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
+from router.model import Status
+from storage import casework, reading, roster
+from storage.files import NoSuchFile, StorageFull
+from storage.reading import RequestCard, RequestFilter
+
+MAX_PICKED = 100
+MAX_WORDS = 4_000
+MAX_FILES = 10
+
+_SORTS = ("number", "deadline", "submitted", "status")
+_STATUSES = tuple(status.value for status in Status if status is not Status.DRAFT)
+
+
+def own_of() -> int | None:
+    """Whose requests alone the signed-in person may know of; None for everybody's."""
+    user = me()
+    return user.member.staff_id if only_own(user.role) else None
+
+
+class RequestsView(PanelView):
+    """`/panel/requests/`."""
+
+    area = Area.REQUESTS
+
+    def __init__(self) -> None:
+        super().__init__(name=_l("Заявки"), endpoint="requests")
+
+    @expose("/")
+    def index(self) -> str:
+        """The list."""
+        sort = asked.one_of("sort", _SORTS) or "number"
+        ascending = asked.one_of("order", ("asc", "desc")) == "asc"
+        with doors().database.read() as session:
+            found = reading.find_requests(session, _wanted(), sort, not ascending, asked.page())
+            people, channels = reading.colleagues(session), reading.used_channels(session)
+        return self.page(
+            "requests.html",
+            found=found,
+            now=doors().now(),
+            sort=sort,
+            ascending=ascending,
+            people=people,
+            channels=channels,
+            kinds=tuple(BY_CODE),
+            statuses=_STATUSES,
+            narrowed=any(
+                value for name, value in request.args.items() if name not in ("sort", "order", "page")
+            ),
+            can_reassign=Deed.REASSIGN in deeds(me().role),
+            sees_all=own_of() is None,
+        )
+
+    @expose("/reassign", methods=("POST",))
+    def reassign_many(self) -> Response:
+        """Give several requests to one person; each is told about on its own when it is refused."""
+        self.require_change()
+        if Deed.REASSIGN not in deeds(me().role):
+            abort(403)
+        to = _chosen(request.form.get("to", ""))
+        comment = asked.clean(request.form.get("comment", ""), MAX_WORDS)
+        picked = [_picked(value) for value in request.form.getlist("pick")[:MAX_PICKED]]
+        if to is None:
+            warn(_("Выберите, кому передать."))
+        elif not any(picked):
+            warn(_("Отметьте хотя бы одну заявку."))
+        else:
+            _reassign_all([pick for pick in picked if pick], to.staff_id, comment)
+        return redirect(_list_again())
+
+    @expose("/<int:number>/")
+    def one(self, number: int) -> str:
+        """The page of a request."""
+        return self._show(number)
+
+    @expose("/<int:number>/<deed>", methods=("POST",))
+    def do(self, number: int, deed: str) -> Response | tuple[str, int]:
+        """One of the forms of that page."""
+        self.require_change()
+        if deed not in deeds(me().role):
+            abort(404)
+        with doors().database.read() as session:
+            if reading.request_version(session, number, own_of()) is None:
+                abort(404)
+        try:
+            done = _do(Deed(deed), number)
+        except DeskError as refused:
+            status = 409 if isinstance(refused, StaleVersion) else 422
+            return self._show(number, _Refusal(deed, refused.text, isinstance(refused, StaleVersion))), status
+        doors().wake()
+        tell(done)
+        return redirect(url_for("requests.one", number=number))
+
+    @expose("/<int:number>/files/<int:file_id>")
+    def download(self, number: int, file_id: int) -> Response:
+        """A file of that request, as an attachment; the history keeps who opened it."""
+        with doors().database.read() as session:
+            found = reading.read_file(session, number, file_id, own_of())
+        if found is None:
+            abort(404)
+        try:
+            path = doors().files.path(found.sha256)
+        except NoSuchFile:
+            abort(404)
+        if request.method == "GET":
+            with doors().database.begin() as session:
+                roster.record_opened(session, act(), number, found.name)
+        return send_file(path, mimetype=found.media_type, as_attachment=True, download_name=found.name)
+
+    def _show(self, number: int, refusal: _Refusal | None = None) -> str:
+        with doors().database.read() as session:
+            card = reading.read_request(session, number, own_of())
+            if card is None:
+                abort(404)
+            people = reading.colleagues(session, only_active=True)
+            seen = asked.as_number(request.form.get("seen", "")) or 0
+            news = reading.history_of(session, f"request:{number}", seen) if refusal and refusal.stale else ()
+        now = doors().now()
+        return self.page(
+            "request.html",
+            card=card,
+            now=now,
+            people=people,
+            deeds=_possible(card),
+            refusal=refusal,
+            typed=request.form if refusal else {},
+            news=news,
+            spent_by_stage=_spent(card),
+            seen=card.history[0].history_id if card.history else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Which form was refused and why; `stale` when the request has changed since it was opened."""
+
+    deed: str
+    text: Text
+    stale: bool
+
+
+# --- The list ------------------------------------------------------------------------------------------
+
+
+def _wanted() -> RequestFilter:
+    zone, now = doors().house.calendar.zone, doors().now()
+    return RequestFilter(
+        statuses=tuple(status for status in request.args.getlist("status") if status in _STATUSES),
+        assignee_id=asked.number("assignee"),
+        kind=asked.one_of("kind", BY_CODE),
+        channel=asked.text("channel"),
+        client_id=asked.number("client"),
+        since=asked.start_of(asked.day("since"), zone),
+        until=asked.end_of(asked.day("until"), zone),
+        overdue_at=now if asked.flag("overdue") else None,
+        late_before=late_before(now) if asked.flag("late") else None,
+        undelivered_since=now - timedelta(days=UNDELIVERED_DAYS) if asked.flag("undelivered") else None,
+        search=asked.text("q"),
+        own_of=own_of(),
+    )
+
+
+def _picked(value: str) -> tuple[int, int] | None:
+    """A ticked box: the number and the version of the request that was seen."""
+    number, _colon, version = value.partition(":")
+    read = asked.as_number(number), asked.as_number(version)
+    return None if read[0] is None or read[1] is None else (read[0], read[1])
+
+
+def _reassign_all(picked: list[tuple[int, int]], to_staff_id: int | None, comment: str) -> None:
+    given = 0
+    for number, version in picked:
+        try:
+            with doors().database.begin() as session:
+                doing = act()
+                casework.reassign(
+                    session, doors().house, doing.who, number, to_staff_id, comment, doing.now, version
+                )
+        except DeskError as refused:
+            warn(_("Заявка № {number} не передана. {reason}", number=number, reason=refused.text))
+        else:
+            given += 1
+    if given:
+        doors().wake()
+        tell(_("Передано заявок: {count}.", count=given))
+
+
+def _list_again() -> str:
+    """The same list with the same questions."""
+    asked_before = request.form.get("back", "")
+    base = url_for("requests.index")
+    return f"{base}?{asked_before}" if asked_before and asked_before.isprintable() else base
+
+
+# --- One request ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _To:
+    """Whom to give a request: a member of staff, or (None) whoever the router finds."""
+
+    staff_id: int | None
+
+
+def _chosen(value: str) -> _To | None:
+    if value == "nobody":
+        return _To(None)
+    staff_id = asked.as_number(value)
+    if staff_id is None:
+        return None
+    with doors().database.read() as session:
+        known = {person.staff_id for person in reading.colleagues(session, only_active=True)}
+    return _To(staff_id) if staff_id in known else None
+
+
+class _NotFilled(DeskError):  # noqa: N818 - the name says what happened
+    """A form came without what it is for."""
+
+
+def _do(deed: Deed, number: int) -> Text:
+    doing = {
+        Deed.ACCEPT: _accept,
+        Deed.ANSWER: _answer,
+        Deed.NOTE: _note,
+        Deed.DONE: _done,
+        Deed.REASSIGN: _reassign,
+        Deed.CANCEL: _cancel,
+    }
+    prepared, told = doing[deed](number, asked.as_number(request.form.get("version", "")) or 0)
+    with doors().database.begin() as session:
+        prepared(session)
+    return told
+
+
+_Prepared = tuple[Callable[[Session], Any], Text]
+"""What to do inside the transaction (files are read before it, so that nobody waits), and what to say."""
+
+
+def _accept(number: int, version: int) -> _Prepared:
+    return (
+        lambda session: casework.accept(session, doors().house, me().who, number, doors().now(), version),
+        _("Заявка у вас в работе. Клиенту написали."),
+    )
+
+
+def _answer(number: int, version: int) -> _Prepared:
+    words, files = _words("text"), _uploaded()
+    if not words and not files:
+        raise _NotFilled(_("Напишите ответ или приложите файл."))
+    return (
+        lambda session: casework.answer(
+            session, doors().house, me().who, number, words, files, doors().now(), version
+        ),
+        _("Ответ уйдёт клиенту в его мессенджер."),
+    )
+
+
+def _note(number: int, _version: int) -> _Prepared:
+    # A note adds to whatever has happened meanwhile: it is never stale.
+    words, files = _words("text"), _uploaded()
+    if not words:
+        raise _NotFilled(_("Напишите заметку."))
+    return (
+        lambda session: casework.note(session, doors().house, me().who, number, words, files, doors().now()),
+        _("Заметка сохранена. Клиент её не видит."),
+    )
+
+
+def _done(number: int, version: int) -> _Prepared:
+    words, files = _words("text"), _uploaded()
+    if not words and not files:
+        raise _NotFilled(_("Напишите клиенту, что сделано, или приложите файл."))
+    return (
+        lambda session: casework.done(
+            session, doors().house, me().who, number, words, files, doors().now(), version
+        ),
+        _("Выполнено. Результат уйдёт клиенту."),
+    )
+
+
+def _reassign(number: int, version: int) -> _Prepared:
+    to, comment = _chosen(request.form.get("to", "")), _words("comment")
+    if to is None:
+        raise _NotFilled(_("Выберите, кому передать."))
+    return (
+        lambda session: casework.reassign(
+            session, doors().house, me().who, number, to.staff_id, comment, doors().now(), version
+        ),
+        _("Передано. Исполнитель и клиент узнают об этом."),
+    )
+
+
+def _cancel(number: int, version: int) -> _Prepared:
+    reason = _words("reason")
+    if not reason:
+        raise _NotFilled(_("Напишите причину: её прочитает клиент."))
+    return (
+        lambda session: casework.cancel(
+            session, doors().house, me().who, number, reason, doors().now(), version
+        ),
+        _("Заявка отменена. Клиенту написали причину."),
+    )
+
+
+def _words(name: str) -> str:
+    return asked.clean(request.form.get(name, "").replace("\r\n", "\n"), MAX_WORDS)
+
+
+def _uploaded() -> tuple[OutgoingFile, ...]:
+    """Keep what was attached. Raises DeskError, naming the file that is refused."""
+    sent = [file for file in request.files.getlist("files") if file.filename]
+    if len(sent) > MAX_FILES:
+        raise _NotFilled(_("Приложите не больше {count} файлов за раз.", count=MAX_FILES))
+    kept: list[OutgoingFile] = []
+    for file in sent:
+        try:
+            found = doors().files.keep_sync(io.BytesIO(file.stream.read()), file.filename or "")
+        except StorageFull as error:
+            raise _NotFilled(error.text) from error
+        if found.verdict.reason is not None:
+            raise _NotFilled(_("Файл «{name}» не приложен. {why}", name=found.name, why=found.verdict.reason))
+        kept.append(OutgoingFile(found.sha256, found.name, found.verdict.media_type, found.size_bytes))
+    return tuple(kept)
+
+
+_OPEN = (Status.NEW, Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT, Status.DONE)
+_POSSIBLE: dict[Deed, tuple[Status, ...]] = {
+    Deed.ACCEPT: (Status.ASSIGNED,),
+    Deed.ANSWER: (*_OPEN, Status.CLOSED),
+    Deed.NOTE: tuple(Status),
+    Deed.DONE: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
+    Deed.REASSIGN: _OPEN,
+    Deed.CANCEL: _OPEN,
+}
+"""Which forms the page offers. Whether a step is allowed is the desk's to say, not this table's."""
+
+
+def _possible(card: RequestCard) -> frozenset[Deed]:
+    return frozenset(deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed])
+
+
+def _spent(card: RequestCard) -> tuple[tuple[str, int], ...]:
+    intervals = [StageInterval(found.stage, found.started_at, found.ended_at) for found in card.intervals]
+    seconds = stage_seconds(intervals, doors().house.calendar, doors().now())
+    return tuple((stage.value, count) for stage, count in seconds.items() if count)

@@ -1,0 +1,238 @@
+"""Staff: who works here, what they can do, when they are away, how they come in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from flask import abort, redirect, request, url_for
+from flask_babel import lazy_gettext as _l
+from werkzeug.wrappers import Response
+
+from admin import asked
+from admin.auth import act, me
+from admin.doors import doors
+from admin.rights import Area, may_manage
+from admin.typed import email_of, person_name_of
+from admin.views.base import PanelView, expose, tell, warn
+from admin.words import DEPARTMENTS, SKILLS
+from forms.answers import AnswerError
+from forms.texts import Text, _
+from router.model import Role
+from storage import invitations, reading, roster
+from storage.invitations import Invited
+from storage.roster import AbsenceFields, CardChanged, EmailTaken, StaffFields, StaffRow
+
+INVITATION_DAYS = 7
+MAX_CAPACITY = 200
+_SHOWN = ("name", "email", "role", "department", "capacity")
+
+
+class StaffView(PanelView):
+    """`/panel/staff/`."""
+
+    area = Area.STAFF
+
+    def __init__(self) -> None:
+        super().__init__(name=_l("Сотрудники"), endpoint="colleagues", url="/panel/staff")
+
+    @expose("/")
+    def index(self) -> str:
+        """The list."""
+        return self._list()
+
+    @expose("/invite", methods=("POST",))
+    def invite(self) -> str | tuple[str, int]:
+        """Add somebody and show their codes, once."""
+        self.require_change()
+        try:
+            name, invited = _invite()
+        except AnswerError as refused:
+            return self._list(refused.text), 422
+        return self._invited(name, invited, url_for("colleagues.index"))
+
+    @expose("/<int:staff_id>/", methods=("GET", "POST"))
+    def one(self, staff_id: int) -> Response | str | tuple[str, int]:
+        """The card; a POST saves it."""
+        if request.method == "GET":
+            return self._show(staff_id)
+        card = self._managed(staff_id)
+        version = asked.as_number(request.form.get("version", "")) or 0
+        try:
+            fields = _fields(card)
+            with doors().database.begin() as session:
+                _keep_a_director(fields, card, roster.other_directors(session, staff_id))
+                roster.save_staff(session, act(), staff_id, version, fields)
+        except AnswerError as refused:
+            return self._show(staff_id, refused.text), 422
+        except EmailTaken:
+            return self._show(staff_id, _("С этой почтой входит другой сотрудник.")), 422
+        except CardChanged:
+            return self._show(staff_id, _STALE, stale=True), 409
+        tell(_("Сохранено."))
+        return redirect(url_for("colleagues.one", staff_id=staff_id))
+
+    @expose("/<int:staff_id>/invite", methods=("POST",))
+    def invite_again(self, staff_id: int) -> str:
+        """New codes for somebody on the list: a lost password, a new phone."""
+        card = self._managed(staff_id)
+        with doors().database.begin() as session:
+            invited = roster.invite_again(session, act(), staff_id, timedelta(days=INVITATION_DAYS))
+        return self._invited(card.fields.name, invited, url_for("colleagues.one", staff_id=staff_id))
+
+    @expose("/<int:staff_id>/absence", methods=("POST",))
+    def away(self, staff_id: int) -> Response:
+        """Write down a leave or an illness, in whole days."""
+        self._managed(staff_id)
+        zone, here = doors().house.calendar.zone, url_for("colleagues.one", staff_id=staff_id)
+        first, last = asked.as_day(request.form.get("first", "")), asked.as_day(request.form.get("last", ""))
+        starts_at, ends_at = asked.start_of(first, zone), asked.end_of(last, zone)
+        if starts_at is None or ends_at is None or ends_at <= starts_at:
+            warn(_("Укажите первый и последний день: последний не раньше первого."))
+            return redirect(here)
+        reason = asked.clean(request.form.get("reason", ""))
+        with doors().database.begin() as session:
+            roster.add_absence(session, act(), staff_id, AbsenceFields(starts_at, ends_at, reason))
+        tell(_("Отсутствие записано: на эти дни заявки не назначаются."))
+        return redirect(here)
+
+    @expose("/<int:staff_id>/absence/<int:absence_id>/end", methods=("POST",))
+    def back(self, staff_id: int, absence_id: int) -> Response:
+        """End an absence, or drop a coming one."""
+        self._managed(staff_id)
+        try:
+            with doors().database.begin() as session:
+                roster.end_absence(session, act(), staff_id, min(absence_id, asked.MAX_NUMBER))
+        except roster.NoSuchCard:
+            abort(404)
+        tell(_("Отсутствие снято."))
+        return redirect(url_for("colleagues.one", staff_id=staff_id))
+
+    def _managed(self, staff_id: int) -> StaffRow:
+        """The card, if whoever is signed in may change it."""
+        self.require_change()
+        card = _card(staff_id)
+        if not may_manage(me().role, Role(card.fields.role)):
+            abort(403)
+        return card
+
+    def _list(self, refusal: Text | None = None) -> str:
+        with doors().database.read() as session:
+            people = roster.list_staff(session, doors().now())
+        return self.page(
+            "staff.html",
+            people=people,
+            refusal=refusal,
+            typed=request.form if refusal else {},
+            roles=_roles(),
+        )
+
+    def _show(self, staff_id: int, refusal: Text | None = None, *, stale: bool = False) -> str:
+        card = _card(staff_id)
+        with doors().database.read() as session:
+            history = reading.history_of(session, f"staff:{staff_id}")
+            away = roster.absences(session, staff_id, doors().now())
+        seen = asked.as_number(request.form.get("seen", "")) or 0
+        return self.page(
+            "colleague.html",
+            card=card,
+            values=_typed() if refusal else _as_typed(card.fields),
+            refusal=refusal,
+            news=tuple(line for line in history if line.history_id > seen) if stale else (),
+            absences=away,
+            may_manage=self.may_change and may_manage(me().role, Role(card.fields.role)),
+            roles=_roles(),
+            departments=tuple(DEPARTMENTS),
+            skills=tuple(SKILLS),
+            history_lines=history,
+            seen=history[0].history_id if history else 0,
+        )
+
+    def _invited(self, name: str, invited: Invited, back: str) -> str:
+        code = invited.panel_code or ""
+        link = doors().public_url.rstrip("/") + url_for("auth.invitation", code=code)
+        links = tuple(
+            (title, address.replace("{code}", invited.chat_code)) for title, address in doors().chat_links
+        )
+        return self.page(
+            "invited.html", name=name, back=back, panel_link=link, chat_code=invited.chat_code,
+            chat_links=links, for_client=False,
+        )  # fmt: skip
+
+
+_STALE = _("Карточку изменили, пока вы её правили. Сверьте с новым и сохраните ещё раз.")
+
+
+def _invite() -> tuple[str, Invited]:
+    form, doing = request.form, act()
+    name, email = person_name_of(form.get("name", "")), email_of(form.get("email", ""))
+    if not email:
+        raise AnswerError(_("Напишите почту: с ней сотрудник входит в панель."))
+    role = _role(form.get("role", ""))
+    with doors().database.begin() as session:
+        if roster.email_taken(session, email):
+            raise AnswerError(_("С этой почтой уже есть сотрудник: откройте его карточку в списке."))
+        invited = invitations.invite_staff(
+            session, role, name, email, doing.now, valid_days=INVITATION_DAYS,
+            through=doing.who.through, actor_id=doing.who.person_id,
+        )  # fmt: skip
+    return name, invited
+
+
+def _card(staff_id: int) -> StaffRow:
+    with doors().database.read() as session:
+        found = None
+        if 0 < staff_id <= asked.MAX_NUMBER:
+            found = roster.read_staff(session, staff_id, doors().now())
+    if found is None:
+        abort(404)
+    return found
+
+
+def _roles() -> tuple[str, ...]:
+    """The roles that whoever is signed in may give."""
+    return tuple(role.value for role in Role if may_manage(me().role, role))
+
+
+def _role(value: str) -> Role:
+    if value not in _roles():
+        raise AnswerError(_("Выберите должность из списка."))
+    return Role(value)
+
+
+def _fields(card: StaffRow) -> StaffFields:
+    form = request.form
+    capacity = asked.as_number(form.get("capacity", ""))
+    if capacity is None or not 1 <= capacity <= MAX_CAPACITY:
+        raise AnswerError(_("Заявок одновременно: число от 1 до {most}.", most=MAX_CAPACITY))
+    department = form.get("department", "")
+    skills = set(form.getlist("skills"))
+    # A skill that the panel does not offer was given in another way and stays.
+    kept = tuple(skill for skill in card.fields.skills if skill not in SKILLS)
+    return StaffFields(
+        name=person_name_of(form.get("name", "")),
+        email=email_of(form.get("email", "")),
+        role=_role(form.get("role", "")).value,
+        department=department if department in DEPARTMENTS else card.fields.department,
+        skills=(*(skill for skill in SKILLS if skill in skills), *kept),
+        capacity=capacity,
+        active=form.get("active") == "1",
+    )
+
+
+def _keep_a_director(fields: StaffFields, card: StaffRow, others: int) -> None:
+    if card.staff_id == me().member.staff_id and not fields.active:
+        raise AnswerError(_("Себя отключить нельзя: попросите другого директора или администратора."))
+    stays = fields.role == Role.DIRECTOR and fields.active
+    if card.fields.role == Role.DIRECTOR and not stays and not others:
+        raise AnswerError(_("Это единственный директор. Сначала назначьте другого."))
+
+
+def _typed() -> dict[str, Any]:
+    values: dict[str, Any] = {name: request.form.get(name, "") for name in _SHOWN}
+    return {**values, "skills": request.form.getlist("skills"), "active": request.form.get("active") == "1"}
+
+
+def _as_typed(fields: StaffFields) -> dict[str, Any]:
+    return asdict(fields)

@@ -1,0 +1,227 @@
+"""What the panel calls things: short labels for codes that the tables keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from forms.kinds import BY_CODE
+from forms.request_form import BY_NAME
+from forms.texts import Text, _, plain
+from router.model import Role, Stage, Status
+from storage.times import Measure
+
+STATUSES: Mapping[str, Text] = MappingProxyType(
+    {
+        Status.NEW: _("Не назначена"),
+        Status.ASSIGNED: _("Назначена"),
+        Status.ACCEPTED: _("В работе"),
+        Status.WAITING_CLIENT: _("Ждёт клиента"),
+        Status.DONE: _("Готово"),
+        Status.CLOSED: _("Закрыта"),
+        Status.CANCELLED: _("Отменена"),
+    }
+)
+
+STAGES: Mapping[str, Text] = MappingProxyType(
+    {
+        Stage.QUEUE: _("в очереди"),
+        Stage.PROCESSING: _("обработка: назначена, ещё не принята"),
+        Stage.CLIENT: _("ответ за клиентом"),
+        Stage.CLARIFICATION: _("уточнение: клиент ответил"),
+        Stage.EXECUTION: _("исполнение"),
+        Stage.THIRD_PARTY: _("ждём других: банк, налоговую"),
+    }
+)
+
+MEASURES: Mapping[str, Text] = MappingProxyType(
+    {
+        Measure.FIRST_RESPONSE: _("Первый ответ клиенту"),
+        Measure.QUEUE: _("В очереди"),
+        Measure.PROCESSING: _("Обработка"),
+        Measure.CLARIFICATION: _("Уточнение"),
+        Measure.EXECUTION: _("Исполнение"),
+        Measure.WHOLE: _("Всего у фирмы"),
+        Measure.CLIENT: _("Ждали клиента"),
+        Measure.THIRD_PARTY: _("Ждали других"),
+        Measure.RESOLUTION: _("От заявки до результата"),
+    }
+)
+
+MEASURES_EXPLAINED: Mapping[str, Text] = MappingProxyType(
+    {
+        Measure.FIRST_RESPONSE: _("от отправки до первого ответа человека"),
+        Measure.PROCESSING: _("от назначения до «Принять»"),
+        Measure.CLARIFICATION: _("клиент ответил, исполнитель ещё не вернулся к работе"),
+        Measure.WHOLE: _("обработка, уточнение и исполнение вместе; только выполненные заявки"),
+        Measure.RESOLUTION: _("всё время, включая очередь и ожидание клиента"),
+    }
+)
+
+ROLES: Mapping[str, Text] = MappingProxyType(
+    {
+        Role.ACCOUNTANT: _("бухгалтер"),
+        Role.LAWYER: _("юрист"),
+        Role.CONTROLLER: _("контролёр"),
+        Role.DEPUTY: _("заместитель"),
+        Role.DIRECTOR: _("директор"),
+        Role.ADMIN: _("администратор"),
+    }
+)
+
+DEPARTMENTS: Mapping[str, Text] = MappingProxyType(
+    {"finance": _("финансовый отдел"), "legal": _("юридический отдел")}
+)
+
+SKILLS: Mapping[str, Text] = MappingProxyType(
+    {
+        "payments": _("платежи и остатки"),
+        "documents": _("документы"),
+        "reports": _("отчёты"),
+        "advice": _("консультации"),
+    }
+)
+
+CLIENT_KINDS: Mapping[str, Text] = MappingProxyType(
+    {"company": _("компания"), "proprietor": _("предприниматель")}
+)
+
+CHANNELS: Mapping[str, Text] = MappingProxyType(
+    {
+        "telegram": plain("Telegram"),
+        "vk": _("ВКонтакте"),
+        "viber": plain("Viber"),
+        "whatsapp": plain("WhatsApp"),
+        "max": plain("MAX"),
+        "mail": _("почта"),
+        "webchat": _("чат на сайте"),
+        "phone": _("телефон"),
+        "panel": _("панель"),
+        "command": _("команда на сервере"),
+        "timer": _("таймер"),
+        "router": _("распределение"),
+        "staff": _("сотрудник сам"),
+    }
+)
+
+LETTERS: Mapping[str, Text] = MappingProxyType(
+    {
+        "todo": _("ждёт отправки"),
+        "doing": _("отправляется"),
+        "sent": _("доставлено"),
+        "failed": _("не доставлено"),
+    }
+)
+
+PURPOSES: Mapping[str, Text] = MappingProxyType(
+    {
+        "request": _("с заявкой"),
+        "added": _("добавил клиент"),
+        "answer": _("с ответом"),
+        "result": _("с результатом"),
+        "note": _("к заметке"),
+    }
+)
+
+SHIFTS: Mapping[str, Text] = MappingProxyType(
+    {"work": _("на смене"), "pause": _("перерыв"), "": _("не на смене")}
+)
+
+ACTIONS: Mapping[str, Text] = MappingProxyType(
+    {
+        "submitted": _("заявка отправлена"),
+        "assigned": _("назначена"),
+        "accepted": _("принята в работу"),
+        "declined": _("отказ исполнителя"),
+        "clarification_asked": _("вопрос клиенту"),
+        "clarification_answered": _("клиент уточнил"),
+        "answered": _("ответ клиенту"),
+        "client_wrote": _("клиент написал"),
+        "noted": _("заметка"),
+        "passed": _("передана коллеге"),
+        "waiting_outside": _("ждём других"),
+        "resumed": _("снова в работе"),
+        "done": _("выполнена"),
+        "reopened": _("возвращена в работу"),
+        "closed": _("закрыта"),
+        "rated": _("оценка"),
+        "cancelled": _("отменена"),
+        "reassigned": _("переназначена"),
+        "unassigned": _("снята с исполнителя"),
+        "escalated": _("не принята вовремя"),
+        "file_opened": _("открыл файл"),
+        "client_appeared": _("новый клиент из чата"),
+        "client_changed": _("карточка клиента изменена"),
+        "client_confirmed": _("клиент подтверждён"),
+        "imported": _("загружено из файла"),
+        "invited": _("приглашение"),
+        "staff_changed": _("карточка сотрудника изменена"),
+        "absence_added": _("отсутствие добавлено"),
+        "absence_ended": _("отсутствие снято"),
+        "password_set": _("пароль задан"),
+        "signed_in": _("вход в панель"),
+        "signed_out": _("выход из панели"),
+        "consent_given": _("согласие дано"),
+        "consent_withdrawn": _("согласие отозвано"),
+    }
+)
+
+SUBJECTS: Mapping[str, Text] = MappingProxyType(
+    {"request": _("заявки"), "client": _("клиенты"), "staff": _("сотрудники")}
+)
+
+FIELDS: Mapping[str, Text] = MappingProxyType(
+    {
+        "name": _("Название или имя"),
+        "inn": _("ИНН"),
+        "company": _("Компания"),
+        "kind": _("Вид"),
+        "responsible_id": _("Ответственный, №"),
+        "phone": _("Телефон"),
+        "email": _("Почта"),
+        "confirmed": _("Подтверждён"),
+        "role": _("Должность"),
+        "department": _("Отдел"),
+        "skills": _("Умеет"),
+        "capacity": _("Заявок одновременно"),
+        "active": _("Работает"),
+        "status": _("Состояние"),
+        "assignee_id": _("Исполнитель, №"),
+        "comment": _("Комментарий"),
+        "text": _("Текст"),
+        "file": _("Файл"),
+        "files": _("Файлы"),
+        "reason": _("Причина"),
+        "starts_at": _("С"),
+        "ends_at": _("До"),
+        "rating": _("Оценка"),
+        "field": _("Поле"),
+        "value": _("Значение"),
+        "person_id": _("Человек, №"),
+    }
+)
+
+_TABLES: Mapping[str, Mapping[str, Text]] = MappingProxyType(
+    {
+        "status": STATUSES,
+        "stage": STAGES,
+        "measure": MEASURES,
+        "role": ROLES,
+        "department": DEPARTMENTS,
+        "skill": SKILLS,
+        "client_kind": CLIENT_KINDS,
+        "channel": CHANNELS,
+        "letter": LETTERS,
+        "purpose": PURPOSES,
+        "shift": SHIFTS,
+        "action": ACTIONS,
+        "subject": SUBJECTS,
+        "kind": MappingProxyType({code: kind.label for code, kind in BY_CODE.items()}),
+        "field": MappingProxyType({**FIELDS, **{name: field.title for name, field in BY_NAME.items()}}),
+    }
+)
+
+
+def word(code: str | None, table: str) -> Text:
+    """The label of a code; a code that is not known yet is shown as it is."""
+    return _TABLES[table].get(code or "", plain(code or ""))

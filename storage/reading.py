@@ -1,0 +1,682 @@
+"""What the panel reads about requests. Nothing here writes, locks or commits.
+
+Every list is cut by a limit and asks for one row more than it shows, so that nothing is counted in
+full just to know whether there is a next page. Rows come out as values of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlmodel import Session, col
+
+from router.model import Role, Stage, Status
+from storage.models import (
+    AnswerVersion,
+    Assignment,
+    Attachment,
+    Chat,
+    Clarification,
+    Client,
+    History,
+    Letter,
+    Message,
+    Person,
+    Request,
+    Staff,
+    StageInterval,
+)
+
+T = TypeVar("T")
+
+PAGE_ROWS = 50
+LAST_PAGE = 2_000
+"""Nobody leafs further; an address with a larger number is answered with this page."""
+
+DIALOGUE_ROWS = 500
+HISTORY_ROWS = 300
+
+OWING = (Status.NEW, Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT)
+"""States in which the result is still to come: only these can be overdue."""
+
+_MAX_NUMBER = 2**31 - 1
+_MAX_WORDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A cut of a list and whether something follows it. Pages are counted from 1."""
+
+    rows: tuple[T, ...]
+    page: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests to show; an empty field does not narrow. Times are aware UTC.
+
+    `assignee_id` 0 means nobody. `own_of` is the reader's right, not their wish: only the requests
+    that this member of staff has now. `late_before` keeps those assigned before it and not accepted
+    yet; `undelivered_since` those of which a letter has failed since.
+    """
+
+    statuses: tuple[str, ...] = ()
+    assignee_id: int | None = None
+    kind: str = ""
+    channel: str = ""
+    client_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    overdue_at: datetime | None = None
+    late_before: datetime | None = None
+    undelivered_since: datetime | None = None
+    search: str = ""
+    own_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request in a list."""
+
+    number: int
+    status: Status
+    stage: Stage | None
+    kind: str
+    company: str
+    inn: str
+    task: str
+    deadline: datetime
+    submitted_at: datetime
+    channel: str
+    assignee_id: int | None
+    assignee: str
+    unanswered_since: datetime | None
+    version: int
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether the deadline has passed and the result is still to come."""
+        return self.status in OWING and self.deadline < now
+
+
+SORTS: Mapping[str, tuple[Any, ...]] = {
+    "number": (col(Request.id),),
+    "deadline": (col(Request.deadline), col(Request.id)),
+    "submitted": (col(Request.submitted_at), col(Request.id)),
+    "status": (col(Request.status), col(Request.deadline), col(Request.id)),
+}
+
+
+def find_requests(
+    session: Session, wanted: RequestFilter, sort: str = "number", descending: bool = True, page: int = 1
+) -> Page[RequestRow]:
+    """One page of the requests that fit; an unknown sort is by number."""
+    order = SORTS.get(sort, SORTS["number"])
+    query = _request_rows().where(*_conditions(wanted))
+    query = query.order_by(*(column.desc() if descending else column.asc() for column in order))
+    return _page(session, query, page, _request_row)
+
+
+def count_requests(session: Session, wanted: RequestFilter) -> int:
+    """How many requests fit."""
+    query = select(func.count()).select_from(Request).where(*_conditions(wanted))
+    return int(session.execute(query).scalar_one())
+
+
+def _page(session: Session, query: Select[Any], page: int, read: Any) -> Page[Any]:
+    page = min(max(page, 1), LAST_PAGE)
+    found = session.execute(query.limit(PAGE_ROWS + 1).offset((page - 1) * PAGE_ROWS)).all()
+    return Page(tuple(read(row) for row in found[:PAGE_ROWS]), page, len(found) > PAGE_ROWS)
+
+
+def _request_rows() -> Select[Any]:
+    return (
+        select(
+            col(Request.id), col(Request.status), col(Request.stage), col(Request.kind),
+            col(Request.company), col(Request.inn), func.substr(Request.task, 1, 200),
+            col(Request.deadline), col(Request.submitted_at), col(Request.channel),
+            col(Request.assignee_id), col(Person.name), col(Request.unanswered_since), col(Request.version),
+        )
+        .join(Staff, col(Staff.id) == Request.assignee_id, isouter=True)
+        .join(Person, col(Person.id) == Staff.person_id, isouter=True)
+    )  # fmt: skip
+
+
+def _request_row(row: Any) -> RequestRow:
+    (
+        number,
+        status,
+        stage,
+        kind,
+        company,
+        inn,
+        task,
+        deadline,
+        submitted,
+        channel,
+        assignee_id,
+        name,
+        owed,
+        version,
+    ) = row
+    return RequestRow(
+        number, Status(status), Stage(stage) if stage else None, kind, company, inn, task,
+        deadline, submitted, channel, assignee_id, name or "", owed, version,
+    )  # fmt: skip
+
+
+def _conditions(wanted: RequestFilter) -> list[ColumnElement[bool]]:
+    equal = (
+        (Request.assignee_id, wanted.own_of),
+        (Request.assignee_id, wanted.assignee_id or None),
+        (Request.client_id, wanted.client_id),
+        (Request.kind, wanted.kind or None),
+        (Request.channel, wanted.channel or None),
+    )
+    found = [col(column) == value for column, value in equal if value is not None]
+    if wanted.statuses:
+        found.append(col(Request.status).in_(wanted.statuses))
+    if wanted.assignee_id == 0:
+        found.append(col(Request.assignee_id).is_(None))
+    return [*found, *_timed(wanted), *_searched(wanted.search)]
+
+
+def _timed(wanted: RequestFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        found.append(col(Request.submitted_at) >= wanted.since)
+    if wanted.until is not None:
+        found.append(col(Request.submitted_at) < wanted.until)
+    if wanted.overdue_at is not None:
+        found += [col(Request.status).in_(OWING), col(Request.deadline) < wanted.overdue_at]
+    if wanted.late_before is not None:
+        found += [col(Request.status) == Status.ASSIGNED, col(Request.assigned_at) <= wanted.late_before]
+    if wanted.undelivered_since is not None:
+        found.append(col(Request.id).in_(_undelivered(wanted.undelivered_since)))
+    return found
+
+
+def _undelivered(since: datetime) -> Select[Any]:
+    query: Select[Any] = (
+        select(col(Letter.request_id))
+        .where(col(Letter.state) == "failed", col(Letter.created_at) >= since)
+        .where(col(Letter.request_id).is_not(None))
+    )
+    return query
+
+
+def _searched(search: str) -> list[ColumnElement[bool]]:
+    """A short number is a request's own; everything else must be found in its words, each of them."""
+    words = search.replace("№", " ").casefold().replace("ё", "е").split()[:_MAX_WORDS]
+    if len(words) == 1 and words[0].isascii() and words[0].isdigit() and int(words[0]) <= _MAX_NUMBER:
+        return [or_(col(Request.id) == int(words[0]), col(Request.search).contains(words[0]))]
+    return [col(Request.search).contains(word, autoescape=True) for word in words]
+
+
+# --- The start page ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much of what there is now."""
+
+    unassigned: int
+    late: int
+    overdue: int
+    working: int
+    waiting: int
+    done: int
+    undelivered: int
+
+
+def count_all(
+    session: Session,
+    now: datetime,
+    late_before: datetime,
+    undelivered_since: datetime,
+    own_of: int | None = None,
+) -> Counts:
+    """Count for the start page; `own_of` counts one member of staff's requests only."""
+
+    def count(**narrower: Any) -> int:
+        return count_requests(session, RequestFilter(own_of=own_of, **narrower))
+
+    return Counts(
+        unassigned=count(statuses=(Status.NEW,), assignee_id=0),
+        late=count(late_before=late_before),
+        overdue=count(overdue_at=now),
+        working=count(statuses=(Status.ACCEPTED,)),
+        waiting=count(statuses=(Status.WAITING_CLIENT,)),
+        done=count(statuses=(Status.DONE,)),
+        undelivered=count(undelivered_since=undelivered_since),
+    )
+
+
+# --- Who there is to choose from -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """A member of staff in a list to choose from."""
+
+    staff_id: int
+    name: str
+    role: Role
+    active: bool
+
+
+def colleagues(session: Session, only_active: bool = False) -> tuple[Colleague, ...]:
+    """Those who take requests, by name."""
+    query = (
+        select(col(Staff.id), col(Person.name), col(Staff.role), col(Staff.active))
+        .join(Person, col(Person.id) == Staff.person_id)
+        .where(col(Staff.role).in_([role for role in Role if role.takes_requests]))
+        .order_by(col(Person.name), col(Staff.id))
+    )
+    if only_active:
+        query = query.where(col(Staff.active).is_(True))
+    return tuple(
+        Colleague(number, name, Role(role), active) for number, name, role, active in session.execute(query)
+    )
+
+
+def used_channels(session: Session) -> tuple[str, ...]:
+    """The messengers through which somebody has written."""
+    return tuple(session.execute(select(col(Chat.channel)).distinct().order_by(col(Chat.channel))).scalars())
+
+
+# --- One request ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FieldVersion:
+    """One value that a field has had."""
+
+    version: int
+    value: str
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileCard:
+    """A file of a request."""
+
+    file_id: int
+    sha256: str
+    name: str
+    size_bytes: int
+    media_type: str
+    purpose: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the correspondence.
+
+    `direction` is in, note or out; a letter to a member of staff is `staff`. `state` and `reason` say
+    how a letter fared; `files` are names with the number of the file when the request still has it.
+    """
+
+    at: datetime
+    direction: str
+    author: str
+    text: str
+    channel: str = ""
+    state: str = ""
+    reason: str = ""
+    attempts: int = 0
+    to: str = ""
+    files: tuple[tuple[str, int | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A step of the routing: who was given the request, by whom, why; the trace is the router's JSON."""
+
+    at: datetime
+    staff_id: int | None
+    name: str
+    by: str
+    reason: str
+    trace: str
+    declined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stretch of one stage."""
+
+    stage: Stage
+    name: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """A line of the history."""
+
+    history_id: int
+    at: datetime
+    actor: str
+    through: str
+    action: str
+    subject: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCard:
+    """Everything the page of a request shows."""
+
+    row: RequestRow
+    task: str
+    answers: Mapping[str, str]
+    versions: Mapping[str, tuple[FieldVersion, ...]]
+    client_id: int
+    client_confirmed: bool
+    person: str
+    phone: str
+    assigned_at: datetime | None
+    accepted_at: datetime | None
+    first_response_at: datetime | None
+    done_at: datetime | None
+    closed_at: datetime | None
+    result: str
+    rating: int | None
+    question: str
+    lines: tuple[Line, ...]
+    lines_cut: bool
+    files: tuple[FileCard, ...]
+    given: tuple[Given, ...]
+    intervals: tuple[Interval, ...]
+    history: tuple[HistoryLine, ...]
+
+
+def read_request(session: Session, number: int, own_of: int | None = None) -> RequestCard | None:
+    """A request whole; None when there is none, or it is not `own_of`'s."""
+    if not 0 < number <= _MAX_NUMBER:
+        return None
+    found = session.execute(
+        _request_rows().where(col(Request.id) == number, *_conditions(RequestFilter(own_of=own_of)))
+    ).first()
+    request = session.get(Request, number)
+    if found is None or request is None:
+        return None
+    row = _request_row(found)
+    client = session.get_one(Client, request.client_id)
+    person = session.get_one(Person, request.person_id)
+    files = _files(session, number)
+    lines = _dialogue(session, number, request.person_id, person.name, files)
+    return RequestCard(
+        row=row,
+        task=request.task,
+        answers=request.answers,
+        versions=_versions(session, number),
+        client_id=request.client_id,
+        client_confirmed=client.confirmed,
+        person=person.name,
+        phone=person.phone or client.phone,
+        assigned_at=request.assigned_at,
+        accepted_at=request.accepted_at,
+        first_response_at=request.first_response_at,
+        done_at=request.done_at,
+        closed_at=request.closed_at,
+        result=request.result,
+        rating=request.rating,
+        question=_open_question(session, number),
+        lines=lines[-DIALOGUE_ROWS:],
+        lines_cut=len(lines) > DIALOGUE_ROWS,
+        files=files,
+        given=_given(session, number),
+        intervals=_intervals(session, number),
+        history=history_of(session, f"request:{number}"),
+    )
+
+
+def request_version(session: Session, number: int, own_of: int | None = None) -> int | None:
+    """The version of a request; None when there is none, or it is not `own_of`'s."""
+    if not 0 < number <= _MAX_NUMBER:
+        return None
+    conditions = [col(Request.id) == number, *_conditions(RequestFilter(own_of=own_of))]
+    return session.execute(select(col(Request.version)).where(*conditions)).scalar_one_or_none()
+
+
+def read_file(session: Session, number: int, file_id: int, own_of: int | None = None) -> FileCard | None:
+    """A file of that very request; None when there is none, or the request is not `own_of`'s."""
+    if request_version(session, number, own_of) is None or not 0 < file_id <= _MAX_NUMBER:
+        return None
+    found = session.get(Attachment, file_id)
+    return _file_card(found) if found and found.request_id == number else None
+
+
+def _versions(session: Session, number: int) -> dict[str, tuple[FieldVersion, ...]]:
+    query = (
+        select(AnswerVersion, col(Person.name))
+        .join(Person, col(Person.id) == AnswerVersion.person_id, isouter=True)
+        .where(col(AnswerVersion.request_id) == number)
+        .order_by(col(AnswerVersion.field), col(AnswerVersion.version))
+    )
+    found: dict[str, list[FieldVersion]] = {}
+    for answer, name in session.execute(query):
+        found.setdefault(answer.field, []).append(
+            FieldVersion(answer.version, answer.value, answer.created_at, name or "")
+        )
+    return {field: tuple(values) for field, values in found.items()}
+
+
+def _files(session: Session, number: int) -> tuple[FileCard, ...]:
+    query = select(Attachment).where(col(Attachment.request_id) == number).order_by(col(Attachment.id))
+    return tuple(_file_card(found) for found in session.execute(query).scalars())
+
+
+def _file_card(found: Attachment) -> FileCard:
+    return FileCard(
+        found.id or 0,
+        found.sha256,
+        found.name,
+        found.size_bytes,
+        found.media_type,
+        found.purpose,
+        found.created_at,
+    )
+
+
+def _dialogue(
+    session: Session, number: int, person_id: int, person: str, files: tuple[FileCard, ...]
+) -> tuple[Line, ...]:
+    by_digest = {file.sha256: file.file_id for file in files}
+    lines = [*_written(session, number, person, by_digest), *_letters(session, number, person_id, by_digest)]
+    return tuple(sorted(lines, key=lambda line: line.at))
+
+
+def _written(session: Session, number: int, person: str, by_digest: Mapping[str, int]) -> Iterable[Line]:
+    query = (
+        select(Message, col(Person.name), col(Chat.channel))
+        .join(Person, col(Person.id) == Message.person_id, isouter=True)
+        .join(Chat, col(Chat.id) == Message.chat_id, isouter=True)
+        .where(col(Message.request_id) == number)
+        .order_by(col(Message.id).desc())
+        .limit(DIALOGUE_ROWS + 1)
+    )
+    for message, name, channel in session.execute(query):
+        yield Line(
+            at=message.sent_at,
+            direction=message.direction,
+            author=name or person,
+            text=message.text,
+            channel=channel or "",
+            files=_named(message.files, by_digest),
+        )
+
+
+def _letters(session: Session, number: int, person_id: int, by_digest: Mapping[str, int]) -> Iterable[Line]:
+    author = Person.__table__.alias("author")  # type: ignore[attr-defined]
+    reader = Person.__table__.alias("reader")  # type: ignore[attr-defined]
+    query = (
+        select(Letter, author.c.name, reader.c.name, col(Chat.channel))
+        .join(author, author.c.id == Letter.author_id, isouter=True)
+        .join(Chat, col(Chat.id) == Letter.chat_id, isouter=True)
+        .join(reader, reader.c.id == func.coalesce(Letter.person_id, Chat.person_id), isouter=True)
+        .where(col(Letter.request_id) == number, col(Letter.state) != "superseded")
+        .order_by(col(Letter.id).desc())
+        .limit(DIALOGUE_ROWS + 1)
+    )
+    clients_own = _chats_of(session, person_id)
+    for letter, wrote, reads, channel in session.execute(query):
+        to_client = letter.person_id == person_id or letter.chat_id in clients_own
+        yield Line(
+            at=letter.created_at,
+            direction="out" if to_client else "staff",
+            author=wrote or "",
+            text=letter.text,
+            channel=channel or "",
+            state=letter.state,
+            reason=letter.reason,
+            attempts=letter.attempts,
+            to=reads or "",
+            files=_named(letter.files, by_digest),
+        )
+
+
+def _chats_of(session: Session, person_id: int) -> frozenset[int]:
+    found = session.execute(select(col(Chat.id)).where(col(Chat.person_id) == person_id)).scalars()
+    return frozenset(number for number in found if number is not None)
+
+
+def _named(files: Iterable[Any], by_digest: Mapping[str, int]) -> tuple[tuple[str, int | None], ...]:
+    return tuple((str(file.get("name", "")), by_digest.get(file.get("sha256", ""))) for file in files)
+
+
+def _open_question(session: Session, number: int) -> str:
+    query = (
+        select(col(Clarification.question))
+        .where(col(Clarification.request_id) == number, col(Clarification.answered_at).is_(None))
+        .order_by(col(Clarification.id).desc())
+    )
+    return session.execute(query.limit(1)).scalar_one_or_none() or ""
+
+
+def _given(session: Session, number: int) -> tuple[Given, ...]:
+    query = (
+        select(Assignment, col(Person.name))
+        .join(Staff, col(Staff.id) == Assignment.staff_id, isouter=True)
+        .join(Person, col(Person.id) == Staff.person_id, isouter=True)
+        .where(col(Assignment.request_id) == number)
+        .order_by(col(Assignment.id).desc())
+    )
+    return tuple(
+        Given(step.created_at, step.staff_id, name or "", step.by, step.reason, step.trace, step.declined)
+        for step, name in session.execute(query)
+    )
+
+
+def _intervals(session: Session, number: int) -> tuple[Interval, ...]:
+    query = (
+        select(StageInterval, col(Person.name))
+        .join(Staff, col(Staff.id) == StageInterval.staff_id, isouter=True)
+        .join(Person, col(Person.id) == Staff.person_id, isouter=True)
+        .where(col(StageInterval.request_id) == number)
+        .order_by(col(StageInterval.id))
+    )
+    return tuple(
+        Interval(Stage(found.stage), name or "", found.started_at, found.ended_at)
+        for found, name in session.execute(query)
+    )
+
+
+# --- «Неразобранное» -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that nobody has, with the last routing trace (the router's JSON, or empty)."""
+
+    row: RequestRow
+    trace: str
+
+
+def unassigned(session: Session, page: int = 1) -> Page[Waiting]:
+    """Requests in the queue, nearest deadline first."""
+    wanted = RequestFilter(statuses=(Status.NEW,), assignee_id=0)
+    found = find_requests(session, wanted, "deadline", descending=False, page=page)
+    traces = _last_traces(session, [row.number for row in found.rows])
+    return Page(tuple(Waiting(row, traces.get(row.number, "")) for row in found.rows), found.page, found.more)
+
+
+def _last_traces(session: Session, numbers: list[int]) -> dict[int, str]:
+    query = (
+        select(col(Assignment.request_id), col(Assignment.trace))
+        .where(col(Assignment.request_id).in_(numbers), col(Assignment.trace) != "")
+        .order_by(col(Assignment.id))
+    )
+    return {number: trace for number, trace in session.execute(query)}  # noqa: C416 - rows are not pairs to mypy
+
+
+# --- History -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which lines of the history to show; an empty field does not narrow. Times are aware UTC."""
+
+    subject: str = ""
+    action: str = ""
+    actor_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before_id: int | None = None
+    """Only older lines: how the list is leafed through without skipping rows."""
+
+
+def _history_lines() -> Any:
+    return select(History, col(Person.name)).join(Person, col(Person.id) == History.actor_id, isouter=True)
+
+
+def _history_line(row: Any) -> HistoryLine:
+    line, name = row
+    return HistoryLine(
+        line.id or 0, line.at, name or "", line.through, line.action, line.subject, line.before, line.after
+    )
+
+
+def find_history(session: Session, wanted: HistoryFilter) -> Page[HistoryLine]:
+    """The newest lines that fit. `page` is always 1: leaf by `before_id`."""
+    query = _history_lines().order_by(col(History.id).desc()).limit(PAGE_ROWS + 1)
+    if wanted.subject:
+        exact = ":" in wanted.subject
+        query = query.where(
+            col(History.subject) == wanted.subject
+            if exact
+            else col(History.subject).startswith(f"{wanted.subject}:", autoescape=True)
+        )
+    if wanted.action:
+        query = query.where(col(History.action) == wanted.action)
+    if wanted.actor_id is not None:
+        query = query.where(col(History.actor_id) == wanted.actor_id)
+    if wanted.since is not None:
+        query = query.where(col(History.at) >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(col(History.at) < wanted.until)
+    if wanted.before_id is not None:
+        query = query.where(col(History.id) < wanted.before_id)
+    found = session.execute(query).all()
+    return Page(tuple(_history_line(row) for row in found[:PAGE_ROWS]), 1, len(found) > PAGE_ROWS)
+
+
+def history_of(session: Session, subject: str, after_id: int = 0) -> tuple[HistoryLine, ...]:
+    """The newest lines about one thing, newest first; `after_id` keeps those that came later."""
+    query = (
+        _history_lines()
+        .where(and_(col(History.subject) == subject, col(History.id) > after_id))
+        .order_by(col(History.id).desc())
+        .limit(HISTORY_ROWS)
+    )
+    return tuple(_history_line(row) for row in session.execute(query))
