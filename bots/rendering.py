@@ -125,7 +125,8 @@ def _short(label: str, length: int) -> str:
     if utf16_length(label) <= length:
         return label
     end = _before_joined(label, _longest_prefix(label, length - 1))
-    return label[:end].rstrip() + "…"
+    kept = label[:end].rstrip()
+    return f"{kept}…" if utf16_length(kept) < length else "…"
 
 
 def _with_menu(text: str, rows: Rows, menu_hint: str) -> str:
