@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heappop, heappush
-from traceback import extract_tb
+from traceback import walk_tb
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -236,8 +236,8 @@ class Dispatcher(Generic[LimitsT]):
     _lanes: dict[str, _Lane[LimitsT]] = field(init=False)
     _held: set[int] = field(default_factory=set, init=False)
     """The ids of all letters in our hands, until their settlement is durable."""
-    _given_back: dict[int, bool] = field(default_factory=dict, init=False)
-    """The chats that have a letter given back to the store, and whether the store knows it yet. A later
+    _given_back: dict[int, int] = field(default_factory=dict, init=False)
+    """The chats that have letters given back, and how often the store does not know it yet. A later
     letter of such a chat may not be sent before a claim shows that it is its turn."""
     _unsettled: list[Settlement] = field(default_factory=list, init=False)
     _office_bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -322,7 +322,7 @@ class Dispatcher(Generic[LimitsT]):
             self._held.discard(settlement.letter_id)
             self._held.difference_update(settlement.releases)
             if settlement.state is LetterState.TODO:
-                self._given_back[settlement.chat_id] = True
+                self._given_back[settlement.chat_id] -= 1
                 self._claim_wanted |= settlement.not_before is None
         if self._office_failures:
             self._office_failures = 0
@@ -385,7 +385,7 @@ class Dispatcher(Generic[LimitsT]):
             if letter.letter_id in self._held:
                 continue
             self._held.add(letter.letter_id)
-            if claimed and self._given_back.get(letter.chat_id):
+            if claimed and self._given_back.get(letter.chat_id) == 0:
                 del self._given_back[letter.chat_id]
             lane = self._lanes.get(letter.channel)
             if lane is None or letter.chat_id in self._given_back:
@@ -416,7 +416,7 @@ class Dispatcher(Generic[LimitsT]):
     def _file(self, settlement: Settlement) -> None:
         """Have a settlement kept; until it is, its letters stay in our hands."""
         if settlement.state is LetterState.TODO:
-            self._given_back[settlement.chat_id] = False
+            self._given_back[settlement.chat_id] = self._given_back.get(settlement.chat_id, 0) + 1
         self._unsettled.append(settlement)
         self._office_bell.set()
 
@@ -592,7 +592,9 @@ class Dispatcher(Generic[LimitsT]):
         self._lanes = {name: _lane(name, sender) for name, sender in self.channels.items()}
         self._held = {settlement.letter_id for settlement in self._unsettled}
         self._held.update(each for settlement in self._unsettled for each in settlement.releases)
-        self._given_back = dict.fromkeys((settlement.chat_id for settlement in self._unsettled), False)
+        self._given_back = dict(
+            Counter(each.chat_id for each in self._unsettled if each.state is LetterState.TODO)
+        )
         self._dues.clear()
 
 
@@ -623,11 +625,15 @@ async def _guarded(work: Awaitable[_T], doing: str, **context: str) -> _T | _Fau
     try:
         return await work
     except Exception as error:  # noqa: BLE001 - delivery is one of the three supervisors
-        frames = extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         name = type(error).__name__
-        _log.error("failed to " + doing, error=name, place=place, **context)
+        _log.error("failed to " + doing, error=name, place=_place(error), **context)
         return _Fault(name)
+
+
+def _place(error: Exception) -> str:
+    """Say where an exception was raised."""
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    return f"{frame.f_code.co_filename}:{line}"
 
 
 async def _ring_or_time(bell: asyncio.Event, seconds: float) -> None:
