@@ -106,7 +106,9 @@ class Monitor:
         requests = Gauge("priem_requests", "Requests by status", ["status"], registry=registry)
         for status, count in figures.requests.items():
             requests.labels(status).set(count)
-        oldest = Gauge("priem_oldest_letter_seconds", "Age of the oldest due letter", ["channel"], registry=registry)
+        oldest = Gauge(
+            "priem_oldest_letter_seconds", "Age of the oldest due letter", ["channel"], registry=registry
+        )
         up = Gauge("priem_channel_reachable", "Whether the messenger answers", ["channel"], registry=registry)
         for name in self.channels:
             oldest.labels(name).set(figures.oldest_letter_seconds.get(name, 0))

@@ -72,7 +72,7 @@ def create_app(
 
 
 def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Response:
-    """A stored file by its signed link. It is always a download: a client's file must not run in our pages."""
+    """A stored file by its signed link, always as a download: it must not run in our pages."""
     try:
         link = links.read(token, now)
         path = store.path(link.sha256)
@@ -100,6 +100,7 @@ class BodyLimit:
     max_bytes: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, counting what it sends."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -133,8 +134,17 @@ class Server(uvicorn.Server):
 def make_server(application: Starlette, host: str, port: int) -> Server:
     """A server that listens when it is started with `serve`."""
     config = uvicorn.Config(
-        application, host=host, port=port, log_config=None, access_log=False, lifespan="off", server_header=False,
-        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS, ws_max_size=64 * 1024, ws_ping_interval=20,
-        proxy_headers=True, forwarded_allow_ips="127.0.0.1",
-    )  # fmt: skip
+        application,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+        ws_max_size=64 * 1024,
+        ws_ping_interval=20,
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1",
+    )
     return Server(config)

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -29,10 +28,10 @@ from app.monitor import Monitor
 from app.server import Reports, create_app, make_server
 from app.settings import Settings, channel_kinds
 from bots.base import Channel, Cursor, Doors
-from bots.webchat import House as ChannelHouse
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
+from bots.webchat import House as ChannelHouse
 from forms.messages import Inbound, OutgoingFile
 from notifications.delivery import Dispatcher
 from notifications.outbox import Letter, Settlement
@@ -129,7 +128,11 @@ class Service:
         intake = Intake(self.database, self.house, self.now, self.owner)
         commit: GroupCommit[Op, Applied] = GroupCommit(intake.apply, intake.poisoned)
         dispatcher = Dispatcher(
-            self.channels, _PostOffice(self.database, self.owner, self.now, commit.do), self.now, monotonic, fit
+            self.channels,
+            _PostOffice(self.database, self.owner, self.now, commit.do),
+            self.now,
+            monotonic,
+            fit,
         )
         fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
         monitor = Monitor(self.database, self.channels, self.now)
@@ -148,7 +151,9 @@ class Service:
             committing = tasks.create_task(commit.run(), name="commit")
             delivering = tasks.create_task(dispatcher.run(), name="deliver")
             fetching = tasks.create_task(fetcher.run(), name="fetch")
-            doors = {name: await self._doors(channel, commit, tasks) for name, channel in self.channels.items()}
+            doors = {
+                name: await self._doors(channel, commit, tasks) for name, channel in self.channels.items()
+            }
             inward = [
                 tasks.create_task(self._receive(channel, doors[name]), name=f"receive {name}")
                 for name, channel in self.channels.items()
@@ -162,7 +167,9 @@ class Service:
             await channel.close()
         await self.database.close()
 
-    async def _doors(self, channel: Channel, commit: GroupCommit[Op, Applied], tasks: asyncio.TaskGroup) -> Doors:
+    async def _doors(
+        self, channel: Channel, commit: GroupCommit[Op, Applied], tasks: asyncio.TaskGroup
+    ) -> Doors:
         async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
             operations: list[Op] = [Arrival(inbound) for inbound in inbounds]
             await commit.do([*operations, cursor] if cursor else operations)
@@ -199,7 +206,9 @@ class Service:
         scheduler = AsyncIOScheduler(timezone="UTC")
         options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler.add_job(tick, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
-        scheduler.add_job(monitor.look, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
+        scheduler.add_job(
+            monitor.look, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options
+        )
         scheduler.start()
         try:
             yield
@@ -208,9 +217,17 @@ class Service:
 
     @asynccontextmanager
     async def _serving(
-        self, tasks: asyncio.TaskGroup, doors: Mapping[str, Doors], dispatcher: Dispatcher[Any], monitor: Monitor
+        self,
+        tasks: asyncio.TaskGroup,
+        doors: Mapping[str, Doors],
+        dispatcher: Dispatcher[Any],
+        monitor: Monitor,
     ) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(dispatcher.wake)
+
         panel = create_panel(
             PanelDoors(
                 database=self.database,
@@ -219,7 +236,7 @@ class Service:
                 secret_key=self.settings.server.secret_key.get_secret_value(),
                 public_url=self.settings.server.public_url,
                 now=self.now,
-                wake=lambda: loop.call_soon_threadsafe(dispatcher.wake) and None,
+                wake=wake,
                 files=self.store,
             )
         )
@@ -238,7 +255,8 @@ class Service:
             await asyncio.wait([serving], timeout=STOP_SECONDS)
 
     async def _announce(self, server: Any) -> None:
-        while not server.started:
+        # uvicorn tells only by this attribute that the port is open.
+        while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         self.ready()
 
@@ -267,9 +285,14 @@ def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) ->
         return links.make(file.sha256, file.name, now(), FILE_LINK_SECONDS)
 
     lent = ChannelHouse(
-        log=_ChatLog(database), file_link=file_link, render=catalogue.say, firm=settings.firm.name,
-        language=settings.firm.language, secret_key=secret_key, uploads=Path(settings.storage.files) / "uploads",
-    )  # fmt: skip
+        log=_ChatLog(database),
+        file_link=file_link,
+        render=catalogue.say,
+        firm=settings.firm.name,
+        language=settings.firm.language,
+        secret_key=secret_key,
+        uploads=settings.storage.files / "uploads",
+    )
     kinds = channel_kinds()
     import inspect
 

@@ -42,7 +42,7 @@ class Fetcher:
 
     async def run(self) -> None:
         """Serve until cancelled; what was left over from before a restart comes first."""
-        left_over = await self.database.transact(lambda session: work.waiting_events(session))
+        left_over = await self.database.transact(work.waiting_events)
         self.want({chat_id for _event_id, chat_id, _payload in left_over})
         slots = asyncio.Semaphore(CHATS_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
@@ -76,7 +76,7 @@ class Fetcher:
         return await self.database.transact(lambda session: work.waiting_events(session, chat_id))
 
     async def _fetch(self, inbound: Inbound, file: IncomingFile) -> ReceivedFile:
-        """Fetch and judge one file. A file that cannot be had is told to its sender, never lost in silence."""
+        """Fetch and judge one file. One that cannot be had is told to its sender, never lost in silence."""
         channel = self.channels.get(inbound.channel)
         for pause in (*ATTEMPTS_PAUSES_SECONDS, None):
             try:
@@ -89,7 +89,9 @@ class Fetcher:
             except (FileUnavailable, TimeoutError):
                 if pause is not None:
                     await asyncio.sleep(pause)
-        reason = _("Файл «{name}» не удалось получить. Пришлите его ещё раз, не больше 20 МБ.", name=file.name)
+        reason = _(
+            "Файл «{name}» не удалось получить. Пришлите его ещё раз, не больше 20 МБ.", name=file.name
+        )
         return ReceivedFile("", file.name, file.size_bytes or 0, "", refusal=reason)
 
     async def _keep(self, channel: Channel, file: IncomingFile) -> ReceivedFile:
@@ -97,5 +99,10 @@ class Fetcher:
         kept = await self.store.keep(channel.open_file(file), file.name, voice=is_voice)
         refusal = None if kept.verdict.accepted else kept.verdict.reason
         return ReceivedFile(
-            kept.sha256, kept.name, kept.size_bytes, kept.verdict.media_type, refusal=refusal, is_voice=is_voice
+            kept.sha256,
+            kept.name,
+            kept.size_bytes,
+            kept.verdict.media_type,
+            refusal=refusal,
+            is_voice=is_voice,
         )

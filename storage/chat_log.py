@@ -42,31 +42,55 @@ def latest(session: Session, channel: str, chat_key: str, limit: int, before: in
     ).scalar_one_or_none()
     if chat_id is None:
         return ()
-    until = None if before is None else _EPOCH + timedelta(milliseconds=before // (_ROWS_IN_A_MILLISECOND * 2) + 1)
+    until = (
+        None
+        if before is None
+        else _EPOCH + timedelta(milliseconds=before // (_ROWS_IN_A_MILLISECOND * 2) + 1)
+    )
     said = select(Message).where(col(Message.chat_id) == chat_id, col(Message.direction) == "in")
     sent = select(Letter).where(
-        col(Letter.chat_id) == chat_id, col(Letter.state).in_((LetterState.DOING.value, LetterState.SENT.value))
+        col(Letter.chat_id) == chat_id,
+        col(Letter.state).in_((LetterState.DOING.value, LetterState.SENT.value)),
     )
     if until is not None:
         said = said.where(col(Message.received_at) < until)
         sent = sent.where(col(Letter.created_at) < until)
     # A little more than asked for: rows of the same millisecond as `before` are sorted out below.
     more = limit + 50
-    found = [_of_message(row) for row in session.execute(said.order_by(col(Message.id).desc()).limit(more)).scalars()]
-    found += [_of_letter(row) for row in session.execute(sent.order_by(col(Letter.id).desc()).limit(more)).scalars()]
+    found = [
+        _of_message(row)
+        for row in session.execute(said.order_by(col(Message.id).desc()).limit(more)).scalars()
+    ]
+    found += [
+        _of_letter(row) for row in session.execute(sent.order_by(col(Letter.id).desc()).limit(more)).scalars()
+    ]
     found = sorted((item for item in found if before is None or item.id < before), key=lambda item: item.id)
     return found[-limit:]
 
 
 def _of_message(row: Message) -> Logged:
     assert row.id is not None
-    return Logged(_number(row.received_at, 0, row.id), row.event_key, True, row.text, row.sent_at, (), _files(row.files))  # noqa: FBT003
+    return Logged(
+        id=_number(row.received_at, 0, row.id),
+        key=row.event_key,
+        mine=True,
+        text=row.text,
+        sent_at=row.sent_at,
+        files=_files(row.files),
+    )
 
 
 def _of_letter(row: Letter) -> Logged:
     assert row.id is not None
-    rows = tuple(tuple(ShownButton(label, press) for label, press in shown) for shown in row.rows)
-    return Logged(_number(row.created_at, 1, row.id), row.key, False, row.text, row.created_at, rows, _files(row.files))  # noqa: FBT003
+    return Logged(
+        id=_number(row.created_at, 1, row.id),
+        key=row.key,
+        mine=False,
+        text=row.text,
+        sent_at=row.created_at,
+        rows=tuple(tuple(ShownButton(label, press) for label, press in shown) for shown in row.rows),
+        files=_files(row.files),
+    )
 
 
 def _files(stored: list[Any]) -> tuple[OutgoingFile, ...]:

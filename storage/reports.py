@@ -46,13 +46,16 @@ def figures(session: Session, now: datetime) -> Figures:
     ).scalar_one()
     return Figures(
         letters={(channel, state): count for channel, state, count, _at in letters},
-        requests=dict(requests),  # type: ignore[arg-type]
+        requests=dict(requests),
         last_inbound={channel: at for channel, at in inbound if at is not None},
         last_delivered={
-            channel: at for channel, state, _count, at in letters if state == LetterState.SENT.value and at is not None
+            channel: at
+            for channel, state, _count, at in letters
+            if state == LetterState.SENT.value and at is not None
         },
         oldest_letter_seconds={
-            item.channel: max(0, int((now - item.since).total_seconds())) for item in oldest_waiting(session, now)
+            item.channel: max(0, int((now - item.since).total_seconds()))
+            for item in oldest_waiting(session, now)
         },
         failed_messages=failed,
     )

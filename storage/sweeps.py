@@ -46,9 +46,17 @@ class Swept:
 
 def sweep(session: Session, house: House, now: datetime) -> Swept:
     """Do everything that is due at `now`."""
-    escalated = _each(session, _not_accepted(session, house, now), lambda number: casework.escalate(session, house, number, now))
+    escalated = _each(
+        session,
+        _not_accepted(session, house, now),
+        lambda number: casework.escalate(session, house, number, now),
+    )
     picked_up = casework.pick_up_unassigned(session, house, now)
-    closed = _each(session, _silent(session, house, now), lambda number: casework.close_silent(session, house, number, now))
+    closed = _each(
+        session,
+        _silent(session, house, now),
+        lambda number: casework.close_silent(session, house, number, now),
+    )
     return Swept(escalated, picked_up, closed, _alarm_undelivered(session, house, now))
 
 
@@ -65,11 +73,14 @@ def _each(session: Session, numbers: list[int], act: Callable[[int], object]) ->
 
 
 def _not_accepted(session: Session, house: House, now: datetime) -> list[int]:
-    query = select(col(Request.id), col(Request.assigned_at)).where(col(Request.status) == Status.ASSIGNED.value)
+    query = select(col(Request.id), col(Request.assigned_at)).where(
+        col(Request.status) == Status.ASSIGNED.value
+    )
     return [
         number
         for number, assigned_at in session.execute(query.order_by(col(Request.deadline)))
-        if assigned_at is not None and accept_due(assigned_at, house.calendar, house.accept_within_minutes) <= now
+        if assigned_at is not None
+        and accept_due(assigned_at, house.calendar, house.accept_within_minutes) <= now
     ]
 
 
@@ -113,10 +124,11 @@ def _alarm_undelivered(session: Session, house: House, now: datetime) -> int:
     for letter_id, request_id, reason in session.execute(query).all():
         case = casework.open_case(session, request_id)
         reply = compose.undelivered_alarm(case.facts, reason)
-        post(
-            session, house, now,
-            (Posting(f"undelivered:{letter_id}:{person}", reply, person_id=person, request_id=request_id) for person in directors),
-        )  # fmt: skip
+        keys = {person: f"undelivered:{letter_id}:{person}" for person in directors}
+        postings = [
+            Posting(key, reply, person_id=person, request_id=request_id) for person, key in keys.items()
+        ]
+        post(session, house, now, postings)
         alarms += 1
     return alarms
 

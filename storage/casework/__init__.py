@@ -1,0 +1,67 @@
+"""Everything that happens to a request, one function per action over a Session.
+
+The chat and the panel call the same functions, so history, stage clock and letters are never skipped.
+Rules live in `router.desk`, sentences in `notifications.compose`; here rows are read and written. What
+cannot be done raises `router.desk.DeskError`, whose text is for the person who acted.
+"""
+
+from __future__ import annotations
+
+from storage.casework.client_acts import add, clarified, rate, reopen
+from storage.casework.opening import (
+    Case,
+    NoSuchRequest,
+    facts_of,
+    form_context,
+    open_case,
+    people_for_call,
+    staff_name,
+)
+from storage.casework.routing import candidates, pick_up_unassigned
+from storage.casework.staff_acts import (
+    accept,
+    answer,
+    cancel,
+    clarify,
+    decline,
+    done,
+    note,
+    pass_on,
+    reassign,
+)
+from storage.casework.submitting import NewRequest, submit
+from storage.casework.timer_acts import close_silent, escalate
+from storage.casework.writing import search_text
+from storage.house import House, Who
+
+__all__ = [
+    "Case",
+    "House",
+    "NewRequest",
+    "NoSuchRequest",
+    "Who",
+    "accept",
+    "add",
+    "answer",
+    "cancel",
+    "candidates",
+    "clarified",
+    "clarify",
+    "close_silent",
+    "decline",
+    "done",
+    "escalate",
+    "facts_of",
+    "form_context",
+    "note",
+    "open_case",
+    "pass_on",
+    "people_for_call",
+    "pick_up_unassigned",
+    "rate",
+    "reassign",
+    "reopen",
+    "search_text",
+    "staff_name",
+    "submit",
+]

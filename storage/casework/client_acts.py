@@ -1,0 +1,103 @@
+"""What the client does with a request. Every function raises `router.desk.DeskError`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from forms.answers import AnswerError
+from forms.dialogue import parse_one
+from forms.fields import Answers, AttachedFile, FormContext, Said, files_from_text, files_to_text
+from forms.messages import OutgoingFile
+from notifications import compose
+from router import desk
+from router.model import Status
+from storage.casework.opening import Case, NoSuchRequest, actor_of, context_of, open_case
+from storage.casework.routing import route
+from storage.casework.telling import to_assignee_or_directors, to_person
+from storage.casework.writing import keep_files, replace_answers, write_change
+from storage.house import House, Who
+from storage.models import (
+    Clarification,
+)
+
+
+def add(
+    session: Session, house: House, who: Who, request_id: int, text: str, files: tuple[OutgoingFile, ...],
+    now: datetime, *, needs_answer: bool = True,
+) -> Case:  # fmt: skip
+    """The client writes into the request: the assignee gets it, nothing in the form changes."""
+    case = open_case(session, request_id)
+    change = desk.client_wrote(case.request, actor_of(who, house), now, needs_answer=needs_answer)
+    case = write_change(session, case, change, who, {"text": text, "files": [file.name for file in files]})
+    keep_files(session, case.number, who.person_id, files, "added", now)
+    notice = compose.client_wrote_notice(case.facts, text, files)
+    to_assignee_or_directors(session, house, case, notice, now, "client")
+    return case
+
+
+def clarified(
+    session: Session, house: House, who: Who, clarification_id: int, said: Said, context: FormContext
+) -> Case:
+    """The client answers the asked field; the old value stays as its earlier version.
+
+    Raises AnswerError when the field's validator refuses the answer.
+    """
+    asked = session.get(Clarification, clarification_id)
+    if asked is None:
+        raise NoSuchRequest
+    case = open_case(session, asked.request_id)
+    if asked.answered_at is not None or not case.request.status.is_open:
+        raise desk.WrongState(case.request.status)
+    old = case.row.answers.get(asked.field, "")
+    filled = _corrected(asked.field, said, case.row.answers, context)
+    change = desk.clarified(case.request, actor_of(who, house), context.now)
+    replace_answers(session, case, filled, who, context.now)
+    asked.answered_at = context.now
+    case = write_change(
+        session, case, change, who, {"field": asked.field, **filled}, {"field": asked.field, "value": old}
+    )
+    notice = compose.clarified_notice(case.facts, asked.field, old, context_of(house, context.now))
+    to_assignee_or_directors(session, house, case, notice, context.now, "clarified")
+    return case
+
+
+def _corrected(field: str, said: Said, answers: Answers, context: FormContext) -> dict[str, str]:
+    if field == "files":
+        kept = {file.sha256: file for file in files_from_text(answers.get("files", "[]"))}
+        new = [file for file in said.files if file.refusal is None]
+        if not new:
+            refused = [file.refusal for file in said.files if file.refusal is not None]
+            raise AnswerError(refused[0] if refused else compose.files_wanted())
+        kept |= {f.sha256: AttachedFile(f.sha256, f.name, f.size_bytes, f.media_type) for f in new}
+        return {"files": files_to_text(tuple(kept.values()))}
+    filled = dict(parse_one(field, said, answers, context))
+    if field not in filled:
+        raise AnswerError(compose.field_wanted(field, answers, context))
+    return filled
+
+
+def rate(session: Session, house: House, who: Who, request_id: int, points: int, now: datetime) -> Case:
+    """The client's mark 1–5; it closes a done request."""
+    case = open_case(session, request_id)
+    actor = actor_of(who, house)
+    change = desk.rate(case.request, actor, now, points)
+    case = write_change(session, case, change, who, {"rating": points})
+    if case.request.status is Status.DONE:
+        case = write_change(session, case, desk.close(case.request, actor, now), who)
+    to_person(
+        session, house, case, case.assignee_person_id, compose.rated_notice(case.facts, points), now, "rated"
+    )
+    return case
+
+
+def reopen(session: Session, house: House, who: Who, request_id: int, reason: str, now: datetime) -> Case:
+    """«Не решено»: the same assignee works on it again."""
+    case = open_case(session, request_id)
+    case = write_change(session, case, desk.reopen(case.request, actor_of(who, house), now, reason), who)
+    if case.request.status is Status.NEW:
+        return route(session, house, case, now)
+    notice = compose.unsolved_notice(case.facts, reason)
+    to_assignee_or_directors(session, house, case, notice, now, "unsolved")
+    return case

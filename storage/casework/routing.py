@@ -1,0 +1,146 @@
+"""Letting the router choose, and keeping why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from notifications import compose
+from router import assign as routing
+from router import desk
+from router.model import Candidate, Decision, Role, Status, Work
+from router.rules import RuleContext
+from storage.casework.opening import Case, case_of, context_of
+from storage.casework.telling import give_card, to_client, to_directors
+from storage.casework.writing import note_assignment, write_change
+from storage.house import House, Who
+from storage.models import (
+    Absence,
+    Assignment,
+    Client,
+    Person,
+    Request,
+    Shift,
+    Staff,
+)
+
+ROUTER = Who("router")
+
+
+def candidates(session: Session, now: datetime) -> tuple[Candidate, ...]:
+    """Everybody who might take a request, as they are at this moment. Three queries whatever the number."""
+    open_statuses = [status.value for status in (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT)]
+    load = dict(
+        session.execute(
+            select(col(Request.assignee_id), func.count())
+            .where(col(Request.status).in_(open_statuses))
+            .group_by(col(Request.assignee_id))
+        ).all()
+    )
+    on_shift = set(
+        session.execute(
+            select(col(Shift.staff_id)).where(col(Shift.ended_at).is_(None), col(Shift.kind) == "work")
+        ).scalars()
+    )
+    absent: dict[int, datetime] = dict(
+        session.execute(
+            select(col(Absence.staff_id), func.max(col(Absence.ends_at)))
+            .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
+            .group_by(col(Absence.staff_id))
+        ).all()
+    )
+    people = session.execute(
+        select(Staff, col(Person.name))
+        .join(Person, col(Staff.person_id) == col(Person.id))
+        .order_by(col(Staff.id))
+    )
+    return tuple(
+        Candidate(
+            staff_id=staff.id or 0,
+            name=name,
+            role=Role(staff.role),
+            department=staff.department,
+            skills=frozenset(staff.skills),
+            capacity=staff.capacity,
+            open_requests=int(load.get(staff.id, 0)),
+            on_shift=staff.id in on_shift,
+            absent_until=absent.get(staff.id or 0),
+            active=staff.active,
+        )
+        for staff, name in people
+    )
+
+
+def work_of(session: Session, row: Request) -> Work:
+    """A request as the router wants it."""
+    client = session.get(Client, row.client_id)
+    refused = session.execute(
+        select(col(Assignment.staff_id)).where(
+            col(Assignment.request_id) == row.id,
+            col(Assignment.declined),
+            col(Assignment.staff_id).is_not(None),
+        )
+    ).scalars()
+    return Work(
+        request_id=row.id or 0,
+        kind=row.kind,
+        submitted_at=row.submitted_at,
+        deadline=row.deadline,
+        responsible_id=client.responsible_id if client else None,
+        excluded_ids=frozenset(staff_id for staff_id in refused if staff_id is not None),
+    )
+
+
+def route(session: Session, house: House, case: Case, now: datetime, *, tell_client: bool = True) -> Case:
+    """Let the router choose; the decision is stored whether or not somebody fits."""
+    context = RuleContext(now, house.calendar)
+    decision = routing.assign(work_of(session, case.row), candidates(session, now), context)
+    return _decided(session, house, case, decision, now, tell_client=tell_client)
+
+
+def _decided(
+    session: Session, house: House, case: Case, decision: Decision, now: datetime, *, tell_client: bool
+) -> Case:
+    note_assignment(session, case, decision.staff_id, "router", "", now, trace_of(house, decision))
+    if decision.staff_id is None:
+        to_directors(
+            session,
+            house,
+            case,
+            compose.unassigned_alarm(case.facts, context_of(house, now)),
+            now,
+            "unassigned",
+        )
+        return case
+    case = write_change(session, case, desk.assigned(case.request, desk.MACHINE, now, decision), ROUTER)
+    give_card(session, house, case, now)
+    if tell_client:
+        to_client(session, house, case, compose.assigned_notice(case.facts), now, "assigned")
+    return case
+
+
+def trace_of(house: House, decision: Decision) -> str:
+    """The decision in the words of that day, for the page «почему Анна»."""
+    return routing.decision_to_json(decision, house.say)
+
+
+def pick_up_unassigned(session: Session, house: House, now: datetime) -> int:
+    """Offer what waits in «Неразобранное» to whoever has appeared, nearest deadline first.
+
+    Only requests that somebody can take now are touched. Returns how many were given out.
+    """
+    waiting = session.execute(select(Request).where(col(Request.status) == Status.NEW.value)).scalars().all()
+    if not waiting:
+        return 0
+    rows = {row.id: row for row in waiting}
+    people = candidates(session, now)
+    works = [work_of(session, row) for row in waiting]
+    given = 0
+    for work, decision in routing.pick_up(works, people, RuleContext(now, house.calendar)):
+        if decision.staff_id is None:
+            continue
+        _decided(session, house, case_of(session, rows[work.request_id]), decision, now, tell_client=True)
+        given += 1
+    return given

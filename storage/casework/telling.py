@@ -1,0 +1,93 @@
+"""Who is told, and in which chat."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from forms.messages import Reply
+from notifications import compose
+from router.model import Role
+from storage.casework.opening import Case, context_of
+from storage.house import House
+from storage.letters import Posting, post
+from storage.models import (
+    Chat,
+    Request,
+    Staff,
+)
+
+
+def _letter_key(case: Case, what: str, to: object) -> str:
+    return f"request:{case.number}:{case.row.version}:{what}:{to}"
+
+
+def to_client(
+    session: Session, house: House, case: Case, reply: Reply, now: datetime, what: str, *,
+    author_id: int | None = None, focus: str | None = None,
+) -> None:  # fmt: skip
+    """Post a letter to the chat from which the request came."""
+    posting = Posting(
+        key=_letter_key(case, what, "client"), reply=reply, chat_id=case.row.chat_id,
+        person_id=case.row.person_id, request_id=case.number, author_id=author_id, focus=focus,
+        keeps_screen=focus is None, urgent=True,
+    )  # fmt: skip
+    post(session, house, now, (posting,))
+
+
+def to_person(
+    session: Session, house: House, case: Case, person_id: int | None, reply: Reply, now: datetime, what: str
+) -> None:
+    """Post a letter to a person's liveliest chat; nobody (None) is told nothing."""
+    if person_id is None:
+        return
+    posting = Posting(
+        key=_letter_key(case, what, person_id),
+        reply=reply,
+        person_id=person_id,
+        request_id=case.number,
+        urgent=True,
+    )
+    post(session, house, now, (posting,))
+
+
+def to_directors(session: Session, house: House, case: Case, reply: Reply, now: datetime, what: str) -> None:
+    """To every director and deputy who has a chat; those without one look at the panel."""
+    query = (
+        select(col(Staff.person_id))
+        .join(Chat, col(Chat.person_id) == col(Staff.person_id))
+        .where(col(Staff.active), col(Staff.role).in_((Role.DIRECTOR.value, Role.DEPUTY.value)))
+        .distinct()
+    )
+    for person_id in session.execute(query).scalars().all():
+        to_person(session, house, case, person_id, reply, now, what)
+
+
+def to_assignee_or_directors(
+    session: Session, house: House, case: Case, reply: Reply, now: datetime, what: str
+) -> None:
+    """Post a letter to whoever has the request; while nobody has it, to the directors."""
+    if case.assignee_person_id is not None:
+        to_person(session, house, case, case.assignee_person_id, reply, now, what)
+    else:
+        to_directors(session, house, case, reply, now, what)
+
+
+RECENT_DAYS = 30
+
+
+def give_card(session: Session, house: House, case: Case, now: datetime) -> None:
+    """Post the assignment card to the assignee."""
+    recent = session.execute(
+        select(func.count())
+        .select_from(Request)
+        .where(
+            col(Request.client_id) == case.row.client_id,
+            col(Request.id) != case.number,
+            col(Request.submitted_at) > now - timedelta(days=RECENT_DAYS),
+        )
+    ).scalar_one()
+    card = compose.assignment_card(case.facts, context_of(house, now), recent)
+    to_person(session, house, case, case.assignee_person_id, card, now, "card")
