@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import clock
+from app.service import lent_to_channels
 from app.settings import Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
+from notifications.texts import Catalogue
+from storage.engine import open_database
 from storage.files import FileStore
 
 OWN_PAGES = {"webchat": "/chat"}
@@ -56,7 +59,10 @@ async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[F
 async def ask_health(settings: Settings, name: str, timeout_seconds: float) -> Health:
     """Open one messenger's channel, ask whether it knows us, and close it."""
     kind = channel_kinds()[name]
-    channel = kind.open(settings=settings.bots[name], files=FileStore(settings.storage.files, MAX_FILE_BYTES))
+    database = open_database(settings.storage.url)
+    store = FileStore(settings.storage.files, MAX_FILE_BYTES)
+    say = Catalogue.open(settings.firm.language).say
+    channel = kind.open(settings.bots[name], lent_to_channels(settings, database, store, say, clock.now))
     try:
         async with asyncio.timeout(timeout_seconds):
             return await channel.health()
@@ -64,6 +70,7 @@ async def ask_health(settings: Settings, name: str, timeout_seconds: float) -> H
         return Health(reachable=False, detail=f"No answer within {timeout_seconds:.0f} seconds.")
     finally:
         await channel.close()
+        await database.close()
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:

@@ -27,12 +27,12 @@ from app import clock
 from app.monitor import Monitor
 from app.server import Reports, create_app, make_server
 from app.settings import Settings, channel_kinds
-from bots.base import Channel, Cursor, Doors
+from bots.base import Channel, Cursor, Doors, Lent
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
-from bots.webchat import House as ChannelHouse
 from forms.messages import Inbound, OutgoingFile
+from forms.texts import Text
 from notifications.delivery import Dispatcher
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
@@ -280,29 +280,37 @@ def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) ->
     store = FileStore(settings.storage.files, MAX_FILE_BYTES)
     secret_key = settings.server.secret_key.get_secret_value()
     links = FileLinks(secret_key, settings.server.public_url)
+    lent = lent_to_channels(settings, database, store, catalogue.say, now)
+    kinds = channel_kinds()
+    channels = {name: kinds[name].open(section, lent) for name, section in settings.bots.items()}
+    owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    return Service(settings, database, house, store, links, channels, owner, now)
+
+
+def lent_to_channels(
+    settings: Settings,
+    database: Database,
+    store: FileStore,
+    say: Callable[[Text], str],
+    now: Callable[[], datetime],
+) -> Lent:
+    """What every messenger gets when it is opened."""
+    secret_key = settings.server.secret_key.get_secret_value()
+    links = FileLinks(secret_key, settings.server.public_url)
 
     def file_link(file: OutgoingFile) -> str:
         return links.make(file.sha256, file.name, now(), FILE_LINK_SECONDS)
 
-    lent = ChannelHouse(
+    return Lent(
+        files=store,
         log=_ChatLog(database),
         file_link=file_link,
-        render=catalogue.say,
+        render=say,
+        uploads=settings.storage.files / "uploads",
+        secret_key=secret_key,
         firm=settings.firm.name,
         language=settings.firm.language,
-        secret_key=secret_key,
-        uploads=settings.storage.files / "uploads",
     )
-    kinds = channel_kinds()
-    import inspect
-
-    channels = {}
-    for name, section in settings.bots.items():
-        offered = {"settings": section, "house": lent, "files": store}
-        wanted = inspect.signature(kinds[name].open).parameters
-        channels[name] = kinds[name].open(**{k: v for k, v in offered.items() if k in wanted})
-    owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    return Service(settings, database, house, store, links, channels, owner, now)
 
 
 async def run_service(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:

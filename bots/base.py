@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from forms.messages import Inbound, IncomingFile
+from forms.messages import Inbound, IncomingFile, OutgoingFile
+from forms.texts import Text
 from notifications.outbox import Outcome, Parcel
+from storage.chat_log import Logged
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
 """What we take from a client: Telegram's getFile gives no more, and mail servers neither."""
@@ -115,22 +117,45 @@ class StoredFiles(Protocol):
         """Where the stored file lies on this machine's disk."""
 
 
+class ChatLog(Protocol):
+    """What was said in a chat, as the house keeps it; for a messenger that has no memory of its own."""
+
+    async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[Logged]:
+        """At most `limit` latest messages both ways, oldest first.
+
+        With `before`, only those with a smaller id. A letter belongs to the log from the moment it was
+        handed to `send`, a message of the visitor from the commit in `accept`. Presses count as
+        messages; their text is the button's label.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What the house lends every channel when it opens; each takes what it needs.
+
+    `uploads` is a folder of ours for files that were uploaded and are not yet stored; several
+    processes share it. `file_link` makes the signed link under which a stored file is given out.
+    `secret_key` signs what a messenger of our own hands to its visitors.
+    """
+
+    files: StoredFiles
+    log: ChatLog
+    file_link: Callable[[OutgoingFile], str]
+    render: Callable[[Text], str]
+    uploads: Path
+    secret_key: str = field(repr=False)
+    firm: str
+    language: str = "ru"
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelKind:
     """A messenger we can speak; the module constant `CHANNEL` of its file in `bots/`.
 
-    `name` is the word in the configuration. `open` is called as `open(settings=…, files=…)` with a
-    checked instance of `settings` and a `StoredFiles`; it does no input or output, and only it may
-    import the messenger's library.
+    `name` is the word in the configuration. `open` gets a checked instance of `settings` and what the
+    house lends; it does no input or output, and only it may import the messenger's library.
     """
 
     name: str
     settings: type[BaseModel]
-    open: Callable[..., Channel]
-
-
-@dataclass(slots=True)
-class Roster:
-    """The channels that are switched on, by name."""
-
-    channels: dict[str, Channel] = field(default_factory=dict)
+    open: Callable[[Any, Lent], Channel]

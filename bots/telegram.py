@@ -36,6 +36,7 @@ from bots.base import (
     FileRefused,
     FileUnavailable,
     Health,
+    Lent,
     Limits,
     StoredFiles,
 )
@@ -399,9 +400,9 @@ class TelegramChannel:
         await self._api.close()
 
 
-def open_channel(*, settings: Settings, files: StoredFiles) -> TelegramChannel:
+def open_channel(settings: Settings, lent: Lent) -> TelegramChannel:
     """Make the channel; imports aiogram, which takes seconds."""
-    return TelegramChannel(settings, files)
+    return TelegramChannel(settings, lent.files)
 
 
 CHANNEL = ChannelKind(NAME, Settings, open_channel)

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from string import Template
-from typing import Annotated, BinaryIO, Literal, Protocol
+from typing import Annotated, BinaryIO, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -46,8 +46,8 @@ from bots.base import (
     FileRefused,
     FileUnavailable,
     Health,
+    Lent,
     Limits,
-    StoredFiles,
 )
 from forms.messages import Inbound, InboundKind, IncomingFile, OutgoingFile, Press
 from forms.texts import Size, Text, _
@@ -115,53 +115,6 @@ class Settings(BaseModel):
     refresh_seconds: float = Field(0, ge=0)
     """Only where several processes serve one database: how often an open page looks for what another
     process sent. 0 = never."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedMessage:
-    """One message of a chat as it is kept. `id` grows within the chat.
-
-    `key` is the event key of what the visitor said, or the key of the parcel that we sent. Files that
-    are not yet in our store have an empty `sha256` and are shown without a link.
-    """
-
-    id: int
-    key: str
-    mine: bool
-    text: str
-    sent_at: datetime
-    rows: tuple[tuple[ShownButton, ...], ...] = ()
-    files: tuple[OutgoingFile, ...] = ()
-
-
-class ChatLog(Protocol):
-    """What was said in a chat, as the house keeps it."""
-
-    async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[LoggedMessage]:
-        """At most `limit` latest messages both ways, oldest first.
-
-        With `before`, only those with a smaller id. A letter belongs to the log from the moment it was
-        handed to `send`, a message of the visitor from the commit in `accept`. Presses count as
-        messages; their text is the button's label.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What the web chat borrows from the house.
-
-    `uploads` is a folder of ours on the disk that holds the files between the upload and the moment
-    the house has stored them; several processes share it. `file_link` makes the signed link under
-    which a stored file is given to the visitor. `secret_key` signs the cookies.
-    """
-
-    secret_key: str
-    uploads: Path
-    log: ChatLog
-    file_link: Callable[[OutgoingFile], str]
-    render: Callable[[Text], str]
-    firm: str
-    language: str = "ru"
 
 
 PAGE_TEXTS: Mapping[str, Text] = {
@@ -285,10 +238,10 @@ class WebChat:
         chat_burst=100,
     )
 
-    def __init__(self, settings: Settings, house: House) -> None:
+    def __init__(self, settings: Settings, lent: Lent) -> None:
         self._settings = settings
-        self._house = house
-        self._uploads = _Uploads(house.uploads)
+        self._lent = lent
+        self._uploads = _Uploads(lent.uploads)
         self._rooms: dict[str, _Room] = {}
 
     async def receive(self, doors: Doors) -> None:
@@ -304,7 +257,7 @@ class WebChat:
 
     def routes(self, doors: Doors) -> Sequence[BaseRoute]:
         """The page, its files, the upload and the socket, for the chat and for each profile of it."""
-        entrance = _Entrance(self._settings, self._house, doors, self._uploads, self._rooms)
+        entrance = _Entrance(self._settings, self._lent, doors, self._uploads, self._rooms)
         return (
             Route("/chat/static/{version}/{name}", entrance.asset),
             Route("/chat/upload", entrance.upload, methods=["POST"]),
@@ -326,7 +279,7 @@ class WebChat:
             mine=False,
             text=parcel.text,
             rows=parcel.rows,
-            files=tuple(_file_frame(file, self._house.file_link) for file in parcel.files),
+            files=tuple(_file_frame(file, self._lent.file_link) for file in parcel.files),
         )
         if room := self._rooms.get(parcel.chat_key):
             room.say(frame)
@@ -369,9 +322,9 @@ class WebChat:
         return [page for room in self._rooms.values() for page in room.pages]
 
 
-def open_channel(*, settings: Settings, house: House, files: StoredFiles | None = None) -> WebChat:  # noqa: ARG001
-    """Make the channel. It needs the `house`, and no stored files: it gives out links to them."""
-    return WebChat(settings, house)
+def open_channel(settings: Settings, lent: Lent) -> WebChat:
+    """Make the channel. Stored files are not sent but linked to."""
+    return WebChat(settings, lent)
 
 
 CHANNEL = ChannelKind(NAME, Settings, open_channel)
@@ -503,17 +456,17 @@ class _Entrance:
     def __init__(
         self,
         settings: Settings,
-        house: House,
+        lent: Lent,
         doors: Doors,
         uploads: _Uploads,
         rooms: dict[str, _Room],
     ) -> None:
         self._settings = settings
-        self._house = house
+        self._lent = lent
         self._doors = doors
         self._uploads = uploads
         self._rooms = rooms
-        self._cards = _Cards(house.secret_key)
+        self._cards = _Cards(lent.secret_key)
         self._by_visitor = _Pace(settings.messages_per_10_seconds)
         self._by_address = _Pace(settings.messages_per_10_seconds * 5)
         self._sockets: Counter[str] = Counter()
@@ -583,7 +536,7 @@ class _Entrance:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
             status, text = 507, _NO_ROOM
-        return JSONResponse({"text": self._house.render(text)}, status_code=status)
+        return JSONResponse({"text": self._lent.render(text)}, status_code=status)
 
     def _uploader(self, request: Request) -> _Visitor:
         visitor = self._visitor(request)
@@ -780,7 +733,7 @@ class _Entrance:
 
     async def _portion(self, page: _Page, kind: str, before: int | None) -> Mapping[str, object]:
         """One more message than is shown tells whether there are earlier ones."""
-        messages = await self._house.log.latest(page.chat_key, HISTORY_LENGTH + 1, before)
+        messages = await self._lent.log.latest(page.chat_key, HISTORY_LENGTH + 1, before)
         shown = messages[-HISTORY_LENGTH:]
         frames = [
             _message_frame(
@@ -788,7 +741,7 @@ class _Entrance:
                 mine=message.mine,
                 text=message.text,
                 rows=message.rows,
-                files=tuple(_file_frame(file, self._house.file_link) for file in message.files),
+                files=tuple(_file_frame(file, self._lent.file_link) for file in message.files),
                 sent_at=message.sent_at,
             )
             for message in shown
@@ -827,12 +780,12 @@ class _Entrance:
         return origin.netloc == connection.headers.get("host") or origin[:2] == public[:2]
 
     def _page_html(self, visitor: _Visitor, nonce: str) -> str:
-        title = self._settings.title or self._house.firm
-        texts = {name: self._house.render(text) for name, text in PAGE_TEXTS.items()}
+        title = self._settings.title or self._lent.firm
+        texts = {name: self._lent.render(text) for name, text in PAGE_TEXTS.items()}
         texts["greeting"] = self._settings.greeting or texts["greeting"]
         data = {
             "base": f"/chat/{visitor.profile}" if visitor.profile else "/chat",
-            "language": self._house.language,
+            "language": self._lent.language,
             "limits": {
                 "text_length": MAX_TEXT_LENGTH,
                 "file_bytes": MAX_FILE_BYTES,
@@ -845,7 +798,7 @@ class _Entrance:
             {name: html.escape(text) for name, text in texts.items()},
             assets=f"/chat/static/{self._version}",
             data=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),
-            language=html.escape(self._house.language),
+            language=html.escape(self._lent.language),
             nonce=nonce,
             title=html.escape(title),
         )
@@ -855,11 +808,11 @@ class _Entrance:
             "type": "slow_down",
             "id": key,
             "after_seconds": round(after_seconds, 1),
-            "text": self._house.render(text),
+            "text": self._lent.render(text),
         }
 
     def _refusal(self, key: str | None, text: Text) -> Mapping[str, object]:
-        return {"type": "refused", "id": key, "text": self._house.render(text)}
+        return {"type": "refused", "id": key, "text": self._lent.render(text)}
 
 
 _TOO_BIG = _("Файл больше {limit}. Сожмите его или разделите на части.", limit=Size(MAX_FILE_BYTES))

@@ -659,5 +659,5 @@ def test_any_file_name_becomes_one_plain_line(name: str):
 
 
 def test_the_channel_is_opened_as_the_others_are(tmp_path: Path):
-    house = chat(tmp_path, MemoryLog())._house
-    assert CHANNEL.open(settings=Settings(), files=None, house=house).name == "webchat"
+    lent = chat(tmp_path, MemoryLog())._lent
+    assert CHANNEL.open(Settings(), lent).name == "webchat"

@@ -17,11 +17,12 @@ from uuid import uuid4
 import aiohttp
 
 from bots import webchat
-from bots.base import Doors
-from bots.webchat import LoggedMessage, WebChat
+from bots.base import Doors, Lent
+from bots.webchat import WebChat
 from forms.messages import Inbound
 from forms.texts import Size, Text
 from notifications.outbox import Outcome, Parcel
+from storage.chat_log import Logged
 from tests.channels.harness import (
     Ability,
     ApiFault,
@@ -54,9 +55,9 @@ def render(text: Text) -> str:
 class MemoryLog:
     """The house's log of one or several chats."""
 
-    messages: dict[str, list[LoggedMessage]] = field(default_factory=dict)
+    messages: dict[str, list[Logged]] = field(default_factory=dict)
 
-    async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[LoggedMessage]:
+    async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[Logged]:
         chat = self.messages.get(chat_key, [])
         return [message for message in chat if before is None or message.id < before][-limit:]
 
@@ -73,14 +74,14 @@ class MemoryLog:
         if any(message.key == key for message in chat):
             return
         rows, files = (parcel.rows, parcel.files) if parcel else ((), ())
-        chat.append(LoggedMessage(len(chat) + 1, key, mine, text, datetime.now(UTC), rows, files))
+        chat.append(Logged(len(chat) + 1, key, mine, text, datetime.now(UTC), rows, files))
 
 
 class LoggedChat(WebChat):
     """Like the house, knows a letter before it is handed to `send`."""
 
-    def __init__(self, settings: webchat.Settings, house: webchat.House, log: MemoryLog) -> None:
-        super().__init__(settings, house)
+    def __init__(self, settings: webchat.Settings, lent: Lent, log: MemoryLog) -> None:
+        super().__init__(settings, lent)
         self._log = log
 
     async def send(self, parcel: Parcel) -> Outcome:
@@ -90,7 +91,8 @@ class LoggedChat(WebChat):
 
 def chat(folder: Path, log: MemoryLog, **settings: Any) -> LoggedChat:
     """A channel that keeps its uploads under `folder`."""
-    house = webchat.House(
+    lent = Lent(
+        files=Shelf(folder),
         secret_key=SECRET_KEY,
         uploads=folder / "uploads",
         log=log,
@@ -98,7 +100,7 @@ def chat(folder: Path, log: MemoryLog, **settings: Any) -> LoggedChat:
         render=render,
         firm="Баланс Актив",
     )
-    return LoggedChat(webchat.Settings(**settings), house, log)
+    return LoggedChat(webchat.Settings(**settings), lent, log)
 
 
 class Tab:
