@@ -114,7 +114,7 @@ def check(config: Config = None) -> None:
 
 
 @app.command()
-def invite(  # noqa: PLR0917 - Typer reads the options from here
+def invite(
     role: Annotated[Invitee, typer.Argument(help="Who it is.", show_default=False)],
     name: Annotated[str, typer.Option(help="Name and surname of a member of staff.")] = "",
     email: Annotated[str, typer.Option(help="E-mail: the login of the panel.")] = "",

@@ -24,7 +24,7 @@ from storage import history
 from storage.models import Client, ClientPerson, Invitation, Person, Staff, Throttle
 
 CODE_LENGTH = 20
-ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Without 0 O, 1 I L and U, so that a code can be copied by hand; 20 of these 30 are 98 bits."""
 
 _FROM_CYRILLIC = str.maketrans("АВЕКМНРСТУХ", "ABEKMHPCTYX")

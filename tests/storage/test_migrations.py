@@ -80,7 +80,7 @@ async def test_check_constraints_are_what_the_models_say(database):
         for constraint in table.constraints
         if type(constraint).__name__ == "CheckConstraint"
     }
-    assert found == {name if name.startswith("ck_") else name for name in wanted}
+    assert found == wanted
 
 
 def test_several_processes_may_migrate_at_once(empty_url):

@@ -102,30 +102,53 @@ def test_everything_is_unchangeable(written):
         settings.firm.name = "x"
 
 
+FIRM = MINIMAL.partition("[server]")[0]
+SERVER = '[server]\nsecret_key = "0123456789abcdef"\n'
+
+
+def firm(line):
+    return f"{FIRM}{line}\n{SERVER}"
+
+
 WRONG = {
-    "misspelt key": ('[firm]\nnamee = "x"\n[server]\nsecret_key = "0123456789abcdef"', "[firm] namee; did you mean «name»"),
-    "misspelt key of a messenger": (MINIMAL + '[bots.telegram]\ntokn = "1:a"', "[bots.telegram] tokn; did you mean «token»"),
-    "misspelt messenger": (MINIMAL + '[bots.telegrm]\ntoken = "1:a"', "[bots.telegrm]; did you mean «telegram»"),
+    "misspelt key": ('[firm]\nnamee = "x"\n' + SERVER, "[firm] namee; did you mean «name»"),
+    "misspelt key of a messenger": (
+        MINIMAL + '[bots.telegram]\ntokn = "1:a"',
+        "[bots.telegram] tokn; did you mean «token»",
+    ),
+    "misspelt messenger": (
+        MINIMAL + '[bots.telegrm]\ntoken = "1:a"',
+        "[bots.telegrm]; did you mean «telegram»",
+    ),
     "misspelt section": (MINIMAL + '[storge]\nurl = ""', "[storge]; did you mean «storage»"),
     "far from anything": (MINIMAL + "[consent]\nxyz = 1", "[consent] xyz; it knows version, text, url"),
-    "no name": ('[firm]\n[server]\nsecret_key = "0123456789abcdef"', "lacks [firm] name"),
-    "no firm": ('[server]\nsecret_key = "0123456789abcdef"', "lacks [firm]"),
-    "no secret key": ('[firm]\nname = "x"\n[server]', "lacks [server] secret_key"),
+    "no name": ("[firm]\n" + SERVER, "lacks [firm] name"),
+    "no firm": (SERVER, "lacks [firm]"),
+    "no secret key": (FIRM + "[server]", "lacks [server] secret_key"),
     "no token": (MINIMAL + "[bots.telegram]", "lacks [bots.telegram] token"),
-    "short secret key": ('[firm]\nname = "x"\n[server]\nsecret_key = "short"', "[server] secret_key must have at least 16"),
-    "empty name": ('[firm]\nname = " "\n[server]\nsecret_key = "0123456789abcdef"', "[firm] name must have at least 1"),
-    "time zone": (MINIMAL.replace("[server]", 'time_zone = "Moscow"\n[server]'), "[firm] time_zone: there is no time zone «Moscow»"),
-    "hours": (MINIMAL.replace("[server]", 'working_hours = "9 to 6"\n[server]'), "[firm] working_hours: Hours are written as"),
-    "lunch at night": (MINIMAL.replace("[server]", 'lunch = "22:00-23:00"\n[server]'), "must lie inside the working hours"),
-    "language": (MINIMAL.replace("[server]", 'language = "de"\n[server]'), "[firm] language: Input should be 'ru' or 'en'"),
+    "short secret key": (
+        FIRM + '[server]\nsecret_key = "short"',
+        "[server] secret_key must have at least 16",
+    ),
+    "empty name": ('[firm]\nname = " "\n' + SERVER, "[firm] name must have at least 1"),
+    "time zone": (firm('time_zone = "Moscow"'), "[firm] time_zone: there is no time zone «Moscow»"),
+    "hours": (firm('working_hours = "9 to 6"'), "[firm] working_hours: Hours are written as"),
+    "lunch at night": (firm('lunch = "22:00-23:00"'), "must lie inside the working hours"),
+    "language": (firm('language = "de"'), "[firm] language: Input should be 'ru' or 'en'"),
     "port": (MINIMAL + "port = 70000", "[server] port: Input should be less than or equal to 65535"),
     "address": (MINIMAL + 'public_url = "priem.example.ru"', "[server] public_url: write the whole address"),
     "s3": (MINIMAL + '[storage]\nfiles = "s3://bucket"', "[storage] files: s3:// is not supported yet"),
-    "mysql": (MINIMAL + '[storage]\nurl = "mysql://h/d"', "[storage] url: use sqlite:///FILE or postgresql://"),
-    "in memory": (MINIMAL + '[storage]\nurl = "sqlite:///:memory:"', "[storage] url: the database needs a file"),
+    "mysql": (
+        MINIMAL + '[storage]\nurl = "mysql://h/d"',
+        "[storage] url: use sqlite:///FILE or postgresql://",
+    ),
+    "in memory": (
+        MINIMAL + '[storage]\nurl = "sqlite:///:memory:"',
+        "[storage] url: the database needs a file",
+    ),
     "no TOML": ("[firm\nname", "is not valid TOML"),
-    "section as a value": ('firm = 3\n[server]\nsecret_key = "0123456789abcdef"', "[firm]: Input should be a valid dictionary"),
-}  # fmt: skip
+    "section as a value": ("firm = 3\n" + SERVER, "[firm]: Input should be a valid dictionary"),
+}
 
 
 @pytest.mark.parametrize(("text", "told"), WRONG.values(), ids=WRONG.keys())
