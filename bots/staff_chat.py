@@ -85,8 +85,9 @@ def _log(turn: ChatTurn) -> None:
     # What goes to a client or becomes a note stands in the request's correspondence as such; this is
     # the raw message, and giving it the request's number would show the same words there twice.
     files = [asdict(file) for file in turn.kept_files()]
-    if turn.said.text or files:
-        turn.work.log(turn.chat, turn.inbound, turn.said.text, files, None)
+    text = _words(turn)
+    if text or files:
+        turn.work.log(turn.chat, turn.inbound, text, files, None)
 
 
 def _pending(turn: ChatTurn) -> StaffPending | None:
@@ -611,7 +612,9 @@ def _decline(turn: ChatTurn, pending: StaffPending, reason: str) -> None:
 def _clarify(turn: ChatTurn, pending: StaffPending, text: str, files: tuple[OutgoingFile, ...]) -> None:
     number = pending.target
     if files:
-        # A clarification is words and the field's own question; files travel as an answer before it.
+        # A clarification is words and the field's own question; files travel as an answer before it,
+        # and only if the question can follow them.
+        _try_out(turn, _visible(turn, number), Step.QUESTION)
         casework.answer(turn.session, turn.house, turn.who, number, "", files, turn.now)
     casework.clarify(turn.session, turn.house, turn.who, number, pending.field, text, turn.now)
     turn.work.save_draft(turn.chat, None)

@@ -306,6 +306,7 @@ def _versions_line(name: str, values: tuple[str, ...], context: FormContext) -> 
 
 
 def _short(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= _SHORT_WORDS else f"{text[:_SHORT_WORDS].rstrip()}…"
 
 
