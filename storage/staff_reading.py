@@ -261,10 +261,11 @@ def _comment(after: str) -> str:
 
 
 def _words(session: Session, number: int) -> tuple[PastWords, ...]:
-    newest = [*_written(session, number), *_said(session, number)]
+    found = [*_written(session, number), *_said(session, number)]
     # Each half came newest first; turned round, words of the same moment keep their order.
-    oldest_first = sorted(reversed(newest), key=lambda words: words.at)
-    return tuple(oldest_first[-DIALOGUE_SHOWN:])
+    found.reverse()
+    found.sort(key=lambda words: words.at)
+    return tuple(found[-DIALOGUE_SHOWN:])
 
 
 def _written(session: Session, number: int) -> list[PastWords]:
