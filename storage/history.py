@@ -95,7 +95,6 @@ def _oldest_first(session: Session) -> Iterator[Row[*tuple[Any, ...]]]:
 
 def _tail(session: Session) -> str:
     """The hash of the newest row, read once per transaction: nobody else can add one meanwhile."""
-    session.flush()
     transaction, nested, known = session.info.get(_TAIL, (None, None, ""))
     # A savepoint that was rolled back took its rows with it, hence both are compared.
     if transaction is not None and (transaction, nested) == (
@@ -103,6 +102,7 @@ def _tail(session: Session) -> str:
         session.get_nested_transaction(),
     ):
         return str(known)
+    session.flush()
     if session.get_bind().dialect.name == "postgresql":
         session.connection().execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     newest = session.scalars(select(col(History.hash)).order_by(col(History.id).desc()).limit(1)).first()
