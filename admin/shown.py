@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from flask import Flask
+from flask import Flask, g
 from markupsafe import Markup
 
 from admin.asked import link
@@ -17,6 +17,7 @@ from forms.request_form import BY_NAME
 from forms.texts import Size, Text, _
 from router.assign import decision_from_json
 from router.model import Decision
+from storage import reading
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -124,9 +125,24 @@ def _fact(name: str, value: object) -> str:
         return "—"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
+    if name in ("assignee_id", "responsible_id") and isinstance(value, int):
+        return _names().get(value, f"№ {value}")
     if name in ("status", "role", "department"):
         return label(str(value), name)
     return answer(str(value), name)
+
+
+def _names() -> dict[int, str]:
+    if "staff_names" not in g:
+        with doors().database.read() as session:
+            g.staff_names = {person.staff_id: person.name for person in reading.colleagues(session)}
+    names: dict[int, str] = g.staff_names
+    return names
+
+
+def firm_name() -> str:
+    """What the firm is called."""
+    return doors().house.firm_name
 
 
 def decision(trace: str) -> Decision | None:
@@ -144,4 +160,4 @@ def install(app: Flask) -> None:
         answer, facts, decision,
     )  # fmt: skip
     app.jinja_env.filters.update({shown.__name__: shown for shown in filters})
-    app.jinja_env.globals.update(link=link)
+    app.jinja_env.globals.update(link=link, firm_name=firm_name)

@@ -34,6 +34,18 @@ STAGES: Mapping[str, Text] = MappingProxyType(
     }
 )
 
+NEXT_STEPS: Mapping[str, Text] = MappingProxyType(
+    {
+        Status.NEW: _("назначить исполнителя"),
+        Status.ASSIGNED: _("исполнитель примет или откажется"),
+        Status.ACCEPTED: _("исполнитель закончит работу"),
+        Status.WAITING_CLIENT: _("клиент ответит на вопрос"),
+        Status.DONE: _("клиент подтвердит результат; без возражений закроется сама"),
+        Status.CLOSED: _("ничего; клиент ещё может вернуть её в работу"),
+        Status.CANCELLED: _("ничего"),
+    }
+)
+
 MEASURES: Mapping[str, Text] = MappingProxyType(
     {
         Measure.FIRST_RESPONSE: _("Первый ответ клиенту"),
@@ -176,7 +188,7 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "inn": _("ИНН"),
         "company": _("Компания"),
         "kind": _("Вид"),
-        "responsible_id": _("Ответственный, №"),
+        "responsible_id": _("Ответственный"),
         "phone": _("Телефон"),
         "email": _("Почта"),
         "confirmed": _("Подтверждён"),
@@ -186,7 +198,7 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "capacity": _("Заявок одновременно"),
         "active": _("Работает"),
         "status": _("Состояние"),
-        "assignee_id": _("Исполнитель, №"),
+        "assignee_id": _("Исполнитель"),
         "comment": _("Комментарий"),
         "text": _("Текст"),
         "file": _("Файл"),
@@ -205,6 +217,7 @@ _TABLES: Mapping[str, Mapping[str, Text]] = MappingProxyType(
     {
         "status": STATUSES,
         "stage": STAGES,
+        "next": NEXT_STEPS,
         "measure": MEASURES,
         "role": ROLES,
         "department": DEPARTMENTS,

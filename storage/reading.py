@@ -493,8 +493,10 @@ def _dialogue(
     session: Session, number: int, person_id: int, person: str, files: tuple[FileCard, ...]
 ) -> tuple[Line, ...]:
     by_digest = {file.sha256: file.file_id for file in files}
-    lines = [*_written(session, number, person, by_digest), *_letters(session, number, person_id, by_digest)]
-    return tuple(sorted(lines, key=lambda line: line.at))
+    written = list(_written(session, number, person, by_digest))
+    letters = list(_letters(session, number, person_id, by_digest))
+    # Both come newest first; what happened at the same moment keeps the order in which it was written.
+    return tuple(sorted([*reversed(written), *reversed(letters)], key=lambda line: line.at))
 
 
 def _written(session: Session, number: int, person: str, by_digest: Mapping[str, int]) -> Iterable[Line]:

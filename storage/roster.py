@@ -340,27 +340,21 @@ def read_staff(session: Session, staff_id: int, now: datetime) -> StaffRow | Non
 
 def _staff_rows(session: Session, query: Any, now: datetime) -> tuple[StaffRow, ...]:
     found = [(staff, person) for staff, person in session.execute(query)]
-    loads = dict(
-        session.execute(
-            select(col(Request.assignee_id), func.count())
-            .where(col(Request.status).in_(OWING), col(Request.assignee_id).is_not(None))
-            .group_by(col(Request.assignee_id))
-        )
-        .tuples()
-        .all()
+    loads = _pairs(
+        session,
+        select(col(Request.assignee_id), func.count())
+        .where(col(Request.status).in_(OWING), col(Request.assignee_id).is_not(None))
+        .group_by(col(Request.assignee_id)),
     )
     shifts = {
         shift.staff_id: shift
         for shift in session.execute(select(Shift).where(col(Shift.ended_at).is_(None))).scalars()
     }
-    absent = dict(
-        session.execute(
-            select(col(Absence.staff_id), func.max(Absence.ends_at))
-            .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
-            .group_by(col(Absence.staff_id))
-        )
-        .tuples()
-        .all()
+    absent = _pairs(
+        session,
+        select(col(Absence.staff_id), func.max(Absence.ends_at))
+        .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
+        .group_by(col(Absence.staff_id)),
     )
     channels = _channels_of_staff(session)
     return tuple(
@@ -381,6 +375,10 @@ def _staff_rows(session: Session, query: Any, now: datetime) -> tuple[StaffRow, 
         )
         for staff, person in found
     )  # fmt: skip
+
+
+def _pairs(session: Session, query: Any) -> dict[int, Any]:
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _channels_of_staff(session: Session) -> Mapping[int, tuple[str, ...]]:
