@@ -26,7 +26,7 @@ from router.model import Role, Status
 from storage import casework, shifts
 from storage.engine import Database, open_database
 from storage.house import House, Who
-from storage.invitations import invite_client, invite_person, invite_staff
+from storage.invitations import invite_person, invite_staff
 from storage.migrate import migrate
 from storage.models import Chat, Client, Letter, Message, Person, Request, Staff
 from storage.models import Consent as ConsentRow
@@ -143,13 +143,12 @@ def _links(database: Database, public_url: str) -> list[tuple[str, str]]:
     now = clock.now()
     valid = timedelta(days=LINK_DAYS)
     with database.begin() as session:
-        client = invite_client(session, CLIENTS[0].inn, now)
         anna = _person(session, EMPLOYEES[1].name)
         director = _person(session, EMPLOYEES[0].name)
         accountant_code = invite_person(session, anna, "chat", now, valid)
         director_code = invite_person(session, director, "signin", now, valid)
     return [
-        ("Чат клиента", f"{public_url}/chat?code={client.chat_code}"),
+        ("Чат клиента", f"{public_url}/chat"),
         ("Чат бухгалтера", f"{public_url}/chat/staff?code={accountant_code}"),
         ("Панель директора", f"{public_url}/panel/enter/{director_code}"),
         ("Состояние", f"{public_url}/health"),

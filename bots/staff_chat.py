@@ -78,6 +78,9 @@ def welcome(turn: ChatTurn) -> None:
         if name
         else _("Этот чат теперь рабочий.")
     )
+    if _role(turn).takes_requests:
+        # Whoever has just linked their chat is at work; waiting for a button would leave them without work.
+        _start_day(turn)
     _menu(turn, lines(hello, screens.help_text(_role(turn))))
 
 

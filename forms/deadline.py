@@ -25,6 +25,7 @@ phrases that the tests refuse it gave a date to two in five («завтра 10»
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -99,6 +100,10 @@ class Deadline:
     """Whether the firm does not work on that day, so that the summary can say it."""
 
 
+_LATIN_WORD = re.compile(r"[a-z]{2,}")
+_KNOWN_LATIN_WORDS = frozenset(("asap",))
+
+
 def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline:
     """Understand a deadline strictly after `now` (aware, any zone) and at most three years ahead.
 
@@ -110,6 +115,9 @@ def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline
         raise AnswerError(
             _("Это слишком длинно для срока. Напишите только день и час. Например: «завтра до 15:00».")
         )
+    if set(_LATIN_WORD.findall(text.casefold())) - _KNOWN_LATIN_WORDS:
+        # Leaving out what is not understood would make "tomorrow by 15:00" today's 15:00.
+        raise AnswerError(_("Не получилось понять срок. Напишите день и час цифрами. Например: 28.11 15:00."))
     base = Base(now.astimezone(calendar.zone), calendar)
     said = _Said.of(pieces_of(normalized(text)[:MAX_ANSWER_CHARS], base))
     _refuse_impossible(said)

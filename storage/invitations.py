@@ -35,7 +35,7 @@ LONGEST_PAUSE = timedelta(days=1)
 
 _SKILLS: dict[Role, tuple[str, ...]] = {
     Role.ACCOUNTANT: ("payments", "documents", "reports"),
-    Role.LAWYER: ("documents", "advice"),
+    Role.LAWYER: ("contracts", "advice"),
 }
 
 

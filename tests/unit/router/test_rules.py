@@ -51,7 +51,13 @@ def ask(
         pytest.param(
             "room", replace(ANNA, open_requests=12), PAYMENT, "занято 12 из 10", id="more than full"
         ),
-        pytest.param("department", ANNA, LEGAL_WORK, "заявка для другого отдела", id="of another department"),
+        pytest.param(
+            "department",
+            replace(ANNA, department=LEGAL),
+            PAYMENT,
+            "заявка для другого отдела",
+            id="of another department",
+        ),
     ],
 )
 def test_exclusions(rule: str, person: Candidate, work: Work, reason: str):
@@ -71,7 +77,7 @@ def test_exclusions(rule: str, person: Candidate, work: Work, reason: str):
         pytest.param("shift", ANNA, PAYMENT, id="on shift"),
         pytest.param("room", replace(ANNA, open_requests=9), PAYMENT, id="room for the last one"),
         pytest.param("department", ANNA, PAYMENT, id="of the department"),
-        pytest.param("department", replace(ANNA, department=LEGAL), LEGAL_WORK, id="of the other department"),
+        pytest.param("department", ANNA, LEGAL_WORK, id="work of no department"),
         pytest.param(
             "department", replace(ANNA, department=""), LEGAL_WORK, id="the only person of a small firm"
         ),
