@@ -111,7 +111,7 @@ class Intake:
                     batch.move_cursor(channel, value)
                 case Settlement():
                     settlements.append(operation)
-        postoffice.settle(session, settlements)
+        postoffice.settle(session, self.owner, settlements)
         applied.letters = batch.flush(self.owner)
         applied.wakes_delivery = True
         return applied

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, Update, and_, bindparam, case, exists, func, or_, select, update
 from sqlmodel import Session
 
 from notifications.outbox import Letter, LetterState, Settlement
@@ -33,9 +34,11 @@ def claim(
     session: Session, owner: str, channels: Collection[str], limit: int, now: datetime, *,
     per_chat: int = 1, urgent_only: bool = False,
 ) -> tuple[Letter, ...]:  # fmt: skip
-    """Lease due letters to `owner`: chats with an urgent letter first, then the oldest, the letters of
-    a chat together and in order, at most `per_chat`. Nothing overtakes an earlier letter of its chat
-    that is not due yet or is leased to another process."""
+    """Lease due letters to `owner`, the letters of a chat together and in order, at most `per_chat`.
+
+    Chats with an urgent letter come first, then the oldest. Nothing overtakes an earlier letter of its
+    chat that is not due yet or is leased to another process.
+    """
     session.execute(
         update(_letter)
         .where(_letter.c.state == _DOING, _letter.c.lease_until < now)
@@ -54,7 +57,9 @@ def claim(
         select(due.c.id, due.c.chat_id).where(due.c.place <= per_chat).order_by(due.c.id)
     ).all()
     order = {chat_id: number for number, chat_id in enumerate(chat_ids)}
-    letter_ids = [letter_id for letter_id, _chat_id in sorted(found, key=lambda row: (order[row[1]], row[0]))][:limit]
+    letter_ids = [
+        letter_id for letter_id, _chat_id in sorted(found, key=lambda row: (order[row[1]], row[0]))
+    ][:limit]
     session.execute(
         update(_letter)
         .where(_letter.c.id.in_(letter_ids))
@@ -124,48 +129,83 @@ def _read(session: Session, letter_ids: Sequence[int]) -> tuple[Letter, ...]:
 def release_all(session: Session) -> None:
     """Give back every lease: at start-up on SQLite, where nobody else can be sending."""
     session.execute(
-        update(_letter)
-        .where(_letter.c.state == _DOING)
-        .values(state=_TODO, lease_owner="", lease_until=None)
+        update(_letter).where(_letter.c.state == _DOING).values(state=_TODO, lease_owner="", lease_until=None)
     )
 
 
-def settle(session: Session, settlements: Sequence[Settlement]) -> None:
-    """Write down what became of letters: one statement for all that were sent, one for the rest."""
-    if not settlements:
-        return
-    connection = session.connection()
-    connection.execute(
-        update(_letter)
-        .where(_letter.c.id == bindparam("b_id"))
-        .values(
-            state=bindparam("b_state"), message_key=bindparam("b_message_key"), reason=bindparam("b_reason"),
-            attempts=bindparam("b_attempts"), sent_at=bindparam("b_sent_at"),
-            lease_owner="", lease_until=None, not_before=bindparam("b_not_before"),
-        ),
-        [
-            {
-                "b_id": item.letter_id, "b_state": item.state.value, "b_message_key": item.message_key[:200],
-                "b_reason": item.reason[:500], "b_attempts": item.attempts,
-                "b_sent_at": item.at if item.state is LetterState.SENT else None,
-                "b_not_before": item.not_before or item.at,
-            }
-            for item in settlements
-        ],
-    )  # fmt: skip
-    released = [letter_id for item in settlements for letter_id in item.releases]
+def settle(session: Session, owner: str, settlements: Sequence[Settlement]) -> None:
+    """Write down what became of letters that were leased to `owner`, one statement for each new state.
+
+    Settling again changes nothing. A letter whose lease has gone to another process is not given back;
+    that it was sent is a fact whatever was written meanwhile.
+    """
+    for state, may_change in _guards(owner).items():
+        concluded = sorted(
+            (item for item in settlements if item.state is state), key=lambda item: item.letter_id
+        )
+        if concluded:
+            session.connection().execute(
+                _conclusion(state).where(may_change), [_values(item) for item in concluded]
+            )
+    released = sorted({letter_id for item in settlements for letter_id in item.releases})
     if released:
-        connection.execute(
+        session.connection().execute(
             update(_letter)
-            .where(_letter.c.id.in_(released), _letter.c.state == _DOING)
-            .values(state=_TODO, lease_owner="", lease_until=None)
+            .where(_letter.c.id.in_(released), _is_ours(owner))
+            .values(state=_TODO, **_NO_LEASE)
         )
     blocked = {item.chat_id: item.at for item in settlements if item.chat_blocked}
     if blocked:
-        connection.execute(
-            update(_chat).where(_chat.c.id == bindparam("b_id")).values(blocked_at=bindparam("b_at")),
-            [{"b_id": chat_id, "b_at": at} for chat_id, at in blocked.items()],
+        # A person who has written since is there again.
+        silent = or_(_chat.c.last_inbound_at.is_(None), _chat.c.last_inbound_at <= bindparam("b_at"))
+        session.connection().execute(
+            update(_chat).where(_chat.c.id == bindparam("b_id"), silent).values(blocked_at=bindparam("b_at")),
+            [{"b_id": chat_id, "b_at": at} for chat_id, at in sorted(blocked.items())],
         )
+
+
+_NO_LEASE = {"lease_owner": "", "lease_until": None}
+
+
+def _is_ours(owner: str) -> ColumnElement[bool]:
+    return and_(_letter.c.state == _DOING, _letter.c.lease_owner == owner)
+
+
+def _guards(owner: str) -> dict[LetterState, ColumnElement[bool]]:
+    unfinished = _letter.c.state.in_((_TODO, _DOING))
+    return {
+        LetterState.SENT: _letter.c.state != LetterState.SENT.value,
+        LetterState.FAILED: unfinished,
+        LetterState.SUPERSEDED: unfinished,
+        LetterState.TODO: _is_ours(owner),
+    }
+
+
+def _conclusion(state: LetterState) -> Update:
+    values: dict[str, Any] = {
+        "state": state.value,
+        "reason": bindparam("b_reason"),
+        "attempts": bindparam("b_attempts"),
+        **_NO_LEASE,
+    }
+    if state is LetterState.SENT:
+        values |= {"message_key": bindparam("b_message_key"), "sent_at": bindparam("b_at")}
+    if state is LetterState.TODO:
+        values["not_before"] = bindparam("b_not_before")
+    return update(_letter).where(_letter.c.id == bindparam("b_id")).values(**values)
+
+
+def _values(item: Settlement) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "b_id": item.letter_id,
+        "b_reason": item.reason[:500],
+        "b_attempts": item.attempts,
+    }
+    if item.state is LetterState.SENT:
+        values |= {"b_message_key": item.message_key[:200], "b_at": item.at}
+    if item.state is LetterState.TODO:
+        values["b_not_before"] = item.not_before or item.at
+    return values
 
 
 def oldest_waiting(session: Session, now: datetime) -> tuple[OldestWaiting, ...]:

@@ -108,7 +108,7 @@ class Town:
 
     def _settle(self, letters: Sequence[Leased]) -> None:
         with self.database.begin() as session:
-            postoffice.settle(session, [_sent(letter, self.clock) for letter in letters])
+            postoffice.settle(session, "town", [_sent(letter, self.clock) for letter in letters])
 
     async def deliver(self) -> None:
         """Send all that is due within two seconds: the rest of an album has come by then."""
@@ -116,7 +116,7 @@ class Town:
         while True:
             with self.database.begin() as session:
                 letters = postoffice.claim(session, "town", ["webchat", "telegram", "vk"], 100, due, per_chat=10)
-                postoffice.settle(session, [_sent(letter, self.clock) for letter in letters])
+                postoffice.settle(session, "town", [_sent(letter, self.clock) for letter in letters])
             if not letters:
                 return
 
