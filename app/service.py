@@ -161,7 +161,11 @@ class Service:
             async with self._timers(dispatcher, monitor), self._serving(tasks, doors, dispatcher, monitor):
                 await self.stop.wait()
                 log.info("stopping")
-            for task in (*inward, fetching, delivering, committing):
+            for task in (*inward, fetching):
+                await _ended(task)
+            # A batch that was under way has letters, which delivery must get while it still listens.
+            await commit.drain(STOP_SECONDS)
+            for task in (delivering, committing):
                 await _ended(task)
         for channel in self.channels.values():
             await channel.close()

@@ -47,6 +47,18 @@ class GroupCommit(Generic[Op, Result]):
         self._arrived.set()
         await done
 
+    async def drain(self, within_seconds: float) -> None:
+        """Wait for all that was submitted before, also for what nobody waits for any more.
+
+        Whether it could be kept is its submitters' business.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(((), done))
+        self._arrived.set()
+        await asyncio.wait([done], timeout=within_seconds)
+        if done.done():
+            done.exception()
+
     async def run(self) -> None:
         """Serve until cancelled. What was taken before is finished first, so cancel this last."""
         while True:
