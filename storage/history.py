@@ -49,7 +49,8 @@ def record(
     """Add one row to the chain in the session's transaction.
 
     `at` is aware UTC, `subject` is like `request:17`; `before` and `after` hold what JSON can hold.
-    On PostgreSQL other writers of history wait for this transaction: record last.
+    On PostgreSQL other writers of history wait for this transaction. Whoever locks rows that another
+    use case may lock calls `wait_turn` before.
     """
     previous_hash = _tail(session)
     row = History(
@@ -66,6 +67,16 @@ def record(
     row.hash = _hash_of(row)
     session.add(row)
     session.info[_TAIL] = (session.get_transaction(), session.get_nested_transaction(), row.hash)
+
+
+def wait_turn(session: Session) -> None:
+    """Be the only writer of history until the end of this transaction (as on SQLite everybody is).
+
+    Called before the first row is locked, it spares two transactions that both have several requests
+    to change from waiting for each other.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def verify(session: Session) -> HistoryCheck:
@@ -103,8 +114,7 @@ def _tail(session: Session) -> str:
     ):
         return str(known)
     session.flush()
-    if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    wait_turn(session)
     newest = session.scalars(select(col(History.hash)).order_by(col(History.id).desc()).limit(1)).first()
     return newest or GENESIS
 

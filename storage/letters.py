@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.messages import OutgoingFile, Reply
@@ -83,26 +84,38 @@ def write_posted(
     bag: _Bag | None = session.info.pop(_POSTED, None)
     if bag is None or not bag.postings:
         return ()
-    postings = _addressed(session, bag.postings)
+    postings = _addressed(session, _first_of_each_key(bag.postings))
     known = dict(addresses or {})
     wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}
     known |= _addresses(session, wanted - known.keys())
     busy, waiting_prompts = _unfinished(session, wanted, lease_owner)
     postings = _without_superseded(postings)
-    _supersede(session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts)
     rows = [_row(posting, known, busy, bag, lease_owner) for posting in postings]
-    if not rows:
-        return ()
+    ids = _insert(session, rows)
+    postings = [posting for posting in postings if posting.key in ids]
+    _supersede(session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts)
     _remember_screens(session, postings, known, bag.house)
-    returned = session.connection().execute(
-        insert(LetterRow).returning(LetterRow.id, sort_by_parameter_order=True), rows  # type: ignore[arg-type]
-    )
-    ids = [letter_id for (letter_id,) in returned]
     return tuple(
-        _leased(letter_id, row, known)
-        for letter_id, row in zip(ids, rows, strict=True)
-        if row["state"] == LetterState.DOING.value
+        _leased(ids[row["key"]], row, known)
+        for row in rows
+        if row["key"] in ids and row["state"] == LetterState.DOING.value
     )
+
+
+def _first_of_each_key(postings: Iterable[Posting]) -> list[Posting]:
+    first: dict[str, Posting] = {}
+    for posting in postings:
+        first.setdefault(posting.key, posting)
+    return list(first.values())
+
+
+def _insert(session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Write the rows in their order; returns the numbers by key of those that were not there before."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(LetterRow).on_conflict_do_nothing(index_elements=["key"])
+    columns = (LetterRow.key, LetterRow.id)
+    returned = session.connection().execute(statement.returning(*columns), list(rows))  # type: ignore[arg-type]
+    return {key: letter_id for key, letter_id in returned}  # noqa: C416 - rows are not pairs to mypy
 
 
 def address_of(row: ChatRow) -> ChatAddress:

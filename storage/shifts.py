@@ -95,7 +95,7 @@ def end_day(session: Session, staff_id: int, now: datetime) -> WorkingDay | None
 
 def _lock(session: Session, staff_id: int) -> None:
     """Two chats of one person must not open two stretches (SQLite has one writer anyway)."""
-    session.execute(select(col(Staff.id)).where(col(Staff.id) == staff_id).with_for_update())
+    session.execute(select(col(Staff.id)).where(col(Staff.id) == staff_id).with_for_update(key_share=True))
 
 
 def _move_on(session: Session, staff_id: int, to: ShiftKind | None, now: datetime) -> None:

@@ -19,7 +19,7 @@ from notifications.outbox import LetterState
 from router.desk import DeskError
 from router.escalation import accept_due
 from router.model import Role, Status
-from storage import casework
+from storage import casework, history
 from storage.house import House
 from storage.letters import Posting, post
 from storage.models import Chat, Letter, Request, Staff
@@ -45,7 +45,8 @@ class Swept:
 
 
 def sweep(session: Session, house: House, now: datetime) -> Swept:
-    """Do everything that is due at `now`."""
+    """Do everything that is due at `now`. Nobody changes a request meanwhile."""
+    history.wait_turn(session)
     escalated = _each(
         session,
         _not_accepted(session, house, now),

@@ -48,6 +48,7 @@ def clarified(
     if asked is None:
         raise NoSuchRequest
     case = open_case(session, asked.request_id)
+    session.refresh(asked)
     if asked.answered_at is not None or not case.request.status.is_open:
         raise desk.WrongState(case.request.status)
     old = case.row.answers.get(asked.field, "")

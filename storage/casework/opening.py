@@ -13,6 +13,7 @@ from notifications import compose
 from notifications.compose import RequestFacts
 from router import desk
 from router.model import Role, Stage, Status
+from storage import history
 from storage.house import House, Who
 from storage.models import (
     Absence,
@@ -55,8 +56,10 @@ def open_case(session: Session, request_id: int) -> Case:
 
     Raises NoSuchRequest.
     """
-    query = select(Request).where(col(Request.id) == request_id).with_for_update(of=Request)
-    row = session.execute(query).scalar_one_or_none()
+    history.wait_turn(session)
+    query = select(Request).where(col(Request.id) == request_id).with_for_update(of=Request, key_share=True)
+    # What this transaction has read of the row before it was locked may be out of date.
+    row = session.execute(query.execution_options(populate_existing=True)).scalar_one_or_none()
     if row is None:
         raise NoSuchRequest
     return case_of(session, row)

@@ -12,6 +12,7 @@ from router import assign as routing
 from router import desk
 from router.model import Candidate, Decision, Role, Status, Work
 from router.rules import RuleContext
+from storage import history
 from storage.casework.opening import Case, case_of, context_of
 from storage.casework.telling import give_card, to_client, to_directors
 from storage.casework.writing import note_assignment, write_change
@@ -131,7 +132,9 @@ def pick_up_unassigned(session: Session, house: House, now: datetime) -> int:
 
     Only requests that somebody can take now are touched. Returns how many were given out.
     """
-    waiting = session.execute(select(Request).where(col(Request.status) == Status.NEW.value)).scalars().all()
+    history.wait_turn(session)
+    query = select(Request).where(col(Request.status) == Status.NEW.value)
+    waiting = session.execute(query.execution_options(populate_existing=True)).scalars().all()
     if not waiting:
         return 0
     rows = {row.id: row for row in waiting}

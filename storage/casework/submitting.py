@@ -41,6 +41,7 @@ class NewRequest:
 
 def submit(session: Session, house: House, new: NewRequest, now: datetime) -> int:
     """Keep a finished form as a request, route it, tell everybody. Returns its number."""
+    history.wait_turn(session)
     answers = dict(new.answers)
     client = _client_of(session, new, now)
     deadline = from_text(answers["deadline"]).at
