@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session
 
 from forms.fields import FormContext, Said
-from forms.messages import Inbound, OutgoingFile, Press, Reply, loosely
+from forms.messages import Inbound, InboundKind, OutgoingFile, Press, Reply, loosely
 from forms.texts import Text
 from storage.house import House, Who
-from storage.letters import Posting, post
+from storage.letters import Posting, post, shown_buttons
 from storage.work import ChatView, Work
 
 
@@ -66,7 +68,7 @@ class ChatTurn:
         )  # fmt: skip
         post(self.session, self.house, self.now, (posting,))
         if reply.rows or reply.prompt:
-            self.chat.screen = [[self.house.say(button.label), button.press] for button in reply.buttons()]
+            self.chat.screen = shown_buttons(reply, self.house.say)
         if focus is not None:
             self.chat.focus = focus
 
@@ -87,17 +89,24 @@ class ChatTurn:
         return tuple(file.refusal for file in self.said.files if file.refusal is not None)
 
 
+LONGEST_TYPED_LABEL = 100
+
+
 def press_of(inbound: Inbound, chat: ChatView) -> Press | None:
-    """What was pressed: a button, or its number or label typed out."""
+    """What was pressed: a button, or its number, label or synonym typed out.
+
+    Numbers are those of the latest message; labels may be of earlier ones that are still in sight.
+    """
     if inbound.button is not None:
         return Press.parse(inbound.button)
-    if inbound.files or not inbound.text:
+    typed = loosely(inbound.text) if len(inbound.text) <= LONGEST_TYPED_LABEL else ""
+    if not typed or inbound.files or inbound.kind is not InboundKind.TEXT:
         return None
-    typed = loosely(inbound.text)
-    for label, press in reversed(chat.screen):
-        if typed and loosely(label) == typed:
+    for label, press, *synonyms in chat.screen:
+        if typed in {loosely(word) for word in (label, *synonyms)}:
             return Press.parse(press)
     number = inbound.text.strip().rstrip(".)")
-    if number.isascii() and number.isdigit() and 0 < int(number[:4]) <= len(chat.screen) and len(number) <= 2:  # noqa: PLR2004
-        return Press.parse(chat.screen[int(number) - 1][1])
+    latest = list(itertools.takewhile(lambda button: button[1], chat.screen))
+    if re.fullmatch(r"[0-9]{1,2}", number) and 0 < int(number) <= len(latest):
+        return Press.parse(latest[int(number) - 1][1])
     return None

@@ -1,23 +1,26 @@
 """The conversation that fills the form: one message in, the next screen out. No input or output here.
 
 `advance` is a function of its arguments. Whoever calls it keeps `Progress` between messages and
-fetches what `FormContext` needs.
+fetches what `FormContext` needs. Every function takes the form as its last argument, so that a longer
+one can be walked without changing this one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from forms.answers import AnswerError
-from forms.deadline import from_text
 from forms.fields import (
     Answers,
     AttachedFile,
     Choice,
     Field,
+    Form,
     FormContext,
     ReceivedFile,
     Said,
@@ -25,23 +28,30 @@ from forms.fields import (
     files_to_text,
 )
 from forms.messages import Button, Press, Reply, loosely
-from forms.request_form import BY_NAME, FORM, show_files, summary_lines
-from forms.texts import Text, _, lines
+from forms.request_form import FORM, longer_task, show_files, summary_lines
+from forms.texts import Text, _, lines, listed
 
 SUMMARY = "~summary"
 EDIT = "~edit"
 SEND = "~send"
-FIELD = "~field"
+KEEP = "~keep"
 RESTORE = "~restore"
-
-_BEFORE = "_before"
 
 FORM_SCOPE = "form"
 NAV_SCOPE = "nav"
 
+TASK = "task"
+FILES = "files"
+_FILES = "_files"
+"""Files collected at any question; they become the answer FILES when the client says there are no more."""
+_TASK_AT = "_task_at"
+"""When the task was last written to."""
+
 MAX_FILES = 50
 ALBUM_SECONDS = 1.2
 """How long an answer waits for the rest of an album; messengers give no end mark."""
+SAME_BREATH_SECONDS = 3
+"""Whoever writes again so soon has not read the next question: it is still the task."""
 
 FAILURES_BEFORE_ANOTHER_WAY = 2
 
@@ -59,36 +69,36 @@ class Nav(StrEnum):
     START = "start"
 
 
-NAV_WORDS: Mapping[str, Nav] = MappingProxyType(
+_WORDS_OF_NAV: Mapping[Nav, tuple[str, ...]] = MappingProxyType(
     {
-        loosely(word): nav
-        for nav, words in (
-            (Nav.BACK, ("Назад", "Back", "вернуться", "шаг назад")),
-            (Nav.CANCEL, ("Отмена", "/cancel", "Cancel", "отменить", "стоп", "не надо ничего")),
-            (
-                Nav.HUMAN,
-                (
-                    "Позвать человека", "/human", "человек", "человека", "оператор", "оператора", "человека позовите",
-                    "позовите человека", "живой человек", "бухгалтера", "позовите бухгалтера", "Call a person",
-                    "нужен человек", "свяжите с человеком", "позови человека", "хочу поговорить с человеком",
-                ),
-            ),
-            (Nav.NEW, ("Новая заявка", "/new", "New request", "новая", "еще заявка")),
-            (Nav.MINE, ("Мои заявки", "My requests", "/mine")),
-            (Nav.STATUS, ("/status", "статус", "как дела", "что с заявкой", "где моя заявка", "как моя заявка")),
-            (Nav.HELP, ("/help", "помощь", "help", "что ты умеешь", "справка")),
-            (Nav.START, ("/start", "старт", "начать", "start")),
-        )
-        for word in words
+        Nav.BACK: ("Назад", "Back", "вернуться", "шаг назад"),
+        Nav.CANCEL: ("Отмена", "/cancel", "Cancel", "отменить", "стоп"),
+        Nav.HUMAN: (
+            "Позвать человека", "/human", "Call a person", "человек", "человека", "человека позовите",
+            "позовите человека", "позови человека", "живой человек", "нужен человек", "оператор", "оператора",
+            "свяжите с человеком", "хочу поговорить с человеком", "бухгалтера", "позовите бухгалтера",
+        ),
+        Nav.NEW: ("Новая заявка", "/new", "New request", "новая", "еще заявка"),
+        Nav.MINE: ("Мои заявки", "/mine", "My requests"),
+        Nav.STATUS: (
+            "/status", "статус", "как дела", "что с заявкой", "где моя заявка", "как моя заявка",
+        ),
+        Nav.HELP: ("/help", "помощь", "help", "что ты умеешь", "справка"),
+        Nav.START: ("/start", "старт", "начать", "start"),
     }
 )  # fmt: skip
+NAV_WORDS: Mapping[str, Nav] = MappingProxyType(
+    {loosely(word): nav for nav, words in _WORDS_OF_NAV.items() for word in words}
+)
 
 SMALL_TALK = frozenset(
-    loosely(word)
-    for word in (
-        "здравствуйте", "добрый день", "доброе утро", "добрый вечер", "привет", "приветствую", "доброго дня",
-        "спасибо", "благодарю", "спасибо большое", "большое спасибо", "ок", "окей", "хорошо", "понятно", "ясно",
-        "hello", "hi", "thanks", "thank you", "ok", "спс",
+    map(
+        loosely,
+        (
+            "здравствуйте", "добрый день", "доброе утро", "добрый вечер", "привет", "приветствую",
+            "доброго дня", "спасибо", "благодарю", "спасибо большое", "большое спасибо", "спс", "ок", "окей",
+            "хорошо", "понятно", "ясно", "hello", "hi", "thanks", "thank you", "ok",
+        ),
     )
 )  # fmt: skip
 
@@ -98,10 +108,20 @@ def nav_word(text: str) -> Nav | None:
     return NAV_WORDS.get(loosely(text))
 
 
+def is_restore_word(text: str) -> bool:
+    """Whether these words want a cancelled form back."""
+    return loosely(text) in _RESTORE_WORDS
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the form is. `asking` is a field's name, SUMMARY or EDIT; `answers` whose names begin
-    with an underscore are notes of the dialogue itself and never leave it."""
+    """How far the form is.
+
+    `asking` is a field's name, SUMMARY or EDIT; it may be a field that has an answer already, which
+    then stays until a new one replaces it. `answers` whose names begin with an underscore are notes of
+    the dialogue itself and never leave it. `editing`: the client came from the summary and goes back
+    there.
+    """
 
     answers: Answers = field(default_factory=dict)
     asking: str = "inn"
@@ -110,9 +130,20 @@ class Progress:
     editing: bool = False
     cancelled: bool = False
 
-    def complete(self) -> Answers:
-        """The answers of a finished form, without the dialogue's own notes."""
-        return {name: value for name, value in self.answers.items() if not name.startswith("_")}
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to lose: more than the company, which is known anyway."""
+        return not self.cancelled and bool(self.answers.keys() - {"inn", "company"})
+
+    def to_json(self) -> dict[str, Any]:
+        """Flatten for storage."""
+        return {**asdict(self), "answers": dict(self.answers)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any] | None) -> Progress | None:
+        """Read what `to_json` wrote; what is no form's progress is None."""
+        names = {item.name for item in fields(cls)}
+        return cls(**{name: kept[name] for name in names}) if kept and names <= kept.keys() else None
 
 
 class Outcome(StrEnum):
@@ -126,336 +157,425 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one message changed and what is answered. On SUBMITTED, `progress.complete()` is the form."""
+    """What one message changed and what is answered; on SUBMITTED, `submitted` is the finished form."""
 
     progress: Progress
     replies: tuple[Reply, ...]
     outcome: Outcome = Outcome.GOING
+    submitted: Answers | None = None
 
 
-def begin(context: FormContext, answers: Answers | None = None, revision: int = 1) -> Progress:
-    """A fresh form; who represents one company only is not asked which."""
+def begin(
+    context: FormContext, answers: Answers | None = None, revision: int = 1, form: Form = FORM
+) -> Progress:
+    """A fresh form; who represents one company only is not asked which.
+
+    `revision` must be higher than that of any earlier form of this person, so that the buttons of that
+    one are recognised as old.
+    """
     known = dict(answers or {})
     if "inn" not in known and len(context.companies) == 1:
         known |= {"inn": context.companies[0].inn, "company": context.companies[0].name}
-    return _ask_next(Progress(known, revision=revision))
+    return _Walk(context, form).to_next(Progress(known, revision=revision))
 
 
-def screen(progress: Progress, context: FormContext, note: Text | None = None) -> Reply:
+def screen(progress: Progress, context: FormContext, note: Text | None = None, form: Form = FORM) -> Reply:
     """The current question with its buttons; `note` says before it what has just happened."""
-    if progress.cancelled:
-        return _cancelled_screen(progress)
-    match progress.asking:
-        case name if name == SUMMARY:
-            text = lines(note, _("Проверьте заявку:"), *summary_lines(progress.answers, context))
-            rows = _rows(_SUMMARY_CHOICES, SUMMARY, progress, 2)
-        case name if name == EDIT:
-            text = lines(note, _("Что изменить?"))
-            rows = _rows(_editable(progress.answers), FIELD, progress, 2)
-        case name:
-            asked = BY_NAME[name]
-            text = lines(note, asked.question(progress.answers, context))
-            rows = _rows(asked.choices(progress.answers, context), name, progress, asked.choices_per_row)
-    if progress.failures >= FAILURES_BEFORE_ANOTHER_WAY:
-        text = lines(text, _("Не получается? Нажмите «Позвать человека», поможем."))
-    return Reply(text, (*rows, *_nav_rows(progress)), prompt=True)
+    walk = _Walk(context, form)
+    return walk.screen(walk.placed(progress), note)
 
 
-def advance(progress: Progress, said: Said, context: FormContext) -> Turn:
+def advance(progress: Progress, said: Said, context: FormContext, form: Form = FORM) -> Turn:
     """Take one message into the form. Whatever was said gets an answer."""
-    if progress.cancelled:
-        return _after_cancel(progress, said, context)
-    nav = _nav_of(said)
-    if nav is Nav.HUMAN:
-        return Turn(progress, (), Outcome.HUMAN)
-    if said.press and said.press.revision != progress.revision:
-        return _again(progress, context, _("Эта кнопка уже не действует. Сейчас вопрос такой."))
-    if nav is Nav.BACK:
-        return _back(progress, context)
-    if nav is Nav.CANCEL:
-        return _cancel(progress)
-    if said.other:
-        note = _("Это ({what}) передать не получится. Ответьте, пожалуйста, словами или кнопкой.", what=said.other)
-        return _again(progress, context, note)
-    if said.contact:
-        said = replace(said, text=said.text or said.contact.phone)
-    if said.files:
-        return _with_files(progress, said, context)
-    if not said.press and loosely(said.text) in SMALL_TALK:
-        return _again(progress, context, None)
-    return _answer(progress, said, context, None)
+    walk = _Walk(context, form)
+    return walk.advance(walk.placed(progress), said)
 
 
-def parse_one(name: str, said: Said, answers: Answers, context: FormContext) -> Answers:
+def parse_one(name: str, said: Said, answers: Answers, context: FormContext, form: Form = FORM) -> Answers:
     """Answer one field alone, with its own validator: what a clarification asks for.
 
     Raises AnswerError. Other answers are left as they are.
     """
-    asked = BY_NAME[name]
-    rest = {key: value for key, value in answers.items() if key not in asked.forgets()}
-    filled = dict(asked.parse(said, rest, context))
-    if name == "inn" and "inn" in filled:
-        filled.setdefault("company", answers.get("company", ""))
-    return {key: value for key, value in filled.items() if not key.startswith("_")}
+    asked = next(field for field in form if field.name == name)
+    rest = asked.others(answers)
+    filled = asked.parse(_typed_choice(asked, said, rest, context), rest, context)
+    if name == "inn" and "inn" in filled and "company" in answers:
+        filled = {"company": answers["company"], **filled}
+    return {
+        key: value for key, value in filled.items() if key in asked.replaces() and not key.startswith("_")
+    }
 
 
-# --- answers -----------------------------------------------------------------------------------
-
-
-def _answer(progress: Progress, said: Said, context: FormContext, note: Text | None) -> Turn:
-    if progress.asking == SUMMARY:
-        return _at_summary(progress, said, context, note)
-    if progress.asking == EDIT:
-        return _pick_field(progress, said, context)
-    if said.press and said.press.target != progress.asking:
-        return _again(progress, context, _("Эта кнопка уже не действует. Сейчас вопрос такой."))
-    asked = BY_NAME[progress.asking]
-    said = _typed_choice(asked, said, progress.answers, context)
-    try:
-        filled = asked.parse(said, progress.answers, context)
-    except AnswerError as error:
-        failed = replace(progress, failures=progress.failures + 1)
-        return Turn(failed, (_problem(failed, context, lines(note, error.text)),))
-    moved = _ask_next(_take(progress, asked, filled))
-    return Turn(moved, (screen(moved, context, note),))
-
-
-def _typed_choice(asked: Field, said: Said, answers: Answers, context: FormContext) -> Said:
-    """Read a typed synonym of a button as a press of it."""
-    if said.press or not said.text:
-        return said
-    word = loosely(said.text)
-    for choice in asked.choices(answers, context):
-        if word in {loosely(synonym) for synonym in choice.synonyms}:
-            return replace(said, press=Press(FORM_SCOPE, asked.name, choice.value))
-    return said
-
-
-def _take(progress: Progress, asked: Field, filled: Answers) -> Progress:
-    answers = dict(progress.answers)
-    if asked.name in filled:
-        for name in asked.forgets():
-            answers.pop(name, None)
-    answers |= filled
-    if "goods" in answers and not BY_NAME["goods"].asked_if(answers):
-        del answers["goods"]
-    return replace(progress, answers=answers, failures=0, revision=progress.revision + 1)
-
-
-def _missing(answers: Answers) -> str | None:
-    return next((f.name for f in FORM if f.name not in answers and f.asked_if(answers)), None)
-
-
-def _ask_next(progress: Progress) -> Progress:
-    missing = _missing(progress.answers)
-    if missing is not None:
-        return replace(progress, asking=missing)
-    answers = {name: value for name, value in progress.answers.items() if name != _BEFORE}
-    return replace(progress, answers=answers, asking=SUMMARY, editing=False)
-
-
-def _again(progress: Progress, context: FormContext, note: Text | None) -> Turn:
-    return Turn(progress, (screen(progress, context, note),))
-
-
-def _problem(progress: Progress, context: FormContext, text: Text) -> Reply:
-    """Say what is wrong with this answer and keep the buttons; the question itself is still in sight."""
-    shown = screen(progress, context)
-    if progress.failures >= FAILURES_BEFORE_ANOTHER_WAY:
-        text = lines(text, _("Не получается? Нажмите «Позвать человека», поможем."))
-    return replace(shown, text=text)
-
-
-# --- files -------------------------------------------------------------------------------------
-
-
-def _with_files(progress: Progress, said: Said, context: FormContext) -> Turn:
-    """Keep good files whatever the question was; refused ones are named with the reason."""
-    progress, note, refused = _attach(progress, said.files)
-    asking = progress.asking
-    if asking == "files" or (asking in (SUMMARY, EDIT) and not said.text):
-        turn = Turn(progress, (screen(progress, context, note),))
-    elif asking == "task" and not said.text and not any(file.refusal is None for file in said.files):
-        turn = Turn(progress, (_problem(progress, context, note or _("Файл не получен.")),))
-    elif said.text or asking == "task":
-        turn = _answer(progress, replace(said, press=None), context, note)
-    else:
-        turn = Turn(progress, (screen(progress, context, note),))
-    merged = tuple(
-        replace(reply, prompt=reply.prompt and not refused, merge_seconds=ALBUM_SECONDS if said.group_id else 0.0)
-        for reply in turn.replies
-    )
-    return replace(turn, replies=merged)
-
-
-def _attach(progress: Progress, files: tuple[ReceivedFile, ...]) -> tuple[Progress, Text | None, bool]:
-    kept = list(files_from_text(progress.answers.get("_files", "")))
-    known = {file.sha256 for file in kept}
-    refusals = [file.refusal for file in files if file.refusal is not None]
-    added: list[AttachedFile] = []
-    for file in files:
-        if file.refusal is not None or file.sha256 in known:
-            continue
-        if len(kept) >= MAX_FILES:
-            refusals.append(_("Файл «{name}» не приложен: в заявке уже {count} файлов.", name=file.name, count=MAX_FILES))
-            continue
-        known.add(file.sha256)
-        added.append(AttachedFile(file.sha256, file.name, file.size_bytes, file.media_type))
-        kept.append(added[-1])
-    if added:
-        answers = {**progress.answers, "_files": files_to_text(tuple(kept))}
-        if "files" in answers:
-            answers["files"] = answers["_files"]
-        progress = replace(progress, answers=answers)
-    note = _files_note(progress, added, files, refusals)
-    return progress, note, bool(refusals)
-
-
-def _files_note(
-    progress: Progress, added: list[AttachedFile], files: tuple[ReceivedFile, ...], refusals: list[Text]
-) -> Text | None:
-    told: list[Text] = []
-    if added and progress.asking != "files":
-        told.append(_("Приложили: {files}.", files=_short(added)))
-    if not added and not refusals and files:
-        told.append(_("Этот файл уже приложен."))
-    return lines(*told, *refusals) if told or refusals else None
-
-
-def _short(files: list[AttachedFile]) -> Text:
-    return show_files(files_to_text(tuple(files)), None)  # type: ignore[arg-type]  # sizes need no context
-
-
-# --- summary and changes -----------------------------------------------------------------------
+# --- walking through the form ------------------------------------------------------------------
 
 _SUMMARY_CHOICES = (
-    Choice(SEND, _("Отправить"), ("да", "верно", "отправляй", "отправляйте", "всё верно", "send", "yes")),
+    Choice(
+        SEND,
+        _("Отправить"),
+        ("да", "верно", "все верно", "ок", "ok", "хорошо", "отправляй", "отправляйте", "send", "yes"),
+    ),
     Choice(EDIT, _("Изменить"), ("нет", "исправить", "поправить", "edit", "change")),
 )
+_KEEP_CHOICE = Choice(KEEP, _("Оставить"), ("пусть так", "оставь", "оставьте", "keep"))
+_RESTORE_WORDS = ("вернуть", "вернуть черновик", "верни", "верните", "restore")
 
 
-def _editable(answers: Answers) -> tuple[Choice, ...]:
-    return tuple(
-        Choice(field.name, field.title) for field in FORM if field.part_of is None and field.asked_if(answers)
-    )
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A form and what it may know now; every method is a function of its arguments."""
+
+    context: FormContext
+    form: Form
+
+    def advance(self, progress: Progress, said: Said) -> Turn:
+        nav = _nav_of(said)
+        if nav is Nav.HUMAN:
+            return Turn(progress, (), Outcome.HUMAN)
+        if progress.cancelled:
+            return self.after_cancel(progress, said)
+        if said.press and not _is_current(said.press, progress):
+            return self.shown(progress, _("Эта кнопка от прошлого вопроса. Сейчас вопрос такой:"))
+        if nav is Nav.BACK:
+            return self.back(progress)
+        if nav is Nav.CANCEL:
+            return self.cancel(progress)
+        return self.heard(progress, said)
+
+    def heard(self, progress: Progress, said: Said) -> Turn:
+        if said.other:
+            note = _("Это ({what}) передать не получится. Ответьте словами или кнопкой.", what=said.other)
+            return self.shown(progress, note)
+        if said.files:
+            return self.with_files(progress, said)
+        said = _typed(self.choices(progress), progress.asking, said)
+        if not said.press and (not said.text.strip() or loosely(said.text) in SMALL_TALK):
+            return self.shown(progress)
+        return self.answer(progress, said)
+
+    # --- answers
+
+    def answer(self, progress: Progress, said: Said, note: Text | None = None) -> Turn:
+        """Words or a press of the present question's own button."""
+        try:
+            match progress.asking:
+                case name if name == SUMMARY:
+                    return self.at_summary(progress, said, note)
+                case name if name == EDIT:
+                    return self.pick(progress, said)
+                case name:
+                    return self.answer_field(progress, self.field(name), said, note)
+        except AnswerError as error:
+            failed = replace(progress, failures=progress.failures + 1)
+            return Turn(failed, (self.problem(failed, lines(note, error.text)),))
+
+    def answer_field(self, progress: Progress, asked: Field, said: Said, note: Text | None) -> Turn:
+        if said.press and said.press.value == KEEP:
+            return self.shown(self.to_next(_turned(progress)), note)
+        try:
+            filled = asked.parse(said, asked.others(progress.answers), self.context)
+        except AnswerError:
+            if said.press or not self.is_more_of_task(progress):
+                raise
+            return self.add_to_task(progress, said.text, note)
+        taken = self.take(progress, asked, filled)
+        return self.shown(self.to_next(taken) if asked.name in filled else taken, note)
+
+    def take(self, progress: Progress, asked: Field, filled: Answers) -> Progress:
+        answers = dict(progress.answers)
+        if asked.name in filled:
+            answers = asked.others(answers)
+        answers |= filled
+        if TASK in filled:
+            answers[_TASK_AT] = self.context.now.isoformat()
+        if _FILES in filled and FILES in answers:
+            answers[FILES] = filled[_FILES]
+        return _turned(replace(progress, answers=answers))
+
+    def is_more_of_task(self, progress: Progress) -> bool:
+        """Whether words that do not answer the question belong to the task before it."""
+        if TASK not in progress.answers:
+            return False
+        if progress.asking == FILES:
+            return True
+        written = progress.answers.get(_TASK_AT)
+        breath = timedelta(seconds=SAME_BREATH_SECONDS)
+        return written is not None and self.context.now - datetime.fromisoformat(written) <= breath
+
+    def add_to_task(self, progress: Progress, text: str, note: Text | None = None) -> Turn:
+        """Nothing typed is lost, and the client sees where it went."""
+        task = longer_task(progress.answers[TASK], text)
+        answers = {**progress.answers, TASK: task, _TASK_AT: self.context.now.isoformat()}
+        told = lines(note, _("Дописали в задачу: «{words}».", words=_shortened(text)))
+        return self.shown(_turned(replace(progress, answers=answers)), told)
+
+    def to_next(self, progress: Progress) -> Progress:
+        """Ask for the first answer that is missing; without one, show the summary."""
+        missing = self.missing(progress.answers)
+        return replace(progress, asking=missing or SUMMARY, editing=progress.editing and missing is not None)
+
+    def missing(self, answers: Answers) -> str | None:
+        return next((f.name for f in self.form if f.name not in answers and f.asked_if(answers)), None)
+
+    def placed(self, progress: Progress) -> Progress:
+        """A draft of last month may stand at a question that is not asked any more."""
+        names = {f.name for f in self.form if f.asked_if(progress.answers)}
+        if progress.asking in names or (
+            progress.asking in (SUMMARY, EDIT) and self.missing(progress.answers) is None
+        ):
+            return progress
+        return self.to_next(progress)
+
+    def field(self, name: str) -> Field:
+        return next(field for field in self.form if field.name == name)
+
+    # --- files
+
+    def with_files(self, progress: Progress, said: Said) -> Turn:
+        """Keep good files whatever the question was; refused ones are named with the reason."""
+        progress, note, refused = self.attach(progress, said.files)
+        turn = self.captioned(progress, replace(said, press=None), note)
+        merge_seconds = ALBUM_SECONDS if said.group_id else 0.0
+        merged = tuple(
+            replace(reply, prompt=reply.prompt and not refused, merge_seconds=merge_seconds)
+            for reply in turn.replies
+        )
+        return replace(turn, replies=merged)
+
+    def captioned(self, progress: Progress, said: Said, note: Text | None) -> Turn:
+        has_words = bool(said.text.strip())
+        if has_words and progress.asking in (FILES, SUMMARY, EDIT):
+            return self.answer_with_caption(progress, said, note)
+        if has_words or (progress.asking == TASK and any(file.refusal is None for file in said.files)):
+            return self.answer(progress, said, note)
+        return self.shown(progress, note)
+
+    def answer_with_caption(self, progress: Progress, said: Said, note: Text | None) -> Turn:
+        try:
+            return self.add_to_task(progress, said.text, note)
+        except AnswerError as error:
+            return self.shown(progress, lines(note, error.text))
+
+    def attach(
+        self, progress: Progress, files: tuple[ReceivedFile, ...]
+    ) -> tuple[Progress, Text | None, bool]:
+        kept = list(files_from_text(progress.answers.get(_FILES, "")))
+        known = {file.sha256 for file in kept}
+        refusals = [file.refusal for file in files if file.refusal is not None]
+        added: list[AttachedFile] = []
+        for file in files:
+            if file.refusal is not None or file.sha256 in known:
+                continue
+            if len(kept) == MAX_FILES:
+                refusals.append(
+                    _("«{name}» не приложен: в заявке уже {count} файлов.", name=file.name, count=MAX_FILES)
+                )
+                continue
+            known.add(file.sha256)
+            added.append(AttachedFile(file.sha256, file.name, file.size_bytes, file.media_type))
+            kept.append(added[-1])
+        if added:
+            answers = {**progress.answers, _FILES: files_to_text(tuple(kept))}
+            if FILES in answers:
+                answers[FILES] = answers[_FILES]
+            progress = replace(progress, answers=answers)
+        told: list[Text] = []
+        if added and progress.asking != FILES:
+            told.append(_("Приложили: {files}.", files=show_files(files_to_text(tuple(added)), self.context)))
+        if not added and not refusals:
+            told.append(_("Этот файл уже приложен."))
+        return progress, lines(*told, *refusals) if told or refusals else None, bool(refusals)
+
+    # --- summary and changes
+
+    def at_summary(self, progress: Progress, said: Said, note: Text | None) -> Turn:
+        match said.press.value if said.press else None:
+            case value if value == EDIT:
+                changed = _turned(replace(progress, asking=EDIT))
+                return self.shown(changed)
+            case value if value == SEND:
+                return self.submit(progress)
+            case None:
+                return self.add_to_task(progress, said.text, note)
+            case _:
+                return self.shown(progress, note)
+
+    def submit(self, progress: Progress) -> Turn:
+        answers = {f.name: progress.answers[f.name] for f in self.form if f.asked_if(progress.answers)}
+        for asked in self.form:
+            reason = asked.stale(answers[asked.name], self.context) if asked.name in answers else None
+            if reason is not None:
+                late = self.to_next(_turned(replace(progress, answers=asked.others(progress.answers))))
+                return self.shown(late, reason)
+        return Turn(_turned(progress), (), Outcome.SUBMITTED, answers)
+
+    def pick(self, progress: Progress, said: Said) -> Turn:
+        names = {choice.value for choice in self.editable(progress.answers)}
+        name = said.press.value if said.press else ""
+        if name not in names:
+            return self.shown(progress, _("Такого пункта нет."))
+        return self.shown(self.go_to(replace(progress, editing=True), name))
+
+    def editable(self, answers: Answers) -> tuple[Choice, ...]:
+        return tuple(Choice(f.name, f.title) for f in self.form if f.part_of is None and f.asked_if(answers))
+
+    # --- moving about
+
+    def go_to(self, progress: Progress, name: str) -> Progress:
+        """Ask a question again; its answer stays until a new one comes."""
+        notes = {key for key in self.field(name).replaces() if key.startswith("_")}
+        answers = {key: value for key, value in progress.answers.items() if key not in notes}
+        return _turned(replace(progress, answers=answers, asking=name))
+
+    def back(self, progress: Progress) -> Turn:
+        if progress.asking == EDIT or (progress.editing and self.missing(progress.answers) is None):
+            return self.shown(self.to_next(_turned(progress)))
+        earlier = self.earlier(progress)
+        if earlier is None:
+            return self.shown(progress, _("Это первый вопрос."))
+        return self.shown(self.go_to(progress, earlier))
+
+    def earlier(self, progress: Progress) -> str | None:
+        asked = [f for f in self.form if f.asked_if(progress.answers)]
+        names = [f.name for f in asked]
+        position = len(names) if progress.asking == SUMMARY else names.index(progress.asking)
+        before = [f.name for f in asked[:position] if f.part_of is None]
+        return before[-1] if before else None
+
+    def cancel(self, progress: Progress) -> Turn:
+        stopped = _turned(replace(progress, cancelled=True))
+        return Turn(stopped, (_cancelled_screen(stopped),), Outcome.CANCELLED)
+
+    def after_cancel(self, progress: Progress, said: Said) -> Turn:
+        restores = said.press is not None and said.press.scope == FORM_SCOPE and said.press.target == RESTORE
+        if restores or is_restore_word(said.text):
+            restored = _turned(replace(progress, cancelled=False))
+            return self.shown(restored, _("Вернули заявку."))
+        return Turn(progress, (_cancelled_screen(progress),))
+
+    # --- screens
+
+    def shown(self, progress: Progress, note: Text | None = None) -> Turn:
+        return Turn(progress, (self.screen(progress, note),))
+
+    def screen(self, progress: Progress, note: Text | None = None) -> Reply:
+        if progress.cancelled:
+            return _cancelled_screen(progress)
+        text = lines(note, *self.question(progress), _another_way(progress))
+        return Reply(text, (*self.rows(progress), *_nav_rows(progress)), prompt=True)
+
+    def problem(self, progress: Progress, text: Text) -> Reply:
+        """Say what is wrong with this answer; the question itself is still in sight."""
+        return replace(self.screen(progress), text=lines(text, _another_way(progress)))
+
+    def question(self, progress: Progress) -> tuple[Text | None, ...]:
+        if progress.asking == SUMMARY:
+            return (_("Проверьте заявку:"), *summary_lines(progress.answers, self.context, self.form))
+        if progress.asking == EDIT:
+            return (_("Что изменить?"),)
+        asked = self.field(progress.asking)
+        present = None if asked.shows_itself else self.present(asked, progress.answers)
+        return (present, asked.question(asked.others(progress.answers), self.context))
+
+    def present(self, asked: Field, answers: Answers) -> Text | None:
+        """The answer that stays unless another one is given."""
+        if asked.name not in answers:
+            return None
+        shown = (
+            f.show(answers[f.name], self.context)
+            for f in self.form
+            if f.name in asked.replaces() and f.name in answers
+        )
+        return _("Сейчас: {value}", value=listed(*shown))
+
+    def choices(self, progress: Progress) -> tuple[Choice, ...]:
+        if progress.asking == SUMMARY:
+            return _SUMMARY_CHOICES
+        if progress.asking == EDIT:
+            return self.editable(progress.answers)
+        asked = self.field(progress.asking)
+        own = asked.choices(asked.others(progress.answers), self.context)
+        keeps = asked.name in progress.answers and not asked.shows_itself
+        return (*own, _KEEP_CHOICE) if keeps else own
+
+    def rows(self, progress: Progress) -> tuple[tuple[Button, ...], ...]:
+        at_field = progress.asking not in (SUMMARY, EDIT)
+        per_row = self.field(progress.asking).choices_per_row if at_field else 2
+        buttons = [
+            Button(
+                choice.label,
+                str(Press(FORM_SCOPE, progress.asking, choice.value, progress.revision)),
+                choice.synonyms,
+            )
+            for choice in self.choices(progress)
+        ]
+        return tuple(tuple(buttons[start : start + per_row]) for start in range(0, len(buttons), per_row))
 
 
-def _at_summary(progress: Progress, said: Said, context: FormContext, note: Text | None) -> Turn:
-    value = said.press.value if said.press else _synonym(_SUMMARY_CHOICES, said.text)
-    if value == EDIT:
-        changed = replace(progress, asking=EDIT, revision=progress.revision + 1)
-        return Turn(changed, (screen(changed, context),))
-    if value == SEND:
-        return _submit(progress, context)
-    if not said.text.strip():
-        return _again(progress, context, note)
-    # Free words at the summary are an addition: nothing typed is lost, and the client sees it at once.
-    added = {**progress.answers, "task": f"{progress.answers['task']}\n{said.text.strip()}"}
-    changed = replace(progress, answers=added, revision=progress.revision + 1)
-    return Turn(changed, (screen(changed, context, lines(note, _("Дописали в задачу."))),))
+# --- pieces ------------------------------------------------------------------------------------
+
+SHOWN_WORDS = 60
 
 
-def _submit(progress: Progress, context: FormContext) -> Turn:
-    if from_text(progress.answers["deadline"]).at <= context.now:
-        answers = {name: value for name, value in progress.answers.items() if name != "deadline"}
-        late = _ask_next(replace(progress, answers=answers, revision=progress.revision + 1))
-        return Turn(late, (screen(late, context, _("Пока заявка ждала, её срок прошёл.")),))
-    return Turn(replace(progress, revision=progress.revision + 1), (), Outcome.SUBMITTED)
+def _turned(progress: Progress) -> Progress:
+    """The screen changes: its buttons get a new revision, failures are forgotten."""
+    return replace(progress, revision=progress.revision + 1, failures=0)
 
 
-def _pick_field(progress: Progress, said: Said, context: FormContext) -> Turn:
-    choices = _editable(progress.answers)
-    name = said.press.value if said.press else _synonym(choices, said.text)
-    if name not in {choice.value for choice in choices}:
-        return _again(progress, context, _("Выберите, что изменить."))
-    asked = BY_NAME[name]
-    kept = {
-        key: value for key, value in progress.answers.items() if key not in asked.forgets()
-    }
-    changed = replace(
-        progress, answers=kept, asking=name, editing=True, revision=progress.revision + 1, failures=0
-    )
-    before = {_BEFORE: _remember(progress.answers, asked)}
-    changed = replace(changed, answers={**kept, **before})
-    return Turn(changed, (screen(changed, context),))
+def _shortened(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= SHOWN_WORDS else f"{words[:SHOWN_WORDS].rstrip()}…"
 
 
-def _remember(answers: Answers, asked: Field) -> str:
-    """Keep the replaced answers until the new one comes, so that «Назад» gives them back."""
-    return "\x1e".join(f"{name}\x1f{answers[name]}" for name in asked.forgets() if name in answers)
-
-
-def _recalled(answers: Answers) -> dict[str, str]:
-    rest = dict(answers)
-    before = rest.pop(_BEFORE, "")
-    pairs = (item.split("\x1f", 1) for item in before.split("\x1e") if item)
-    return rest | {name: value for name, value in pairs}  # noqa: C416 - pairs are lists
-
-
-def _synonym(choices: tuple[Choice, ...], text: str) -> str:
-    word = loosely(text)
-    for choice in choices:
-        if word and word in {loosely(choice.label.msgid), *(loosely(item) for item in choice.synonyms)}:
-            return choice.value
-    return ""
-
-
-# --- moving about ------------------------------------------------------------------------------
+def _another_way(progress: Progress) -> Text | None:
+    if progress.failures < FAILURES_BEFORE_ANOTHER_WAY:
+        return None
+    return _("Не получается? Нажмите «Позвать человека», поможем.")
 
 
 def _nav_of(said: Said) -> Nav | None:
     if said.press:
-        return Nav(said.press.target) if said.press.scope == NAV_SCOPE and said.press.target in set(Nav) else None
+        return (
+            Nav(said.press.target)
+            if said.press.scope == NAV_SCOPE and said.press.target in set(Nav)
+            else None
+        )
     return nav_word(said.text) if said.text and not said.files else None
 
 
-def _back(progress: Progress, context: FormContext) -> Turn:
-    if progress.asking == EDIT or progress.editing:
-        moved = replace(progress, answers=_recalled(progress.answers), editing=False)
-        moved = _ask_next(replace(moved, revision=progress.revision + 1, failures=0))
-        return Turn(moved, (screen(moved, context),))
-    names = [field.name for field in FORM if field.asked_if(progress.answers)]
-    position = len(names) if progress.asking == SUMMARY else names.index(progress.asking)
-    earlier = [name for name in names[:position] if BY_NAME[name].part_of is None]
-    if not earlier:
-        return _again(progress, context, _("Это первый вопрос."))
-    dropped = BY_NAME[earlier[-1]].forgets()
-    answers = {name: value for name, value in progress.answers.items() if name not in dropped}
-    moved = replace(progress, answers=answers, asking=earlier[-1], revision=progress.revision + 1, failures=0)
-    return Turn(moved, (screen(moved, context),))
+def _is_current(press: Press, progress: Progress) -> bool:
+    """Whether the button belongs to what is asked now."""
+    moves = press.scope == NAV_SCOPE and press.target in (Nav.BACK, Nav.CANCEL)
+    answers = press.scope == FORM_SCOPE and press.target == progress.asking
+    return press.revision == progress.revision and (moves or answers)
 
 
-def _cancel(progress: Progress) -> Turn:
-    stopped = replace(progress, cancelled=True, revision=progress.revision + 1)
-    return Turn(stopped, (_cancelled_screen(stopped),), Outcome.CANCELLED)
+def _typed(choices: tuple[Choice, ...], asking: str, said: Said) -> Said:
+    """Read a typed label or synonym as a press of its button."""
+    word = loosely(said.text)
+    if said.press or not word:
+        return said
+    for choice in choices:
+        # A company's name is a label that is nobody's sentence: it stands among the values.
+        label = str(choice.label.params.get("value", choice.label.msgid))
+        if word in {loosely(label), *map(loosely, choice.synonyms)}:
+            return replace(said, press=Press(FORM_SCOPE, asking, choice.value))
+    return said
+
+
+def _typed_choice(asked: Field, said: Said, answers: Answers, context: FormContext) -> Said:
+    return _typed(asked.choices(answers, context), asked.name, said)
 
 
 def _cancelled_screen(progress: Progress) -> Reply:
+    restore = str(Press(FORM_SCOPE, RESTORE, "", progress.revision))
     rows = (
         (
-            Button(_("Вернуть"), str(Press(FORM_SCOPE, RESTORE, "", progress.revision)), ("вернуть черновик", "restore")),
+            Button(_("Вернуть"), restore, _RESTORE_WORDS),
             Button(_("Новая заявка"), str(Press(NAV_SCOPE, Nav.NEW))),
         ),
+        (Button(_("Позвать человека"), str(Press(NAV_SCOPE, Nav.HUMAN))),),
     )
     return Reply(_("Заявку отменили, бухгалтеру ничего не ушло. Её можно вернуть."), rows, prompt=True)
-
-
-def _after_cancel(progress: Progress, said: Said, context: FormContext) -> Turn:
-    restores = said.press and said.press.target == RESTORE or loosely(said.text) in ("вернуть", "вернуть черновик")
-    if restores:
-        back = replace(progress, cancelled=False, revision=progress.revision + 1)
-        return Turn(back, (screen(back, context, _("Вернули заявку.")),))
-    return Turn(progress, (_cancelled_screen(progress),))
-
-
-def _rows(choices: tuple[Choice, ...], target: str, progress: Progress, per_row: int) -> tuple[tuple[Button, ...], ...]:
-    buttons = [
-        Button(
-            choice.label, str(Press(FORM_SCOPE, target, choice.value, progress.revision)), choice.synonyms
-        )
-        for choice in choices
-    ]
-    return tuple(tuple(buttons[start : start + per_row]) for start in range(0, len(buttons), per_row))
 
 
 def _nav_rows(progress: Progress) -> tuple[tuple[Button, ...], ...]:

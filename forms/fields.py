@@ -29,8 +29,10 @@ class ReceivedFile:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a person said in one turn, whatever the messenger: words, a press, files, or `other` —
-    the Russian name of something that cannot be an answer (a sticker, a location)."""
+    """What a person said in one turn, whatever the messenger: words, a press, files, a contact.
+
+    `other` is the Russian name of something that cannot be an answer: a sticker, a location.
+    """
 
     text: str = ""
     press: Press | None = None
@@ -50,8 +52,11 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class FormContext:
-    """What the questions may know. `now` is aware UTC; `companies` are those this person represents;
-    `directory` holds the clients of the firm whose INN stands in the message."""
+    """What the questions may know.
+
+    `now` is aware UTC; `companies` are those this person represents; `directory` holds the clients of
+    the firm whose INN stands in the message.
+    """
 
     now: datetime
     calendar: WorkCalendar
@@ -78,14 +83,21 @@ def _always(_answers: Answers) -> bool:
     return True
 
 
+def _holds(_answer: str, _context: FormContext) -> Text | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One question.
 
-    `parse` returns every field the answer filled (often only its own) or raises AnswerError.
-    `fills` names the fields that are forgotten when this one is asked anew. `sample` is an answer
-    that is always accepted, for tests and the demo. A field with `part_of` is asked only to complete
-    another one and is changed together with it.
+    `parse` is given the answers without those that this question replaces. It returns every field the
+    answer filled, or raises AnswerError; names that begin with an underscore are notes for its own next
+    call. Without the field's own name among them the question stays open.
+    `fills` names the fields that a new answer replaces. `stale` says why an answer given earlier can
+    no longer be sent. `sample` is an answer that is always accepted, for tests and the demo. A field
+    with `part_of` is asked only to complete another one and is changed together with it. A field that
+    `shows_itself` has the present answer in its question and a button of its own to go on.
     """
 
     name: str
@@ -96,13 +108,22 @@ class Field:
     sample: str
     choices: Callable[[Answers, FormContext], tuple[Choice, ...]] = _no_choices
     asked_if: Callable[[Answers], bool] = _always
+    stale: Callable[[str, FormContext], Text | None] = _holds
     fills: tuple[str, ...] = ()
     part_of: str | None = None
     choices_per_row: int = 2
+    shows_itself: bool = False
 
-    def forgets(self) -> tuple[str, ...]:
+    def replaces(self) -> tuple[str, ...]:
         """The answers that a new answer to this question replaces."""
         return self.fills or (self.name,)
+
+    def others(self, answers: Answers) -> dict[str, str]:
+        """The answers that stay as they are when this question is answered anew."""
+        return {name: value for name, value in answers.items() if name not in self.replaces()}
+
+
+Form = tuple[Field, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from forms.texts import Text, _
 class RequestKind:
     """One kind of work.
 
-    `stems` are beginnings of words by which the kind is recognised in free text. `question` asks for
-    the details. `extras` name further fields of `request_form` that only this kind needs.
-    `department` and `skill` are what the router looks for.
+    `question` asks for the details. `department` and `skill` are what the router looks for. `stems` are
+    beginnings of words, ё written as е, by which the kind is recognised in free text. `extras` name
+    further fields of `request_form` that only this kind needs.
     """
 
     code: str
@@ -27,42 +27,72 @@ class RequestKind:
 
 FINANCE = "finance"
 LEGAL = "legal"
+ANY_DEPARTMENT = ""
+"""Skills alone choose: in a small firm an accountant gives advice and drafts contracts, too."""
 
 KINDS: tuple[RequestKind, ...] = (
     RequestKind(
-        "pay", _("Оплатить счёт"),
-        _("Кому и сколько заплатить? Можно прислать счёт файлом или фото. Например: ООО «Свет», 12 345 ₽ по счёту 15."),
-        FINANCE, "payments", ("оплат", "заплат", "платёж", "платеж", "перевед"),
+        "pay",
+        _("Оплатить счёт"),
+        _(
+            "Кому и сколько заплатить? Можно прислать счёт файлом или фото. "
+            "Например: ООО «Свет», 12 345 ₽ по счёту 15."
+        ),
+        FINANCE,
+        "payments",
+        ("оплат", "заплат", "платеж", "перевед", "перевест"),
     ),
     RequestKind(
-        "balance", _("Узнать остаток"),
+        "balance",
+        _("Узнать остаток"),
         _("По какому счёту или банку узнать остаток? Например: расчётный счёт в Сбере."),
-        FINANCE, "payments", ("остат", "баланс", "сколько денег"),
+        FINANCE,
+        "payments",
+        ("остат", "баланс", "сколько денег"),
     ),
     RequestKind(
-        "waybill", _("Выписать накладную/УПД"),
-        _("Кому выписать? Товары можно прислать сразу, каждый с новой строки: наименование; количество; цена."),
-        FINANCE, "documents", ("наклад", "упд", "отгруз"), extras=("goods",),
+        "waybill",
+        _("Выписать накладную/УПД"),
+        _(
+            "Кому выписать? Товары можно прислать сразу, каждый с новой строки: "
+            "наименование; количество; цена."
+        ),
+        FINANCE,
+        "documents",
+        ("наклад", "упд", "отгруз"),
+        extras=("goods",),
     ),
     RequestKind(
-        "report", _("Сдать отчёт"),
+        "report",
+        _("Сдать отчёт"),
         _("Какой отчёт и за какой период? Например: декларация по УСН за 2026 год."),
-        FINANCE, "reports", ("отчёт", "отчет", "деклар", "сдать в налог"),
+        FINANCE,
+        "reports",
+        ("отчет", "деклар", "сдать в налог"),
     ),
     RequestKind(
-        "document", _("Подготовить документ"),
+        "document",
+        _("Подготовить документ"),
         _("Какой документ нужен и для кого? Например: договор аренды с ИП Ивановым."),
-        LEGAL, "documents", ("договор", "документ", "справк", "доверен", "акт сверки"),
+        ANY_DEPARTMENT,
+        "contracts",
+        ("договор", "документ", "справк", "доверен", "акт сверки"),
     ),
     RequestKind(
-        "advice", _("Консультация"),
+        "advice",
+        _("Консультация"),
         _("О чём ваш вопрос? Напишите своими словами."),
-        LEGAL, "advice", ("консульт", "вопрос", "посовет", "подскаж"),
+        ANY_DEPARTMENT,
+        "advice",
+        ("консульт", "вопрос", "посовет", "подскаж"),
     ),
     RequestKind(
-        "other", _("Другое"),
+        "other",
+        _("Другое"),
         _("Что нужно сделать? Напишите своими словами."),
-        FINANCE, "", ("друго",),
+        ANY_DEPARTMENT,
+        "",
+        ("друго",),
     ),
 )
 

@@ -6,12 +6,12 @@ import re
 
 from forms.answers import AnswerError
 from forms.deadline import deadline_choices, from_text, parse_deadline, show_deadline, to_text
-from forms.fields import Answers, Choice, Field, FormContext, Said, files_from_text
+from forms.fields import Answers, Choice, Field, Form, FormContext, Said, files_from_text
 from forms.goods import Goods, parse_goods, show_goods, split_goods
 from forms.inn import parse_company_name, parse_inn, split_company
 from forms.kinds import BY_CODE, KINDS, RequestKind
 from forms.messages import loosely
-from forms.texts import Size, Text, _, lines, listed, n_, plain, sentence
+from forms.texts import Size, Text, _, lines, listed, plain, sentence
 
 MAX_TASK_LENGTH = 10_000
 """More than any messenger lets a person write at once; beyond it a file is the better way."""
@@ -21,20 +21,27 @@ ANOTHER_COMPANY = "another"
 
 # --- company and INN ---------------------------------------------------------------------------
 
+_NAMED = "_company_name"
+"""The name that came before its INN."""
+_OTHER_COMPANY = "_other_company"
+
 
 def _ask_company(answers: Answers, context: FormContext) -> Text:
-    if "company" in answers:
-        return _("«{name}» — записали. Теперь ИНН: 10 или 12 цифр.", name=answers["company"])
-    if context.companies and not answers.get("_another"):
-        return _("За какую компанию заявка? Выберите или пришлите ИНН.")
-    return _("Пришлите ИНН компании или ИП. Можно вместе с названием, например: 7707083893 Ромашка.")
+    if _NAMED in answers:
+        return _("«{name}» — записали. Теперь ИНН: 10 или 12 цифр.", name=answers[_NAMED])
+    fact = _("Задачу записали.") if "task" in answers else None
+    if context.companies and _OTHER_COMPANY not in answers:
+        return sentence(fact, _("За какую компанию заявка? Выберите или пришлите ИНН."))
+    return sentence(
+        fact, _("Пришлите ИНН компании или ИП. Можно вместе с названием, например: 7707083893 Ромашка.")
+    )
 
 
 def _company_choices(answers: Answers, context: FormContext) -> tuple[Choice, ...]:
-    if not context.companies or "company" in answers or answers.get("_another"):
+    if not context.companies or _NAMED in answers or _OTHER_COMPANY in answers:
         return ()
     own = tuple(Choice(company.inn, plain(company.name)) for company in context.companies)
-    return (*own, Choice(ANOTHER_COMPANY, _("Другая компания"), ("другая", "другой", "новая")))
+    return (*own, Choice(ANOTHER_COMPANY, _("Другая компания"), ("другая", "другой", "новая", "another")))
 
 
 def _parse_company(said: Said, answers: Answers, context: FormContext) -> Answers:
@@ -42,25 +49,50 @@ def _parse_company(said: Said, answers: Answers, context: FormContext) -> Answer
         return _pressed_company(said.press.value, context)
     inn_text, name = split_company(said.text)
     if inn_text is not None:
-        inn = parse_inn(inn_text)
-        known = _known_name(inn, context)
-        if known:
-            return {"inn": inn, "company": known}
-        if name:
-            return {"inn": inn, "company": parse_company_name(name)}
-        return {"inn": inn}
+        return _company_by_inn(parse_inn(inn_text), name or answers.get(_NAMED), context)
     wanted = loosely(said.text)
     own = [company for company in context.companies if wanted and wanted in loosely(company.name)]
     if len(own) == 1:
         return {"inn": own[0].inn, "company": own[0].name}
-    if "company" in answers:
+    if "task" not in answers and _is_task(said.text):
+        return _task_before_company(said.text)
+    if _NAMED in answers:
         raise AnswerError(_("Здесь нужен ИНН — 10 или 12 цифр. Он есть в любом вашем счёте или договоре."))
-    return {"company": parse_company_name(said.text)}
+    return {_NAMED: parse_company_name(said.text)}
+
+
+def _company_by_inn(inn: str, name: str | None, context: FormContext) -> Answers:
+    known = _known_name(inn, context)
+    if known:
+        return {"inn": inn, "company": known}
+    return {"inn": inn, "company": parse_company_name(name)} if name else {"inn": inn}
+
+
+_LEGAL_FORM = re.compile(
+    r"\b(?:ооо|оао|зао|пао|ао|ип|нко|тсж|снт|гск|общество|предприниматель)\b|[«\"]", re.IGNORECASE
+)
+_WORDS_OF_A_NAME = 5
+"""A longer answer without «ООО» or quotation marks is not the name of a company."""
+
+
+def _is_task(text: str) -> bool:
+    """Whether somebody who was asked for a company has said at once what they want."""
+    words = len(text.split())
+    return not _LEGAL_FORM.search(text) and (
+        words > _WORDS_OF_A_NAME or (words > 1 and recognise_kind(text) is not None)
+    )
+
+
+def _task_before_company(text: str) -> Answers:
+    kind = recognise_kind(text)
+    if kind is None:
+        return _details(text, BY_CODE["other"])
+    return _kind_and_details(kind, text)
 
 
 def _pressed_company(value: str, context: FormContext) -> Answers:
     if value == ANOTHER_COMPANY:
-        return {"_another": "1"}
+        return {_OTHER_COMPANY: "1"}
     for company in context.companies:
         if company.inn == value:
             return {"inn": company.inn, "company": company.name}
@@ -103,31 +135,41 @@ _WORDS_OF_A_LABEL = 3
 def _parse_kind(said: Said, _answers: Answers, _context: FormContext) -> Answers:
     if said.press:
         if said.press.value not in BY_CODE:
-            raise AnswerError(_("Такого вида работ больше нет. Выберите из списка или напишите своими словами."))
+            raise AnswerError(
+                _("Такого вида работ больше нет. Выберите из списка или напишите своими словами.")
+            )
         return {"kind": said.press.value}
-    words = said.text.split()
     if not re.search(r"\w{2}", said.text):
         raise AnswerError(_("Напишите словами, что нужно сделать, или выберите из списка."))
-    kind = recognise_kind(said.text)
-    if len(words) <= _WORDS_OF_A_LABEL and kind is not None:
+    return _kind_and_details(recognise_kind(said.text) or BY_CODE["other"], said.text)
+
+
+def _kind_and_details(kind: RequestKind, text: str) -> Answers:
+    """«Сдать отчёт» only names the kind; whoever says more is not asked for it again."""
+    bare = len(text.split()) <= _WORDS_OF_A_LABEL and not re.search(r"[0-9]", text)
+    if bare and recognise_kind(text) is not None:
         return {"kind": kind.code}
-    return {"kind": (kind or BY_CODE["other"]).code, **_details(said.text, kind or BY_CODE["other"])}
+    return {"kind": kind.code, **_details(text, kind)}
 
 
 def recognise_kind(text: str) -> RequestKind | None:
     """The kind whose word comes first in free text, or None."""
     spoken = text.casefold().replace("ё", "е")
     found = [
-        (spoken.find(stem.replace("ё", "е")), order, kind)
+        (match.start(), order, kind)
         for order, kind in enumerate(KINDS)
         for stem in kind.stems
-        if stem.replace("ё", "е") in spoken
+        if (match := re.search(rf"\b{stem.replace('ё', 'е')}", spoken))
     ]
     return min(found, key=lambda item: item[:2])[2] if found else None
 
 
 def _show_kind(value: str, _context: FormContext) -> Text:
     return BY_CODE[value].label if value in BY_CODE else plain(value)
+
+
+def _kind_is_gone(value: str, _context: FormContext) -> Text | None:
+    return None if value in BY_CODE else _("Такого вида работ больше нет.")
 
 
 def _kind(answers: Answers) -> RequestKind:
@@ -150,15 +192,7 @@ def _parse_task(said: Said, answers: Answers, _context: FormContext) -> Answers:
 
 
 def _details(text: str, kind: RequestKind) -> dict[str, str]:
-    text = text.replace("\0", "").strip()
-    if len(text) > MAX_TASK_LENGTH:
-        raise AnswerError(
-            _(
-                "Сообщение длиннее {limit} знаков: у вас {count}. Сократите или пришлите текст файлом.",
-                limit=MAX_TASK_LENGTH,
-                count=len(text),
-            )
-        )
+    text = _within_limit(text.strip())
     if not re.search(r"\w{2}", text):
         raise AnswerError(_("Напишите чуть подробнее, что нужно сделать: хотя бы несколько слов."))
     if "goods" not in kind.extras:
@@ -166,6 +200,23 @@ def _details(text: str, kind: RequestKind) -> dict[str, str]:
     goods, rest = split_goods(text)
     filled = {"task": rest.strip() or "Выписать накладную по списку товаров"}
     return filled | ({"goods": goods.to_text()} if goods else {})
+
+
+def longer_task(task: str, more: str) -> str:
+    """The task with what the client adds to it. Raises AnswerError when it becomes too long."""
+    return _within_limit(f"{task}\n{more.strip()}")
+
+
+def _within_limit(text: str) -> str:
+    if len(text) <= MAX_TASK_LENGTH:
+        return text
+    raise AnswerError(
+        _(
+            "Текст длиннее {limit} знаков: у вас {count}. Сократите или пришлите его файлом.",
+            limit=MAX_TASK_LENGTH,
+            count=len(text),
+        )
+    )
 
 
 def _needs_goods(answers: Answers) -> bool:
@@ -196,9 +247,7 @@ def _ask_deadline(answers: Answers, context: FormContext) -> Text:
 
 
 def _deadline_buttons(_answers: Answers, context: FormContext) -> tuple[Choice, ...]:
-    return tuple(
-        Choice(code, label) for code, label, _at in deadline_choices(context.now, context.calendar)
-    )
+    return tuple(Choice(code, label) for code, label, _at in deadline_choices(context.now, context.calendar))
 
 
 def _parse_deadline(said: Said, _answers: Answers, context: FormContext) -> Answers:
@@ -208,6 +257,10 @@ def _parse_deadline(said: Said, _answers: Answers, context: FormContext) -> Answ
                 return {"deadline": to_text(deadline)}
         raise AnswerError(_("Этот срок уже не подходит: день закончился. Выберите другой."))
     return {"deadline": to_text(parse_deadline(said.text, context.now, context.calendar))}
+
+
+def _deadline_passed(value: str, context: FormContext) -> Text | None:
+    return _("Пока заявка ждала, её срок прошёл.") if from_text(value).at <= context.now else None
 
 
 def _show_deadline(value: str, context: FormContext) -> Text:
@@ -240,23 +293,30 @@ def _ask_files(answers: Answers, context: FormContext) -> Text:
 
 
 def _file_choices(answers: Answers, _context: FormContext) -> tuple[Choice, ...]:
-    done = Choice(FILES_DONE, _("Готово"), ("все", "всё", "done", "ready", "хватит", "больше нет"))
+    done = Choice(FILES_DONE, _("Готово"), ("все", "done", "ready", "хватит", "больше нет", "это все"))
     if files_from_text(answers.get("_files", "")):
         return (done, Choice(FILES_CLEAR, _("Убрать файлы"), ("убрать", "удалить файлы")))
-    return (done, Choice("skip", _("Пропустить"), ("нет", "без файлов", "пропуск", "skip", "no", "не надо")))
+    no_words = (
+        "нет",
+        "без файлов",
+        "файлов нет",
+        "нет файлов",
+        "пропуск",
+        "skip",
+        "no",
+        "не надо",
+        "не нужно",
+    )
+    return (done, Choice("skip", _("Пропустить"), no_words))
 
 
 def _parse_files(said: Said, answers: Answers, _context: FormContext) -> Answers:
-    # Files themselves are kept by the dialogue at any question; here only the word "done" is read.
+    # The dialogue keeps files at any question under "_files"; here only the buttons are read.
+    if said.press and said.press.value == FILES_CLEAR:
+        return {"_files": "[]"}
     if said.press:
-        if said.press.value == FILES_CLEAR:
-            return {"_files": "[]"}
         return {"files": answers.get("_files", "[]")}
-    if said.text.strip():
-        raise AnswerError(
-            _("Здесь ждём файлы. Если файлов нет, нажмите «Готово». Чтобы дописать задачу, потом нажмите «Изменить».")
-        )
-    return {}
+    raise AnswerError(_("Здесь ждём файлы. Если файлов нет, нажмите «Готово»."))
 
 
 def show_files(value: str, _context: FormContext) -> Text:
@@ -264,16 +324,14 @@ def show_files(value: str, _context: FormContext) -> Text:
     attached = files_from_text(value)
     if not attached:
         return _("нет")
-    return listed(
-        *(_("{name} ({size})", name=file.name, size=Size(file.size_bytes)) for file in attached)
-    )
+    return listed(*(_("{name} ({size})", name=file.name, size=Size(file.size_bytes)) for file in attached))
 
 
-FORM: tuple[Field, ...] = (
+FORM: Form = (
     Field(
         name="inn", title=_("Компания и ИНН"), question=_ask_company, parse=_parse_company,
         show=_show_plain, sample="7707083893", choices=_company_choices, choices_per_row=1,
-        fills=("inn", "company", "_another"),
+        fills=("inn", "company", _NAMED, _OTHER_COMPANY),
     ),
     Field(
         name="company", title=_("Название"), question=_ask_name, parse=_parse_name,
@@ -281,7 +339,7 @@ FORM: tuple[Field, ...] = (
     ),
     Field(
         name="kind", title=_("Вид работ"), question=_ask_kind, parse=_parse_kind,
-        show=_show_kind, sample="Консультация", choices=_kind_choices,
+        show=_show_kind, sample="Консультация", choices=_kind_choices, stale=_kind_is_gone,
     ),
     Field(
         name="task", title=_("Что сделать"), question=_ask_task, parse=_parse_task,
@@ -293,50 +351,33 @@ FORM: tuple[Field, ...] = (
     ),
     Field(
         name="deadline", title=_("Срок"), question=_ask_deadline, parse=_parse_deadline,
-        show=_show_deadline, sample="через неделю", choices=_deadline_buttons,
+        show=_show_deadline, sample="через неделю", choices=_deadline_buttons, stale=_deadline_passed,
     ),
     Field(
         name="files", title=_("Файлы"), question=_ask_files, parse=_parse_files,
-        show=show_files, sample="Готово", choices=_file_choices,
+        show=show_files, sample="Готово", choices=_file_choices, shows_itself=True,
     ),
 )  # fmt: skip
 
 BY_NAME = {field.name: field for field in FORM}
 
 
-def title_and_value(field: Field, answers: Answers, context: FormContext) -> Text:
-    """One line of the summary."""
-    return _("{title}: {value}", title=field.title, value=field.show(answers[field.name], context))
-
-
-def summary_lines(answers: Answers, context: FormContext) -> tuple[Text, ...]:
+def summary_lines(answers: Answers, context: FormContext, form: Form = FORM) -> tuple[Text, ...]:
     """The whole form for reading: summary, receipt, the accountant's card."""
     shown: list[Text] = []
     if "inn" in answers and "company" in answers:
         shown.append(_("Компания: {company}, ИНН {inn}", company=answers["company"], inn=answers["inn"]))
     if "kind" in answers and "task" in answers:
-        shown.append(
-            _("Что сделать: {kind} — {task}", kind=_show_kind(answers["kind"], context), task=answers["task"])
-        )
+        kind = _show_kind(answers["kind"], context)
+        shown.append(_("Что сделать: {kind} — {task}", kind=kind, task=answers["task"]))
     shown += [
-        title_and_value(BY_NAME[name], answers, context)
-        for name in ("goods", "deadline", "files")
-        if name in answers and BY_NAME[name].asked_if(answers)
-    ]
-    shown += [
-        title_and_value(field, answers, context)
-        for field in FORM
+        _("{title}: {value}", title=field.title, value=field.show(answers[field.name], context))
+        for field in form
         if field.name in answers and field.name not in _SHOWN_TOGETHER and field.asked_if(answers)
     ]
     return tuple(shown)
 
 
-_SHOWN_TOGETHER = frozenset({"inn", "company", "kind", "task", "goods", "deadline", "files"})
+_SHOWN_TOGETHER = frozenset({"inn", "company", "kind", "task"})
 
-
-def counted_files(count: int) -> Text:
-    """«1 файл», «2 файла», «5 файлов»."""
-    return n_("{count} файл", "{count} файлов", count)
-
-
-__all__ = ["BY_NAME", "FORM", "counted_files", "recognise_kind", "sentence", "summary_lines", "title_and_value"]
+__all__ = ["BY_NAME", "FORM", "longer_task", "recognise_kind", "show_files", "summary_lines"]

@@ -1,12 +1,15 @@
-"""What is said to whom when something happens to a request. Sentences only: who has which chat and
-whether a letter arrives is settled elsewhere."""
+"""What is said to whom when something happens to a request.
+
+Sentences only: who has which chat and whether a letter arrives is settled elsewhere.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from forms.fields import Answers, FormContext, files_from_text
+from forms.dialogue import NAV_SCOPE, Nav
+from forms.fields import Answers, Field, FormContext, files_from_text
 from forms.messages import Button, OutgoingFile, Press, Reply
 from forms.request_form import BY_NAME, FORM, summary_lines
 from forms.texts import Clock, Day, Text, _, lines, listed, n_, sentence
@@ -40,7 +43,7 @@ class RequestFacts:
 
 
 def receipt(facts: RequestFacts, context: FormContext, look_by: datetime) -> Reply:
-    """The numbered receipt: every field, files with fingerprints, who takes it and by when it is looked at."""
+    """The receipt: number, every field, files with fingerprints, who takes it and by when it is looked at."""
     who = (
         _("Займётся {name}.", name=facts.assignee)
         if facts.assignee
@@ -53,7 +56,18 @@ def receipt(facts: RequestFacts, context: FormContext, look_by: datetime) -> Rep
         sentence(who, look_promise(look_by, context)),
         _("Узнать, как дела: /status"),
     )
-    return Reply(text)
+    return Reply(text, (*client_actions(facts), *menu_rows()))
+
+
+def menu_rows() -> tuple[tuple[Button, ...], ...]:
+    """What a client may do when nothing is being filled."""
+    return (
+        (
+            Button(_("Новая заявка"), str(Press(NAV_SCOPE, Nav.NEW))),
+            Button(_("Мои заявки"), str(Press(NAV_SCOPE, Nav.MINE))),
+        ),
+        (Button(_("Позвать человека"), str(Press(NAV_SCOPE, Nav.HUMAN))),),
+    )
 
 
 def look_promise(look_by: datetime, context: FormContext) -> Text:
@@ -64,7 +78,15 @@ def look_promise(look_by: datetime, context: FormContext) -> Text:
         return _("Посмотрим сегодня до {time}.", time=Clock(local))
     if not context.calendar.is_working_day(today.date()):
         return _("Сегодня выходной. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local))
-    return _("Рабочий день закончился. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local))
+    if today.time() < context.calendar.closes_at(today.date()):
+        return _(
+            "Рабочий день заканчивается. Посмотрим: {day}, до {time}.",
+            day=Day(local.date()),
+            time=Clock(local),
+        )
+    return _(
+        "Рабочий день закончился. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local)
+    )
 
 
 def fingerprints(files_text: str) -> Text | None:
@@ -83,7 +105,7 @@ def status_answer(facts: RequestFacts, context: FormContext) -> Text:
     """Four lines: what, where it stands, who, what is next and by when."""
     kind = BY_NAME["kind"].show(facts.answers["kind"], context)
     return lines(
-        _("Заявка № {number}: {kind}, {company}", number=facts.number, kind=kind, company=facts.answers["company"]),
+        _("Заявка № {number}: {kind}, {company}", number=facts.number, kind=kind, company=facts.client),
         _("Сейчас: {stage}", stage=status_words(facts.status)),
         _("Ведёт: {name}", name=facts.assignee) if facts.assignee else _("Ведёт: пока не назначен"),
         _("Дальше: {step} Срок: {deadline}", step=next_step(facts.status),
@@ -96,8 +118,10 @@ def client_actions(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
     match facts.status:
         case Status.DONE:
             return done_rows(facts)
-        case Status.CLOSED | Status.CANCELLED:
-            return ()
+        case Status.CLOSED:
+            return (unsolved_row(facts), repeat_row(facts))
+        case Status.CANCELLED:
+            return (repeat_row(facts),)
         case _:
             return (
                 (
@@ -107,37 +131,61 @@ def client_actions(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
             )
 
 
+def unsolved_row(facts: RequestFacts) -> tuple[Button, ...]:
+    """«Не решено» alone."""
+    return (_request_button(_("Не решено"), facts, "unsolved"),)
+
+
+def repeat_row(facts: RequestFacts) -> tuple[Button, ...]:
+    """«Повторить»: the same request once more."""
+    return (_request_button(_("Повторить"), facts, "repeat"),)
+
+
 def taken_notice(facts: RequestFacts) -> Reply:
+    """The accountant has accepted."""
     return Reply(_("Заявка № {number} в работе. Ведёт {name}.", number=facts.number, name=facts.assignee))
 
 
 def assigned_notice(facts: RequestFacts) -> Reply:
+    """Somebody was found."""
     return Reply(_("Заявкой № {number} займётся {name}.", number=facts.number, name=facts.assignee))
 
 
 def reassigned_notice(facts: RequestFacts) -> Reply:
+    """Somebody else has it now."""
     return Reply(_("Заявку № {number} теперь ведёт {name}.", number=facts.number, name=facts.assignee))
 
 
 def clarification_notice(
     facts: RequestFacts, field_name: str, question: str, clarification_id: int, context: FormContext
 ) -> Reply:
-    """Ask the client one field anew, with that field's own words and buttons (N3)."""
+    """Ask the client one field anew, with that field's own words and buttons."""
     asked = BY_NAME[field_name]
     old = asked.show(facts.answers[field_name], context) if field_name in facts.answers else None
-    before = {name: value for name, value in facts.answers.items() if name not in asked.forgets()}
     text = lines(
-        _("{name} уточняет по заявке № {number}: {field}.", name=facts.assignee, number=facts.number, field=asked.title),
+        _(
+            "{name} уточняет по заявке № {number}: {field}.",
+            name=facts.assignee or _("Бухгалтер"), number=facts.number, field=asked.title,
+        ),
         _("Было: {value}", value=old) if old else None,
-        question or None,
-        None if question else asked.question(before, context),
+        question or field_wanted(field_name, facts.answers, context),
+    )  # fmt: skip
+    return Reply(text, _clarifying_rows(asked, facts.answers, clarification_id, context))
+
+
+def _clarifying_rows(
+    asked: Field, answers: Answers, clarification_id: int, context: FormContext
+) -> tuple[tuple[Button, ...], ...]:
+    if asked.name == "files":
+        return ()
+    return tuple(
+        (
+            Button(
+                choice.label, str(Press(CLARIFY_SCOPE, str(clarification_id), choice.value)), choice.synonyms
+            ),
+        )
+        for choice in asked.choices(asked.others(answers), context)
     )
-    rows = tuple(
-        (Button(choice.label, str(Press(CLARIFY_SCOPE, str(clarification_id), choice.value)), choice.synonyms),)
-        for choice in asked.choices(before, context)
-        if choice.value not in ("skip", "clear")
-    )
-    return Reply(text, rows)
 
 
 def answer_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
@@ -147,6 +195,7 @@ def answer_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...
 
 
 def done_notice(facts: RequestFacts, files: tuple[OutgoingFile, ...]) -> Reply:
+    """The result, and the question whether it will do."""
     text = lines(
         _("Заявка № {number} выполнена.", number=facts.number),
         facts.result or None,
@@ -157,18 +206,22 @@ def done_notice(facts: RequestFacts, files: tuple[OutgoingFile, ...]) -> Reply:
 
 
 def done_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    """The marks and «Не решено»."""
     marks = tuple(
-        Button(_("{mark}", mark=mark), str(Press(RATE_SCOPE, str(facts.number), str(mark)))) for mark in range(1, 6)
+        Button(_("{mark}", mark=mark), str(Press(RATE_SCOPE, str(facts.number), str(mark))))
+        for mark in range(1, 6)
     )
-    return (marks, (_request_button(_("Не решено"), facts, "unsolved"),))
+    return (marks, unsolved_row(facts))
 
 
 def closed_notice(facts: RequestFacts) -> Reply:
+    """Nobody has objected in time."""
     text = _("Заявка № {number} закрыта. Если вопрос остался, нажмите «Не решено».", number=facts.number)
-    return Reply(text, ((_request_button(_("Не решено"), facts, "unsolved"),),))
+    return Reply(text, (unsolved_row(facts),))
 
 
 def cancelled_notice(facts: RequestFacts, reason: str) -> Reply:
+    """The director took it off."""
     return Reply(
         lines(
             _("Заявку № {number} сняли с исполнения.", number=facts.number),
@@ -178,6 +231,7 @@ def cancelled_notice(facts: RequestFacts, reason: str) -> Reply:
 
 
 def reopened_notice(facts: RequestFacts) -> Reply:
+    """It is worked on again."""
     return Reply(
         _("Заявка № {number} снова в работе. Ведёт {name}.", number=facts.number, name=facts.assignee)
         if facts.assignee
@@ -236,6 +290,7 @@ def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 
     answer = button(_("Ответить"), "answer")
     note = button(_("Заметка"), "note")
+    first: tuple[tuple[Button, ...], ...]
     match facts.status:
         case Status.CLOSED | Status.CANCELLED:
             return ((note, button(_("История"), "history")),)
@@ -256,13 +311,19 @@ def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 def clarify_choices(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
     """Which field is wrong: one button each."""
     return tuple(
-        (Button(field.title, str(Press(REQUEST_SCOPE, str(facts.number), f"field-{field.name}", facts.version))),)
+        (
+            Button(
+                field.title,
+                str(Press(REQUEST_SCOPE, str(facts.number), f"field-{field.name}", facts.version)),
+            ),
+        )
         for field in FORM
         if field.part_of is None and field.asked_if(facts.answers)
     )
 
 
 def client_wrote_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
+    """The client added something."""
     head = _("Заявка № {number}, {client} пишет:", number=facts.number, client=facts.client)
     rows = (
         (_request_button(_("Ответить"), facts, "answer"), _request_button(_("Выполнено"), facts, "done")),
@@ -272,6 +333,7 @@ def client_wrote_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFil
 
 
 def clarified_notice(facts: RequestFacts, field_name: str, old: str, context: FormContext) -> Reply:
+    """The client answered a clarification: the old value and the new one."""
     asked = BY_NAME[field_name]
     text = lines(
         _("Заявка № {number}: клиент уточнил.", number=facts.number),
@@ -301,10 +363,18 @@ def lost_notice(facts: RequestFacts, comment: str) -> Reply:
 
 
 def withdrawn_notice(facts: RequestFacts) -> Reply:
-    return Reply(_("{client}: заявка № {number} отозвана. Делать её не нужно.", client=facts.client, number=facts.number))
+    """The client withdrew it."""
+    return Reply(
+        _(
+            "{client}: заявка № {number} отозвана. Делать её не нужно.",
+            client=facts.client,
+            number=facts.number,
+        )
+    )
 
 
 def unsolved_notice(facts: RequestFacts, reason: str) -> Reply:
+    """The client says that it is not solved."""
     text = lines(
         _("Заявка № {number}: клиент пишет, что не решено. Она снова в работе.", number=facts.number),
         _("Причина: {reason}", reason=reason) if reason else None,
@@ -313,13 +383,17 @@ def unsolved_notice(facts: RequestFacts, reason: str) -> Reply:
 
 
 def rated_notice(facts: RequestFacts, rating: int) -> Reply:
-    return Reply(_("Заявка № {number}: клиент поставил {rating} из 5. Закрыта.", number=facts.number, rating=rating))
+    """The client gave a mark."""
+    return Reply(
+        _("Заявка № {number}: клиент поставил {rating} из 5. Закрыта.", number=facts.number, rating=rating)
+    )
 
 
 # --- for the director --------------------------------------------------------------------------
 
 
 def unassigned_alarm(facts: RequestFacts, context: FormContext) -> Reply:
+    """Nobody fits."""
     return Reply(
         lines(
             _("Заявка № {number} в «Неразобранном»: никто не подходит.", number=facts.number),
@@ -330,6 +404,7 @@ def unassigned_alarm(facts: RequestFacts, context: FormContext) -> Reply:
 
 
 def not_accepted_alarm(facts: RequestFacts, minutes: int, late: str) -> Reply:
+    """Somebody let an assignment lie."""
     return Reply(
         lines(
             n_("Заявку № {number} не приняли за {count} рабочую минуту: {late}.",
@@ -343,12 +418,19 @@ def not_accepted_alarm(facts: RequestFacts, minutes: int, late: str) -> Reply:
 
 def escalated_notice(facts: RequestFacts) -> Reply:
     """To the one who did not accept in time."""
-    return Reply(_("Заявка № {number} ушла к другому сотруднику: её не приняли вовремя.", number=facts.number))
+    return Reply(
+        _("Заявка № {number} ушла к другому сотруднику: её не приняли вовремя.", number=facts.number)
+    )
 
 
 def undelivered_alarm(facts: RequestFacts, reason: str) -> Reply:
+    """A letter did not reach the client."""
     return Reply(
-        _("Заявка № {number}: сообщение клиенту не доставлено ({reason}). Позвоните ему.", number=facts.number, reason=reason)
+        _(
+            "Заявка № {number}: сообщение клиенту не доставлено ({reason}). Позвоните ему.",
+            number=facts.number,
+            reason=reason,
+        )
     )
 
 
@@ -382,17 +464,21 @@ def _attached(answers: Answers) -> tuple[OutgoingFile, ...]:
 
 
 def no_such_request() -> Text:
+    """The number is wrong, or the request somebody else's."""
     return _("Такой заявки нет. Проверьте номер: его видно в «Мои заявки».")
 
 
 def files_wanted() -> Text:
+    """A file was asked for and something else came."""
     return _("Пришлите, пожалуйста, файл: документ или фото.")
 
 
 def field_wanted(field_name: str, answers: Answers, context: FormContext) -> Text:
     """The field's own question, when what was said did not answer it."""
+    if field_name == "files":
+        return files_wanted()
     asked = BY_NAME[field_name]
-    return asked.question({k: v for k, v in answers.items() if k not in asked.forgets()}, context)
+    return asked.question(asked.others(answers), context)
 
 
 def summary_of(facts: RequestFacts, context: FormContext) -> tuple[Text, ...]:

@@ -1,0 +1,194 @@
+"""What the client's side of a chat reads and keeps: consent, the person, their requests and words.
+
+Requests change in `storage.casework` alone. Before consent nothing here is called but `link`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, select, update
+from sqlmodel import Session, col
+
+from forms.messages import InboundKind, OutgoingFile
+from notifications.compose import RequestFacts
+from router.model import Role, Status
+from storage import casework, history
+from storage.house import House
+from storage.models import Attachment, Chat, Clarification, Consent, Draft, Message, Person, Request, Staff
+from storage.work import ChatView, StaffView
+
+OPEN_REQUESTS_READ = 20
+
+_OPEN = [status.value for status in Status if status.is_open]
+_ENDED = [Status.CLOSED.value, Status.CANCELLED.value]
+_SAID = [kind.value for kind in InboundKind if kind is not InboundKind.BUTTON]
+
+
+# --- the person --------------------------------------------------------------------------------
+
+
+def link(session: Session, house: House, chat: ChatView, person_id: int, now: datetime) -> None:
+    """Make the chat this person's; what it knew of anybody before is replaced."""
+    person = session.get_one(Person, person_id)
+    _give_chat(session, chat, person)
+    draft = session.get(Draft, person_id)
+    chat.draft = draft.progress if draft else None
+    chat.draft_created_at = draft.created_at if draft else None
+    chat.companies = casework.form_context(session, house, now, person_id).companies
+    staff = session.execute(select(Staff).where(col(Staff.person_id) == person_id)).scalar_one_or_none()
+    chat.staff = StaffView(staff.id or 0, Role(staff.role)) if staff and staff.active else None
+    history.record(
+        session, at=now, actor_id=person_id, through=chat.channel, action="chat_linked",
+        subject=f"person:{person_id}", before=None, after={"channel": chat.channel},
+    )  # fmt: skip
+    session.flush()
+
+
+def keep_consent(session: Session, house: House, chat: ChatView, name: str, now: datetime) -> None:
+    """Write the consent down; a stranger becomes a person of that name only now."""
+    person = session.get(Person, chat.person_id) if chat.person_id is not None else None
+    if person is None:
+        person = Person(name=name, created_at=now)
+        session.add(person)
+        session.flush()
+    person.name = person.name or name
+    person.consent_version = house.consent_version
+    _give_chat(session, chat, person)
+    assert person.id is not None
+    digest = hashlib.sha256(house.consent_text.encode()).hexdigest()
+    session.add(
+        Consent(
+            person_id=person.id, chat_id=chat.chat_id, version=house.consent_version, text_sha256=digest,
+            given_at=now,
+        )
+    )  # fmt: skip
+    history.record(
+        session, at=now, actor_id=person.id, through=chat.channel, action="consent_given",
+        subject=f"person:{person.id}", before=None, after={"version": house.consent_version},
+    )  # fmt: skip
+    session.flush()
+
+
+def _give_chat(session: Session, chat: ChatView, person: Person) -> None:
+    session.get_one(Chat, chat.chat_id).person_id = person.id
+    chat.person_id, chat.person_name, chat.phone = person.id, person.name, person.phone
+    chat.consent_version = person.consent_version
+
+
+def keep_phone(session: Session, chat: ChatView, phone: str) -> None:
+    """Write the person's phone down."""
+    person = session.get_one(Person, chat.person_id)
+    person.phone = chat.phone = phone
+
+
+def forget_focus(session: Session, chat_id: int) -> None:
+    """The next words belong to nothing in particular."""
+    session.get_one(Chat, chat_id).focus = ""
+
+
+# --- their requests ----------------------------------------------------------------------------
+
+
+def requests_of(session: Session, person_id: int | None) -> tuple[RequestFacts, ...]:
+    """This person's open requests, the newest first, and after them the one that ended last."""
+    own = select(Request).where(col(Request.person_id) == person_id)
+    going = (
+        own.where(col(Request.status).in_(_OPEN)).order_by(col(Request.id).desc()).limit(OPEN_REQUESTS_READ)
+    )
+    ended = own.where(col(Request.status).in_(_ENDED)).order_by(
+        col(Request.closed_at).desc(), col(Request.id).desc()
+    )
+    rows = [*session.execute(going).scalars(), *session.execute(ended.limit(1)).scalars()]
+    return tuple(casework.facts_of(session, row) for row in rows)
+
+
+def own_request(session: Session, person_id: int | None, number: int) -> RequestFacts | None:
+    """The request if this very person sent it.
+
+    Not their company's: an INN is public, and typing it proves nothing.
+    """
+    row = session.get(Request, number)
+    return casework.facts_of(session, row) if row is not None and row.person_id == person_id else None
+
+
+def open_question(session: Session, person_id: int | None) -> int | None:
+    """The newest clarification that this person has not answered."""
+    query = (
+        select(col(Clarification.id))
+        .join(Request, col(Request.id) == col(Clarification.request_id))
+        .where(
+            col(Request.person_id) == person_id,
+            col(Request.status) == Status.WAITING_CLIENT.value,
+            col(Request.question) == col(Clarification.field),
+            col(Clarification.answered_at).is_(None),
+        )
+        .order_by(col(Clarification.id).desc())
+        .limit(1)
+    )
+    return session.execute(query).scalar_one_or_none()
+
+
+def has_files(session: Session, number: int, files: tuple[OutgoingFile, ...]) -> bool:
+    """Whether the request has all these files already."""
+    wanted = {file.sha256 for file in files}
+    query = select(col(Attachment.sha256)).where(
+        col(Attachment.request_id) == number, col(Attachment.sha256).in_(wanted)
+    )
+    return bool(wanted) and wanted == set(session.execute(query).scalars())
+
+
+# --- what they wrote ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Messages taken together."""
+
+    text: str
+    files: tuple[OutgoingFile, ...]
+
+
+def unplaced(session: Session, chat_id: int, since: datetime) -> Words:
+    """What was written in this chat since then and belongs to no request yet."""
+    rows = session.execute(_unplaced(chat_id, since)).scalars().all()
+    files = {file["sha256"]: OutgoingFile(**file) for row in rows for file in row.files}
+    return Words("\n".join(row.text for row in rows if row.text), tuple(files.values()))
+
+
+def place(session: Session, chat_id: int, since: datetime, number: int) -> None:
+    """What was said in this chat since then belongs to the request from now on."""
+    session.execute(
+        update(Message)
+        .where(
+            col(Message.chat_id) == chat_id,
+            col(Message.request_id).is_(None),
+            col(Message.received_at) >= since,
+        )
+        .values(request_id=number)
+    )
+
+
+def last_words(session: Session, chat_id: int) -> str:
+    """What the person wrote last, before what is being answered now."""
+    query = (
+        select(col(Message.text))
+        .where(col(Message.chat_id) == chat_id, col(Message.kind) == InboundKind.TEXT.value)
+        .order_by(col(Message.id).desc())
+        .limit(1)
+    )
+    return session.execute(query).scalar_one_or_none() or ""
+
+
+def _unplaced(chat_id: int, since: datetime) -> Select[Message]:
+    return (
+        select(Message)
+        .where(
+            col(Message.chat_id) == chat_id, col(Message.request_id).is_(None),
+            col(Message.direction) == "in",
+            col(Message.kind).in_(_SAID), col(Message.received_at) >= since,
+        )
+        .order_by(col(Message.id))
+    )  # fmt: skip
