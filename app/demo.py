@@ -34,6 +34,8 @@ from storage.models import Consent as ConsentRow
 DEFAULT_FOLDER = Path("priem-data")
 PAST_DAYS = 30
 PAST_REQUESTS = 60
+FRESH_MINUTES = (6, 2)
+"""How long ago, in working minutes, the newest requests came: nobody has accepted them yet."""
 LINK_DAYS = 1
 SEED = 20261122
 
@@ -224,7 +226,8 @@ def _moments(house: House, dice: random.Random, now: datetime) -> list[datetime]
     calendar = house.calendar
     start = now - timedelta(days=PAST_DAYS)
     total = calendar.working_seconds(start, now)
-    offsets = sorted(dice.sample(range(1, max(total - 60, PAST_REQUESTS + 2)), PAST_REQUESTS))
+    offsets = sorted(dice.sample(range(1, total - 3600), PAST_REQUESTS - len(FRESH_MINUTES)))
+    offsets += [total - minutes * 60 for minutes in FRESH_MINUTES]
     return [calendar.add_working(start, offset) for offset in offsets]
 
 

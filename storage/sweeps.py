@@ -74,6 +74,9 @@ def _each(session: Session, numbers: list[int], act: Callable[[int], object]) ->
 
 
 def _not_accepted(session: Session, house: House, now: datetime) -> list[int]:
+    """Overdue assignments; outside working time nobody is there to take them over."""
+    if not house.calendar.is_open(now):
+        return []
     query = select(col(Request.id), col(Request.assigned_at)).where(
         col(Request.status) == Status.ASSIGNED.value
     )
