@@ -20,6 +20,7 @@ from bots import client_chat, staff_chat
 from bots.base import Cursor
 from bots.turns import ChatTurn, press_of
 from forms.fields import ReceivedFile, Said
+from forms.inn import split_company
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, Reply
 from forms.texts import _
 from notifications.outbox import Letter, Settlement
@@ -33,9 +34,8 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-_INN_LIKE = re.compile(r"[0-9][0-9 \u00a0-]{8,22}[0-9]")
+_INN_LIKE = re.compile(r"[0-9](?:\D{0,3}[0-9]){9}")
 _NOT_DIGIT = re.compile(r"[^0-9]")
-_INN_LENGTHS = (10, 12)
 
 
 class Transactions(Protocol):
@@ -88,7 +88,8 @@ class Intake:
 
     async def poisoned(self, operation: Op, error: Exception) -> Applied:
         """Keep a message that the program fails on, apologise, and call a person; it is acknowledged,
-        because a messenger that repeats it for ever would stop everybody behind it."""
+        because a messenger that repeats it for ever would stop everybody behind it.
+        """
         now = self.now()
         log.error("message kept as failed", error=type(error).__name__)
         if not isinstance(operation, Arrival | Fetched):
@@ -98,7 +99,9 @@ class Intake:
     def _apply(self, session: Session, operations: Sequence[Op], now: datetime) -> Applied:
         applied = Applied()
         arrivals = [op.inbound for op in operations if isinstance(op, Arrival)]
-        fetched = [inbound for op in operations if isinstance(op, Fetched) for _id, inbound, _files in op.messages]
+        fetched = [
+            inbound for op in operations if isinstance(op, Fetched) for _id, inbound, _files in op.messages
+        ]
         batch = open_work(session, arrivals, fetched, _inns([*arrivals, *fetched]), now)
         settlements: list[Settlement] = []
         for operation in operations:
@@ -120,6 +123,8 @@ class Intake:
         event = (inbound.channel, inbound.event_key)
         if event not in batch.fresh:
             return
+        if "\0" in inbound.text:  # PostgreSQL keeps no NUL in a text
+            inbound = replace(inbound, text=inbound.text.replace("\0", ""))
         batch.fresh.discard(event)
         if inbound.kind in (InboundKind.IGNORED, InboundKind.DELIVERY) or not inbound.chat_key:
             return
@@ -166,7 +171,9 @@ class Intake:
 
     def _keep_failed(self, session: Session, operation: Arrival | Fetched, now: datetime) -> Applied:
         inbounds = (
-            [operation.inbound] if isinstance(operation, Arrival) else [item[1] for item in operation.messages]
+            [operation.inbound]
+            if isinstance(operation, Arrival)
+            else [item[1] for item in operation.messages]
         )
         batch = open_work(session, [], inbounds, (), now)
         for inbound in inbounds:
@@ -175,7 +182,9 @@ class Intake:
             fresh = work.keep_failed(session, inbound, inbound_to_json(inbound) if may_keep else None, now)
             if chat is not None and (fresh or isinstance(operation, Fetched)):
                 apology = Reply(
-                    _("У нас ошибка, это сообщение обработать не получилось. Мы его сохранили, человек посмотрит.")
+                    _(
+                        "У нас ошибка, это сообщение обработать не получилось. Мы его сохранили, человек посмотрит."
+                    )
                     if may_keep
                     else _("У нас ошибка. Попробуйте, пожалуйста, ещё раз чуть позже.")
                 )
@@ -193,14 +202,9 @@ def _block(session: Session, chat: ChatView, now: datetime) -> None:
 
 def _inns(inbounds: Iterable[Inbound]) -> set[str]:
     """What may be an INN in these messages: the clients that the form may have to know."""
-    found: set[str] = set()
-    for inbound in inbounds:
-        if inbound.kind is not InboundKind.TEXT:
-            continue
-        for match in _INN_LIKE.findall(inbound.text[:500]):
-            digits = _NOT_DIGIT.sub("", match)
-            found |= {digits[:length] for length in _INN_LENGTHS if len(digits) >= length}
-    return found
+    texts = (inbound.text for inbound in inbounds if _INN_LIKE.search(inbound.text))
+    # The form's own reading: what it takes for the INN is what has to be known.
+    return {_NOT_DIGIT.sub("", number) for number, _name in map(split_company, texts) if number}
 
 
 def merged_albums(

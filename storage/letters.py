@@ -6,7 +6,7 @@ in the order in which people should read, and a batch of them costs one insert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ from storage.models import Letter as LetterRow
 
 LEASE_SECONDS = 300
 MAX_SCREEN_BUTTONS = 60
+OLDER_BUTTONS = ("", "")
+"""Stands in a chat's screen between the buttons of the latest message and those of earlier ones."""
 _POSTED = "priem_posted_letters"
 
 
@@ -93,7 +95,9 @@ def write_posted(
     rows = [_row(posting, known, busy, bag, lease_owner) for posting in postings]
     ids = _insert(session, rows)
     postings = [posting for posting in postings if posting.key in ids]
-    _supersede(session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts)
+    _supersede(
+        session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts
+    )
     _remember_screens(session, postings, known, bag.house)
     return tuple(
         _leased(ids[row["key"]], row, known)
@@ -118,6 +122,11 @@ def _insert(session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, in
     return {key: letter_id for key, letter_id in returned}  # noqa: C416 - rows are not pairs to mypy
 
 
+def shown_buttons(reply: Reply, say: Callable[[Text], str]) -> list[list[str]]:
+    """The buttons of a message as a chat remembers them: label, press id, what may be typed instead."""
+    return [[say(button.label), button.press, *button.synonyms] for button in reply.buttons()]
+
+
 def address_of(row: ChatRow) -> ChatAddress:
     """The address of a chat row."""
     assert row.id is not None
@@ -136,7 +145,9 @@ def _addressed(session: Session, postings: Sequence[Posting]) -> list[Posting]:
         for person_id, chat_id in found:
             liveliest[person_id] = chat_id
     return [
-        posting if posting.chat_id is not None else replace(posting, chat_id=liveliest.get(posting.person_id or 0))
+        posting
+        if posting.chat_id is not None
+        else replace(posting, chat_id=liveliest.get(posting.person_id or 0))
         for posting in postings
     ]
 
@@ -155,7 +166,9 @@ def _unfinished(
 ) -> tuple[set[int], dict[int, list[int]]]:
     """The chats that have letters under way outside this process, and their unsent prompts."""
     found = session.execute(
-        select(LetterRow.chat_id, LetterRow.id, LetterRow.state, LetterRow.prompt, LetterRow.lease_owner).where(  # type: ignore[call-overload]
+        select(
+            LetterRow.chat_id, LetterRow.id, LetterRow.state, LetterRow.prompt, LetterRow.lease_owner
+        ).where(  # type: ignore[call-overload]
             LetterRow.chat_id.in_(list(chat_ids)),  # type: ignore[union-attr]
             LetterRow.state.in_((LetterState.TODO.value, LetterState.DOING.value)),  # type: ignore[attr-defined]
         )
@@ -239,20 +252,24 @@ def _remember_screens(
             continue
         if posting.focus is not None:
             focuses[posting.chat_id] = posting.focus
-        shown = [[house.say(button.label), button.press] for button in posting.reply.buttons()]
+        shown = shown_buttons(posting.reply, house.say)
         if posting.keeps_screen and shown:
             before = screens.get(posting.chat_id) or [list(item) for item in known[posting.chat_id].screen]
-            screens[posting.chat_id] = (before + shown)[-MAX_SCREEN_BUTTONS:]
+            screens[posting.chat_id] = [*shown, list(OLDER_BUTTONS), *before][:MAX_SCREEN_BUTTONS]
         elif shown or posting.reply.prompt:
             screens[posting.chat_id] = shown
     if screens:
         session.connection().execute(
-            update(ChatRow.__table__).where(ChatRow.__table__.c.id == _bind("chat")).values(screen=_bind("screen")),  # type: ignore[attr-defined]
+            update(ChatRow.__table__)
+            .where(ChatRow.__table__.c.id == _bind("chat"))
+            .values(screen=_bind("screen")),  # type: ignore[attr-defined]
             [{"b_chat": chat_id, "b_screen": screen} for chat_id, screen in screens.items()],
         )
     if focuses:
         session.connection().execute(
-            update(ChatRow.__table__).where(ChatRow.__table__.c.id == _bind("chat")).values(focus=_bind("focus")),  # type: ignore[attr-defined]
+            update(ChatRow.__table__)
+            .where(ChatRow.__table__.c.id == _bind("chat"))
+            .values(focus=_bind("focus")),  # type: ignore[attr-defined]
             [{"b_chat": chat_id, "b_focus": focus} for chat_id, focus in focuses.items()],
         )
 
@@ -260,7 +277,11 @@ def _remember_screens(
 def _bind(name: str) -> Any:
     from sqlalchemy import bindparam
 
-    return bindparam(f"b_{name}") if name == "chat" else bindparam(f"b_{name}", type_=getattr(ChatRow.__table__.c, name).type)  # type: ignore[attr-defined]
+    return (
+        bindparam(f"b_{name}")
+        if name == "chat"
+        else bindparam(f"b_{name}", type_=getattr(ChatRow.__table__.c, name).type)
+    )  # type: ignore[attr-defined]
 
 
 def _leased(letter_id: int, row: Mapping[str, Any], known: Mapping[int, ChatAddress]) -> Letter:

@@ -79,7 +79,9 @@ class Work:
         """The chat a message came from."""
         return self.chats[inbound.channel, inbound.chat_key]
 
-    def log(self, chat: ChatView, inbound: Inbound, text: str, files: list[dict[str, Any]], request_id: int | None) -> None:
+    def log(
+        self, chat: ChatView, inbound: Inbound, text: str, files: list[dict[str, Any]], request_id: int | None
+    ) -> None:
         """Keep what a person wrote; only ever called for people who have agreed to it."""
         self._messages.append(
             {
@@ -96,22 +98,28 @@ class Work:
                 row["request_id"] = request_id
                 return
 
+    def place_messages(self, chat: ChatView, request_id: int) -> None:
+        """Say to which request everything belongs that this chat wrote in this batch."""
+        for row in self._messages:
+            if row["chat_id"] == chat.chat_id and row["request_id"] is None:
+                row["request_id"] = request_id
+
     def save_draft(self, chat: ChatView, progress: Mapping[str, Any] | None) -> None:
         """Keep or (None) forget what this person is in the middle of."""
         assert chat.person_id is not None
         if progress is not None and chat.draft is None:
             chat.draft_created_at = self.now
-        chat.draft = progress
+        for other in self.chats.values():
+            if other.person_id == chat.person_id:
+                other.draft = progress
         if progress is None:
+            chat.draft_created_at = None
             self._drafts[chat.person_id] = None
             return
         self._drafts[chat.person_id] = {
             "person_id": chat.person_id, "progress": dict(progress),
             "created_at": chat.draft_created_at or self.now, "updated_at": self.now,
         }  # fmt: skip
-        for other in self.chats.values():
-            if other.person_id == chat.person_id:
-                other.draft = progress
 
     def seen(self, chat: ChatView) -> None:
         """The person has written: the chat is alive, whatever was thought of it before."""
@@ -129,7 +137,9 @@ class Work:
             connection.execute(insert(_message), self._messages)
         kept = [row for row in self._drafts.values() if row is not None]
         if kept:
-            connection.execute(_upsert(self.session, _draft, ("person_id",), ("progress", "updated_at")), kept)
+            connection.execute(
+                _upsert(self.session, _draft, ("person_id",), ("progress", "updated_at")), kept
+            )
         gone = [person_id for person_id, row in self._drafts.items() if row is None]
         if gone:
             connection.execute(delete(_draft).where(_draft.c.person_id.in_(gone)))
@@ -148,7 +158,11 @@ class Work:
 
 
 def open_work(
-    session: Session, arrivals: Sequence[Inbound], known: Sequence[Inbound], inns: Iterable[str], now: datetime
+    session: Session,
+    arrivals: Sequence[Inbound],
+    known: Sequence[Inbound],
+    inns: Iterable[str],
+    now: datetime,
 ) -> Work:
     """Read what a batch of messages needs and mark the `arrivals` as received; the events of `known`
     messages were marked before."""
@@ -172,15 +186,30 @@ def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
         return
     _read_chats(work, wanted)
     missing = [
-        {"channel": channel, "chat_key": key, "user_key": user, "screen": [], "focus": "", "created_at": work.now}
+        {
+            "channel": channel,
+            "chat_key": key,
+            "user_key": user,
+            "screen": [],
+            "focus": "",
+            "created_at": work.now,
+        }
         for channel, keys in wanted.items()
         for key, user in keys.items()
         if (channel, key) not in work.chats
     ]
     if missing:
-        statement = _dialect_insert(work.session)(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"])
+        statement = _dialect_insert(work.session)(_chat).on_conflict_do_nothing(
+            index_elements=["channel", "chat_key"]
+        )
         work.session.connection().execute(statement, missing)
-        _read_chats(work, {m["channel"]: {n["chat_key"]: "" for n in missing if n["channel"] == m["channel"]} for m in missing})
+        _read_chats(
+            work,
+            {
+                m["channel"]: {n["chat_key"]: "" for n in missing if n["channel"] == m["channel"]}
+                for m in missing
+            },
+        )
 
 
 def _read_chats(work: Work, wanted: Mapping[str, Mapping[str, str]]) -> None:
@@ -235,7 +264,9 @@ def _mark_events(work: Work, inbounds: Sequence[Inbound]) -> None:
 
 
 def _load_companies(work: Work) -> None:
-    people = {chat.person_id for chat in work.chats.values() if chat.person_id is not None and chat.staff is None}
+    people = {
+        chat.person_id for chat in work.chats.values() if chat.person_id is not None and chat.staff is None
+    }
     if not people:
         return
     query = (
@@ -269,7 +300,11 @@ def finish_waiting(session: Session, event_ids: Sequence[int], state: str = "don
 
 def waiting_events(session: Session, chat_id: int | None = None) -> list[tuple[int, int, dict[str, Any]]]:
     """(id, chat id, payload) of messages that wait for their files, oldest first."""
-    query = select(_inbox.c.id, _inbox.c.chat_id, _inbox.c.payload).where(_inbox.c.state == "waiting").order_by(_inbox.c.id)
+    query = (
+        select(_inbox.c.id, _inbox.c.chat_id, _inbox.c.payload)
+        .where(_inbox.c.state == "waiting")
+        .order_by(_inbox.c.id)
+    )
     if chat_id is not None:
         query = query.where(_inbox.c.chat_id == chat_id)
     return [(event_id, chat, payload) for event_id, chat, payload in session.execute(query)]
@@ -280,7 +315,9 @@ def keep_failed(session: Session, inbound: Inbound, payload: dict[str, Any] | No
     chat_id = session.execute(
         select(_chat.c.id).where(_chat.c.channel == inbound.channel, _chat.c.chat_key == inbound.chat_key)
     ).scalar_one_or_none()
-    statement = _dialect_insert(session)(_inbox).on_conflict_do_nothing(index_elements=["channel", "event_key"])
+    statement = _dialect_insert(session)(_inbox).on_conflict_do_nothing(
+        index_elements=["channel", "event_key"]
+    )
     result = session.connection().execute(
         statement,
         {

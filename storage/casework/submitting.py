@@ -76,7 +76,7 @@ def submit(session: Session, house: House, new: NewRequest, now: datetime) -> in
     case = route(session, house, case_of(session, row), now, tell_client=False)
     context = form_context(session, house, now)
     promised = look_by(now, house.calendar, house.look_within_minutes)
-    to_client(session, house, case, compose.receipt(case.facts, context, promised), now, "receipt")
+    to_client(session, house, case, compose.receipt(case.facts, context, promised), now, "receipt", focus="")
     return row.id
 
 
