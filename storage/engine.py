@@ -7,6 +7,7 @@ connections read and then write. PostgreSQL: psycopg 3 for both engines.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +15,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import StaticPool
 from sqlmodel import Session
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 READ_ONLY = "priem_read_only"
+_WRITER = "priem_writer"
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+_JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads}
 
 
 class DatabaseUrlError(ValueError):
@@ -41,9 +52,25 @@ class Database:
 
     async def transact(self, work: Callable[[Session], T]) -> T:
         """Run plain functions over a Session in one write transaction; commit, or roll back on any error."""
+        if self.is_sqlite:
+            return await self._transact_in_writer_thread(work)
         async with AsyncSession(self.async_engine, sync_session_class=Session, expire_on_commit=False) as session:
             async with session.begin():
                 return await session.run_sync(lambda sync: work(sync))  # type: ignore[arg-type]
+
+    async def _transact_in_writer_thread(self, work: Callable[[Session], T]) -> T:
+        """Run the whole transaction in the thread of aiosqlite's connection.
+
+        Statement by statement each would cost two switches of threads and a turn of the event loop,
+        more than the statement itself (docs/decisions/writer-thread.md). Once begun it is finished,
+        even if whoever waits for it is cancelled.
+        """
+        async with self.async_engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            if _WRITER not in raw.info:
+                raw.info[_WRITER] = _engine_over(raw.driver_connection._conn)
+            return await asyncio.shield(raw.driver_connection._execute(_transact, raw.info[_WRITER], work))
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -62,6 +89,21 @@ class Database:
         """Close both engines' connections."""
         await self.async_engine.dispose()
         self.sync_engine.dispose()
+
+
+def _transact(engine: Engine, work: Callable[[Session], T]) -> T:
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        return work(session)
+
+
+def _engine_over(connection: sqlite3.Connection) -> Engine:
+    """A plain engine over one connection that is open already and belongs to somebody else."""
+    engine = create_engine(
+        "sqlite://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None,
+        hide_parameters=True, **_JSON,
+    )  # fmt: skip
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def open_database(url: str) -> Database:
@@ -85,13 +127,13 @@ def _open_sqlite(url: URL) -> Database:
     # One connection for all writers of the bots: a second one would only wait for it.
     writer = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
-        pool_size=1, max_overflow=0, pool_timeout=60,
-        hide_parameters=True, connect_args={"isolation_level": None},
+        pool_size=1, max_overflow=0, pool_timeout=60, pool_reset_on_return=None,
+        hide_parameters=True, connect_args={"isolation_level": None}, **_JSON,
     )  # fmt: skip
     panel = create_engine(
         url.set(drivername="sqlite"),
         pool_size=4, max_overflow=4,
-        hide_parameters=True, connect_args={"isolation_level": None, "check_same_thread": False},
+        hide_parameters=True, connect_args={"isolation_level": None, "check_same_thread": False}, **_JSON,
     )  # fmt: skip
     for engine in (writer.sync_engine, panel):
         event.listen(engine, "connect", _set_pragmas)
@@ -116,7 +158,12 @@ def _begin(connection: Any) -> None:
 
 def _open_postgresql(url: URL) -> Database:
     url = url.set(drivername="postgresql+psycopg")
-    options = {"connect_args": {"connect_timeout": 10, "options": "-c timezone=UTC"}, "pool_pre_ping": True, "hide_parameters": True}
+    options: dict[str, Any] = {
+        "connect_args": {"connect_timeout": 10, "options": "-c timezone=UTC"},
+        "pool_pre_ping": True,
+        "hide_parameters": True,
+        **_JSON,
+    }
     return Database(
         url,
         create_async_engine(url, pool_size=5, max_overflow=5, **options),
