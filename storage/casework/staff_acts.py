@@ -26,11 +26,10 @@ def accept(
 ) -> Case:
     """«Принять»."""
     case = open_checked(session, house, who, request_id, now, version)
-    case = write_change(
-        session, case, desk.accept(case.request, actor_of(who, house), now, holder=case.assignee_name), who
-    )
-    if case.row.assignee_id is not None and case.request.assignee_id is None:
-        note_assignment(session, case, case.row.assignee_id, "staff", "", now)
+    change = desk.accept(case.request, actor_of(who, house), now, holder=case.assignee_name)
+    case = write_change(session, case, change, who)
+    if change.before.assignee_id is None:
+        note_assignment(session, case, change.assignee_id, "staff", "", now)
     to_client(session, house, case, compose.taken_notice(case.facts), now, "taken")
     return case
 
