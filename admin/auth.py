@@ -256,7 +256,7 @@ def enter(code: str) -> Response | str | tuple[str, int]:
         return render_template("refused.html", refusal=_too_many()), 429
     try:
         with database.begin() as writing:
-            member = _signed_in(writing, _redeemed(writing, code, "signin", now))
+            member = _signed_in(writing, _redeemed(writing, code, Purpose.SIGNIN, now))
     except InvitationRefused as refused:
         return _refused(refused, now)
     _open_session(member)
@@ -269,7 +269,7 @@ class _TooPersonal(Exception):  # noqa: N818 - the name says what happened
 
 def _with_password(writing: Session, code: str, password: str, hashed: str) -> Member:
     now = doors().now()
-    member = _redeemed(writing, code, "panel", now)
+    member = _redeemed(writing, code, Purpose.PANEL, now)
     if _is_own_name(password, member):
         raise _TooPersonal
     member = roster.set_password(writing, Act(StaffUser(member).who, now), member.staff_id, hashed)

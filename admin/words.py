@@ -90,6 +90,7 @@ SKILLS: Mapping[str, Text] = MappingProxyType(
         "payments": _("платежи и остатки"),
         "documents": _("документы"),
         "reports": _("отчёты"),
+        "contracts": _("договоры и справки"),
         "advice": _("консультации"),
     }
 )

@@ -210,10 +210,12 @@ def _undelivered(since: datetime) -> Select[Any]:
 
 
 def _searched(search: str) -> list[ColumnElement[bool]]:
-    """A short number is a request's own; everything else must be found in its words, each of them."""
+    """Each word must be found. A number is the request's own or begins a word; with № only its own."""
+    exact = search.strip().startswith("№")
     words = search.replace("№", " ").casefold().replace("ё", "е").split()[:_MAX_WORDS]
     if len(words) == 1 and words[0].isascii() and words[0].isdigit() and int(words[0]) <= _MAX_NUMBER:
-        return [or_(col(Request.id) == int(words[0]), col(Request.search).contains(words[0]))]
+        own = col(Request.id) == int(words[0])
+        return [own if exact else or_(own, col(Request.search).contains(f" {words[0]}"))]
     return [col(Request.search).contains(word, autoescape=True) for word in words]
 
 

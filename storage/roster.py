@@ -7,6 +7,7 @@ refused, never overwritten. Every change is written to the history with what was
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from sqlmodel import Session, col
 from router.model import Role
 from storage import history
 from storage.house import Who
-from storage.invitations import Invited, invite_person
+from storage.invitations import Invited, Purpose, invite_person
 from storage.models import Absence, Chat, Client, ClientPerson, Person, Request, Shift, Staff
 from storage.reading import LAST_PAGE, OWING, PAGE_ROWS, Page
 
@@ -184,13 +185,14 @@ def find_clients(
         )
     page = min(max(page, 1), LAST_PAGE)
     found = session.execute(query.limit(PAGE_ROWS + 1).offset((page - 1) * PAGE_ROWS)).all()
-    return Page(tuple(_client_row(row) for row in found[:PAGE_ROWS]), page, len(found) > PAGE_ROWS)
+    loads = _open_by_client(session)
+    return Page(tuple(_client_row(row, loads) for row in found[:PAGE_ROWS]), page, len(found) > PAGE_ROWS)
 
 
 def read_client(session: Session, client_id: int) -> ClientRow | None:
     """One client."""
     found = session.execute(_clients().where(col(Client.id) == client_id)).first()
-    return _client_row(found) if found else None
+    return _client_row(found, _open_by_client(session)) if found else None
 
 
 def speakers(session: Session, client_id: int) -> tuple[ClientSpeaker, ...]:
@@ -251,25 +253,35 @@ def confirm_client(session: Session, act: Act, client_id: int, version: int) -> 
 
 
 def _clients() -> Any:
-    open_requests = (
-        select(func.count())
-        .where(col(Request.client_id) == Client.id, col(Request.status).in_(OWING))
-        .correlate(Client)
-        .scalar_subquery()
-    )
     return (
-        select(Client, col(Person.name), open_requests)
+        select(Client, col(Person.name))
         .join(Staff, col(Staff.id) == Client.responsible_id, isouter=True)
         .join(Person, col(Person.id) == Staff.person_id, isouter=True)
     )
 
 
-def _client_row(row: Any) -> ClientRow:
-    client, responsible, open_requests = row
+def _open_by_client(session: Session) -> Mapping[int, int]:
+    """How many requests of each client are open.
+
+    Counted here: asked to group by client, SQLite walks through all the closed ones.
+    """
+    query = select(col(Request.client_id)).where(col(Request.status).in_(OWING))
+    return Counter(session.execute(query).scalars())
+
+
+def _client_row(row: Any, open_requests: Mapping[int, int]) -> ClientRow:
+    client, responsible = row
     fields = ClientFields(
         client.name, client.inn, client.kind, client.responsible_id, client.phone, client.email
     )
-    return ClientRow(client.id, fields, responsible or "", client.confirmed, open_requests, client.version)
+    return ClientRow(
+        client.id,
+        fields,
+        responsible or "",
+        client.confirmed,
+        open_requests.get(client.id, 0),
+        client.version,
+    )
 
 
 # --- Staff ---------------------------------------------------------------------------------------------
@@ -440,8 +452,8 @@ def invite_again(session: Session, act: Act, staff_id: int, valid: timedelta) ->
     found = _present(member(session, staff_id))
     codes = Invited(
         found.person_id,
-        invite_person(session, found.person_id, "chat", act.now, valid),
-        invite_person(session, found.person_id, "panel", act.now, valid),
+        invite_person(session, found.person_id, Purpose.CHAT, act.now, valid),
+        invite_person(session, found.person_id, Purpose.PANEL, act.now, valid),
     )
     _record(session, act, "invited", f"staff:{staff_id}")
     return codes

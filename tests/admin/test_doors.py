@@ -25,9 +25,15 @@ SECTIONS = {
 def addresses(office, numbers=None):
     """Every route with the numbers filled in, and its methods."""
     filled = {
-        "number": (numbers or {}).get("working", 1), "file_id": 1, "client_id": office.clients[0], "staff_id": office.staff["anna"],
-        "absence_id": 1, "deed": "note", "code": "X" * 20, "filename": "panel.css",
-    }  # fmt: skip
+        "number": (numbers or {}).get("working", 1),
+        "file_id": 1,
+        "client_id": office.clients[0],
+        "staff_id": office.staff["anna"],
+        "absence_id": 1,
+        "deed": "note",
+        "code": "X" * 20,
+        "filename": "panel.css",
+    }
     for rule in office.app.url_map.iter_rules():
         path = rule.rule
         for name in rule.arguments:
@@ -148,11 +154,23 @@ def test_the_cookie_is_careful(tmp_path, empty_database):
 
 
 JUNK = (
-    "page=x&sort=;drop", "page=-1", "page=99999999999999999999", "sort=' or 1=1--&order=%00", "status=%F0%9F%92%A9&status=new",
-    "since=2026-13-45&until=0000-00-00", "since=9999-12-31&until=0001-01-01", "assignee=²&client=1e9&before=-5",
-    "q=%25_%27%22%5C", "q=99999999999999999999", "q=%00%01", "_scheme=javascript&_external=1&_anchor=x", "kind[]=pay&measure=whole",
-    "subject=request:1&number=99999999999", "measure=%ff&action=" + "a" * 5000, "since=2026-11-25&until=2026-01-01&measure=queue",
-)  # fmt: skip
+    "page=x&sort=;drop",
+    "page=-1",
+    "page=99999999999999999999",
+    "sort=' or 1=1--&order=%00",
+    "status=%F0%9F%92%A9&status=new",
+    "since=2026-13-45&until=0000-00-00",
+    "since=9999-12-31&until=0001-01-01",
+    "assignee=²&client=1e9&before=-5",
+    "q=%25_%27%22%5C",
+    "q=99999999999999999999",
+    "q=%00%01",
+    "_scheme=javascript&_external=1&_anchor=x",
+    "kind[]=pay&measure=whole",
+    "subject=request:1&number=99999999999",
+    "measure=%ff&action=" + "a" * 5000,
+    "since=2026-11-25&until=2026-01-01&measure=queue",
+)
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=range(len(JUNK)))
@@ -178,7 +196,12 @@ def pages(office, numbers):
     browser = office.browser("director")
     more = [f"/panel/requests/{number}/" for number in numbers.values()]
     more += [f"/panel/clients/{client}/" for client in office.clients]
-    more += ["/panel/requests/?q=%3Cscript%3E", "/panel/clients/?q=%3Cscript%3E", "/panel/sign-in", "/panel/nowhere"]
+    more += [
+        "/panel/requests/?q=%3Cscript%3E",
+        "/panel/clients/?q=%3Cscript%3E",
+        "/panel/sign-in",
+        "/panel/nowhere",
+    ]
     for path in [*SECTIONS, *more]:
         yield path, browser.get(path).get_data(as_text=True)
 

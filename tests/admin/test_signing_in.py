@@ -12,7 +12,9 @@ PASSWORD = "синий чайник поёт"
 
 def code_for(office, name: str, purpose: str) -> str:
     with office.database.begin() as session:
-        return invitations.invite_person(session, office.persons[name], purpose, office.clock, timedelta(days=7))
+        return invitations.invite_person(
+            session, office.persons[name], purpose, office.clock, timedelta(days=7)
+        )
 
 
 def with_password(office, name: str = "director"):
@@ -47,22 +49,34 @@ def test_a_used_invitation_opens_nothing(office):
 def test_an_expired_invitation_opens_nothing(office):
     code = code_for(office, "director", "panel")
     office.clock += timedelta(days=8)
-    assert office.browser().send(f"/panel/invitation/{code}", password=PASSWORD, again=PASSWORD).status_code == 404
+    assert (
+        office.browser().send(f"/panel/invitation/{code}", password=PASSWORD, again=PASSWORD).status_code
+        == 404
+    )
 
 
 @pytest.mark.parametrize("purpose", ["chat", "signin"])
 def test_a_code_for_something_else_sets_no_password(office, purpose):
     code = code_for(office, "director", purpose)
-    assert office.browser().send(f"/panel/invitation/{code}", password=PASSWORD, again=PASSWORD).status_code == 404
+    assert (
+        office.browser().send(f"/panel/invitation/{code}", password=PASSWORD, again=PASSWORD).status_code
+        == 404
+    )
 
 
 BAD_PASSWORDS = (
-    ("короткий", "короткий"), ("аааааааааааа", "аааааааааааа"), ("длинный пароль 1", "длинный пароль 2"),
-    ("Елена Дирова", "Елена Дирова"), ("дирова12345"[:10], "дирова1234"), ("x" * 300, "x" * 300),
-)  # fmt: skip
+    ("короткий", "короткий"),
+    ("аааааааааааа", "аааааааааааа"),
+    ("длинный пароль 1", "длинный пароль 2"),
+    ("Елена Дирова", "Елена Дирова"),
+    ("дирова12345"[:10], "дирова1234"),
+    ("x" * 300, "x" * 300),
+)
 
 
-@pytest.mark.parametrize(("password", "again"), BAD_PASSWORDS, ids=["short", "same", "differ", "name", "name+digits", "long"])
+@pytest.mark.parametrize(
+    ("password", "again"), BAD_PASSWORDS, ids=["short", "same", "differ", "name", "name+digits", "long"]
+)
 def test_a_weak_password_is_refused_and_the_code_lives(office, password, again):
     code = code_for(office, "director", "panel")
     browser = office.browser()
@@ -73,15 +87,21 @@ def test_a_weak_password_is_refused_and_the_code_lives(office, password, again):
 def test_signing_in_with_the_password(office):
     with_password(office)
     browser = office.browser()
-    answer = browser.send("/panel/sign-in", email=" Director@BALANS.example ", password=PASSWORD, next="/panel/requests/?q=1")
+    answer = browser.send(
+        "/panel/sign-in", email=" Director@BALANS.example ", password=PASSWORD, next="/panel/requests/?q=1"
+    )
     assert answer.headers["Location"] == "/panel/requests/?q=1"
     assert "Елена Дирова" in browser.page("/panel/")
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/panel/\\evil", "javascript:alert(1)", "/chat"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example", "/panel/\\evil", "javascript:alert(1)", "/chat"]
+)
 def test_signing_in_leads_only_into_the_panel(office, elsewhere):
     with_password(office)
-    answer = office.browser().send("/panel/sign-in", email="director@balans.example", password=PASSWORD, next=elsewhere)
+    answer = office.browser().send(
+        "/panel/sign-in", email="director@balans.example", password=PASSWORD, next=elsewhere
+    )
     assert answer.headers["Location"] == "/panel/"
 
 
@@ -94,14 +114,16 @@ def test_unknown_wrong_and_gone_sound_the_same(office):
         session.add(row)
     heard = set()
     tries = (
-        ("nobody@balans.example", PASSWORD), ("director@balans.example", "не тот пароль"), ("boris@balans.example", ""),
+        ("nobody@balans.example", PASSWORD),
+        ("director@balans.example", "не тот пароль"),
+        ("boris@balans.example", ""),
         ("anna@balans.example", PASSWORD),
-    )  # fmt: skip
+    )
     for email, password in tries:
         answer = office.browser().send("/panel/sign-in", email=email, password=password)
         assert answer.status_code == 401
         page = answer.get_data(as_text=True).replace(email, "")
-        heard.add(page.partition("role=\"alert\">")[2].partition("</p>")[0])
+        heard.add(page.partition('role="alert">')[2].partition("</p>")[0])
     assert len(heard) == 1
 
 
@@ -110,20 +132,30 @@ def test_guessing_is_stopped_by_login_and_goes_on_after_a_pause(office):
     for attempt in range(5):
         browser = office.browser()
         browser.client.environ_base["REMOTE_ADDR"] = f"10.0.0.{attempt}"
-        assert browser.send("/panel/sign-in", email="director@balans.example", password="нет").status_code == 401
+        assert (
+            browser.send("/panel/sign-in", email="director@balans.example", password="нет").status_code == 401
+        )
     browser = office.browser()
     browser.client.environ_base["REMOTE_ADDR"] = "10.0.0.99"
-    assert browser.send("/panel/sign-in", email="director@balans.example", password=PASSWORD).status_code == 429
+    assert (
+        browser.send("/panel/sign-in", email="director@balans.example", password=PASSWORD).status_code == 429
+    )
     office.clock += timedelta(minutes=16)
-    assert browser.send("/panel/sign-in", email="director@balans.example", password=PASSWORD).status_code == 302
+    assert (
+        browser.send("/panel/sign-in", email="director@balans.example", password=PASSWORD).status_code == 302
+    )
 
 
 def test_guessing_is_stopped_by_address_whatever_the_login(office):
     with_password(office)
     browser = office.browser()
     for attempt in range(5):
-        assert browser.send("/panel/sign-in", email=f"n{attempt}@x.example", password="нет").status_code == 401
-    assert browser.send("/panel/sign-in", email="director@balans.example", password=PASSWORD).status_code == 429
+        assert (
+            browser.send("/panel/sign-in", email=f"n{attempt}@x.example", password="нет").status_code == 401
+        )
+    assert (
+        browser.send("/panel/sign-in", email="director@balans.example", password=PASSWORD).status_code == 429
+    )
 
 
 def test_guessing_codes_is_stopped_by_address(office):
@@ -145,7 +177,9 @@ def test_a_one_time_link_signs_in_once(office):
 
 def test_a_client_of_the_firm_gets_no_session(office):
     with office.database.begin() as session:
-        code = invitations.invite_person(session, office.speakers[0], "signin", office.clock, timedelta(days=1))
+        code = invitations.invite_person(
+            session, office.speakers[0], "signin", office.clock, timedelta(days=1)
+        )
     browser = office.browser()
     assert browser.get(f"/panel/enter/{code}").status_code == 404
     assert browser.get("/panel/").status_code == 302

@@ -11,7 +11,13 @@ from storage.times import Measure, TimesFilter, figure
 
 @pytest.mark.parametrize(
     ("seconds", "median", "p90"),
-    [([60], 1, 1), ([60, 120], 1.5, 2), ([600, 60, 120], 2, 10), ([60 * n for n in range(1, 11)], 5.5, 9), ([0, 0], 0, 0)],
+    [
+        ([60], 1, 1),
+        ([60, 120], 1.5, 2),
+        ([600, 60, 120], 2, 10),
+        ([60 * n for n in range(1, 11)], 5.5, 9),
+        ([0, 0], 0, 0),
+    ],
 )
 def test_a_figure_is_median_and_nearest_rank(seconds, median, p90):
     found = figure(seconds)
@@ -65,8 +71,14 @@ def test_recomputing_every_list_gives_every_figure(busy):
         found = times.response_times(session, wanted, office.house.calendar)
         checked = 0
         narrowed = [(wanted, found.overall)]
-        narrowed += [(TimesFilter(wanted.since, wanted.until, staff_id=staff), figures) for staff, figures in found.by_staff.items()]
-        narrowed += [(TimesFilter(wanted.since, wanted.until, kind=kind), figures) for kind, figures in found.by_kind.items()]
+        narrowed += [
+            (TimesFilter(wanted.since, wanted.until, staff_id=staff), figures)
+            for staff, figures in found.by_staff.items()
+        ]
+        narrowed += [
+            (TimesFilter(wanted.since, wanted.until, kind=kind), figures)
+            for kind, figures in found.by_kind.items()
+        ]
         for narrower, figures in narrowed:
             for measure, expected in figures.items():
                 spans = times.events(session, narrower, office.house.calendar, measure)
