@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from storage.migrate import migrate
-from tests.admin.office import fill, open_office
+from tests.admin.office import copy_of, fill, open_office
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,17 @@ def office(tmp_path, empty_database):
     opened.database.sync_engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def busy_template(tmp_path_factory, empty_database):
+    """A firm with requests in every state, made once: carrying them out takes longer than most tests."""
+    opened = open_office(tmp_path_factory.mktemp("busy"), empty_database)
+    return opened, fill(opened)
+
+
 @pytest.fixture
-def busy(office):
-    """The firm with requests in every state; `busy.numbers` are in `office`."""
-    return office, fill(office)
+def busy(tmp_path, busy_template):
+    """The firm with requests in every state, and their numbers by what they are."""
+    opened, numbers = busy_template
+    office = copy_of(opened, tmp_path)
+    yield office, dict(numbers)
+    office.database.sync_engine.dispose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import sqlite3
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -199,15 +200,33 @@ def open_office(folder: Path, template: Path, public_url: str = "http://localhos
     """Open a firm over a copy of a migrated, empty database."""
     file = folder / "priem.sqlite3"
     shutil.copy(template, file)
-    database = open_database(f"sqlite:///{file}")
+    office = office_over(f"sqlite:///{file}", folder / "files", public_url)
+    _people(office)
+    return office
+
+
+def copy_of(office: Office, folder: Path) -> Office:
+    """The same firm in the same state, in another folder; the original is closed for good."""
+    office.database.sync_engine.dispose()
+    source = Path(str(office.database.url.database))
+    with sqlite3.connect(source) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    connection.close()
+    shutil.copy(source, folder / source.name)
+    shutil.copytree(office.files.folder, folder / "files")
+    copy = office_over(f"sqlite:///{folder / source.name}", folder / "files")
+    copy.staff, copy.persons, copy.clients = office.staff, office.persons, office.clients
+    copy.chats, copy.speakers = office.chats, office.speakers
+    return copy
+
+
+def office_over(url: str, folder: Path, public_url: str = "http://localhost") -> Office:
+    """Open a panel over a migrated database; there is nobody in it yet."""
+    database = open_database(url)
     catalogue = Catalogue.open("ru")
-    house = House(
-        WorkCalendar(MOSCOW, time(9), time(18), (time(13), time(14))),
-        catalogue.say,
-        "Баланс Актив",
-        "+7 495 000-00-00",
-    )
-    files = FileStore(folder / "files", 10 * 1024 * 1024)
+    calendar = WorkCalendar(MOSCOW, time(9), time(18), (time(13), time(14)))
+    house = House(calendar, catalogue.say, "Баланс Актив", "+7 495 000-00-00")
+    files = FileStore(folder, 10 * 1024 * 1024)
     holder: list[Office] = []
     doors = PanelDoors(
         database=database,
@@ -221,10 +240,8 @@ def open_office(folder: Path, template: Path, public_url: str = "http://localhos
     )
     app = create_panel(doors)
     app.config["TESTING"] = True
-    office = Office(database, files, app)
-    holder.append(office)
-    _people(office)
-    return office
+    holder.append(Office(database, files, app))
+    return holder[0]
 
 
 def _people(office: Office) -> None:
@@ -364,4 +381,15 @@ def _carry_out(office: Office, number: int, minutes: tuple[int, int, int]) -> No
         casework.rate(session, office.house, Who("webchat", row.person_id), number, 5, office.clock)
 
 
-__all__ = ["CLIENTS", "NASTY", "NOW", "STAFF", "Browser", "Office", "fill", "open_office"]
+__all__ = [
+    "CLIENTS",
+    "NASTY",
+    "NOW",
+    "STAFF",
+    "Browser",
+    "Office",
+    "copy_of",
+    "fill",
+    "office_over",
+    "open_office",
+]
