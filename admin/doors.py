@@ -21,7 +21,8 @@ class PanelDoors:
     """Everything the panel needs. `wake` is called after a commit that may have written letters.
 
     `public_url` is the address people see; the session cookie is Secure when it begins with https.
-    `chat_links` show where an invitation code works besides the panel: name → address with `{code}`.
+    `chat_links` show where a client's invitation code works, `staff_chat_links` where one of staff does:
+    name → address with `{code}`.
     """
 
     database: Database
@@ -33,6 +34,7 @@ class PanelDoors:
     public_url: str = ""
     language: str = "ru"
     chat_links: tuple[tuple[str, str], ...] = ()
+    staff_chat_links: tuple[tuple[str, str], ...] = ()
     max_upload_bytes: int = 25 * 1024 * 1024
 
     @property

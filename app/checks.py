@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import clock
-from app.service import lent_to_channels
+from app.service import OWN_PAGES, lent_to_channels
 from app.settings import Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
 from notifications.texts import Catalogue
 from storage.engine import open_database
 from storage.files import FileStore
-
-OWN_PAGES = {"webchat": "/chat"}
-"""The messengers that are pages of our own server: there is nobody to ask, and links lead to us."""
 
 _FEWEST_DIFFERENT_CHARACTERS = 8
 _READ_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH

@@ -378,7 +378,7 @@ _CHAT_LINKS = {"telegram": "https://t.me/{name}?start={code}"}
 
 
 def _invitation_lines(settings: Settings, invited: Invited) -> Iterator[str]:
-    from app.checks import OWN_PAGES
+    from app.service import OWN_PAGES
 
     code, public_url = invited.chat_code, settings.server.public_url
     yield f"code: {code}"

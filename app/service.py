@@ -46,6 +46,9 @@ from storage.work import get_setting
 
 log = structlog.get_logger(__name__)
 
+OWN_PAGES = {"webchat": "/chat"}
+"""The messengers that are pages of our own server: there is nobody to ask, and links lead to us."""
+
 SWEEP_EVERY_SECONDS = 60
 RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
 FILE_LINK_SECONDS = 24 * 3600
@@ -242,6 +245,8 @@ class Service:
                 now=self.now,
                 wake=wake,
                 files=self.store,
+                chat_links=_chat_links(self.settings),
+                staff_chat_links=_chat_links(self.settings, "/staff"),
             )
         )
         routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]
@@ -263,6 +268,15 @@ class Service:
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         self.ready()
+
+
+def _chat_links(settings: Settings, profile: str = "") -> tuple[tuple[str, str], ...]:
+    """Where a code of an invitation works in a browser; staff keep a session apart from a client's."""
+    return tuple(
+        ("Чат на сайте", f"{settings.server.public_url}{page}{profile}?code={{code}}")
+        for name, page in OWN_PAGES.items()
+        if name in settings.bots
+    )
 
 
 def _catalogue(settings: Settings) -> Catalogue:

@@ -153,7 +153,8 @@ class StaffView(PanelView):
         code = invited.panel_code or ""
         link = doors().public_url.rstrip("/") + url_for("auth.invitation", code=code)
         links = tuple(
-            (title, address.replace("{code}", invited.chat_code)) for title, address in doors().chat_links
+            (title, address.replace("{code}", invited.chat_code))
+            for title, address in doors().staff_chat_links
         )
         return self.page(
             "invited.html", name=name, back=back, panel_link=link, chat_code=invited.chat_code,
