@@ -229,7 +229,7 @@ class WebChat:
     name = NAME
     limits = Limits(
         text_length=100_000,  # never cut: a letter is one message of the log
-        buttons_per_row=4,
+        buttons_per_row=5,
         label_length=100,
         file_bytes=2_000_000_000,  # a file is only linked to
         messages_per_second=1_000,
