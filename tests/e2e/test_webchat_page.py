@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,30 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from bots.base import MAX_FILE_BYTES, Cursor, Doors
 from forms.messages import Inbound, InboundKind
 from notifications.outbox import Parcel, ShownButton
 from tests.channels.harness import free_address, serving
 from tests.channels.webchat import LoggedChat, MemoryLog, chat
+from tests.e2e.conftest import DESKTOP, PHONE, SMALL_PHONE
 
-CHROMIUM = shutil.which("chromium")
-"""The system's; without it, the one that `playwright install chromium` brings."""
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# One browser for all: a start takes longer than most of the tests.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-PHONE = {"width": 360, "height": 740}
-DESKTOP = {"width": 1280, "height": 800}
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Rows = tuple[tuple[ShownButton, ...], ...]
 
@@ -90,35 +75,6 @@ class EchoHouse:
     async def runs(self) -> AsyncIterator[None]:
         async with serving(self.channel, self.doors()):
             yield
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(viewport=PHONE, locale="ru-RU", timezone_id="Europe/Moscow")
-    yield context
-    await context.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A page on which nothing may go wrong unnoticed: neither a script nor the policy."""
-    page = await context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "console",
-        lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None,
-    )
-    yield page
-    assert problems == []
 
 
 @pytest.fixture
@@ -401,7 +357,7 @@ async def test_a_visitor_with_a_keyboard_only_gets_everywhere(page: Page, house:
         await expect(page.get_by_role("textbox")).to_be_focused()
 
 
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("viewport", [SMALL_PHONE["viewport"], DESKTOP["viewport"]], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_everything_is_large_enough_and_nothing_sticks_out(
     page: Page, house: EchoHouse, viewport: dict[str, int], scheme: str
@@ -479,7 +435,7 @@ async def test_a_browser_that_keeps_no_cookies_is_told_so(
 
 
 async def test_a_tap_on_a_phone_does_not_call_up_the_keyboard(browser: Browser, house: EchoHouse) -> None:
-    phone = await browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    phone = await browser.new_context(**PHONE)
     page = await phone.new_page()
     async with house.runs():
         await enters(page, house)
