@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, bindparam, insert, select, update
 from sqlmodel import Session, col
 
 from forms.messages import InboundKind, OutgoingFile
@@ -17,7 +17,7 @@ from notifications.compose import RequestFacts
 from router.model import Role, Status
 from storage import casework, history
 from storage.house import House
-from storage.models import Attachment, Chat, Clarification, Consent, Draft, Message, Person, Request, Staff
+from storage.models import Attachment, Chat, Clarification, Draft, Message, Person, Request, Staff, metadata
 from storage.work import ChatView, StaffView
 
 OPEN_REQUESTS_READ = 20
@@ -25,6 +25,29 @@ OPEN_REQUESTS_READ = 20
 _OPEN = [status.value for status in Status if status.is_open]
 _ENDED = [Status.CLOSED.value, Status.CANCELLED.value]
 _SAID = [kind.value for kind in InboundKind if kind is not InboundKind.BUTTON]
+
+
+_person = metadata.tables["person"]
+_chat = metadata.tables["chat"]
+_message = metadata.tables["message"]
+
+_ADD_PERSON = insert(_person).returning(_person.c.id)
+_AGREE = (
+    update(_person)
+    .where(_person.c.id == bindparam("b_person"))
+    .values(name=bindparam("b_name"), consent_version=bindparam("b_consent_version"))
+)
+_GIVE_CHAT = update(_chat).where(_chat.c.id == bindparam("b_chat")).values(person_id=bindparam("b_person"))
+_ADD_CONSENT = insert(metadata.tables["consent"])
+_PLACE = (
+    update(_message)
+    .where(
+        _message.c.chat_id == bindparam("b_chat"),
+        _message.c.request_id.is_(None),
+        _message.c.received_at >= bindparam("b_since"),
+    )
+    .values(request_id=bindparam("b_request"))
+)
 
 
 # --- the person --------------------------------------------------------------------------------
@@ -49,27 +72,29 @@ def link(session: Session, house: House, chat: ChatView, person_id: int, now: da
 
 def keep_consent(session: Session, house: House, chat: ChatView, name: str, now: datetime) -> None:
     """Write the consent down; a stranger becomes a person of that name only now."""
-    person = session.get(Person, chat.person_id) if chat.person_id is not None else None
-    if person is None:
-        person = Person(name=name, created_at=now)
-        session.add(person)
-        session.flush()
-    person.name = person.name or name
-    person.consent_version = house.consent_version
-    _give_chat(session, chat, person)
-    assert person.id is not None
-    digest = hashlib.sha256(house.consent_text.encode()).hexdigest()
-    session.add(
-        Consent(
-            person_id=person.id, chat_id=chat.chat_id, version=house.consent_version, text_sha256=digest,
-            given_at=now,
+    connection = session.connection()
+    chat.person_name = chat.person_name or name
+    chat.consent_version = house.consent_version
+    agreed = {"name": chat.person_name, "consent_version": house.consent_version}
+    if chat.person_id is None:
+        nobody = {"phone": "", "email": "", "created_at": now}
+        chat.person_id = connection.execute(_ADD_PERSON, nobody | agreed).scalar_one()
+        connection.execute(_GIVE_CHAT, {"b_chat": chat.chat_id, "b_person": chat.person_id})
+    else:
+        connection.execute(
+            _AGREE, {f"b_{name}": value for name, value in agreed.items()} | {"b_person": chat.person_id}
         )
+    connection.execute(
+        _ADD_CONSENT,
+        {
+            "person_id": chat.person_id, "chat_id": chat.chat_id, "version": house.consent_version,
+            "text_sha256": hashlib.sha256(house.consent_text.encode()).hexdigest(), "given_at": now,
+        },
     )  # fmt: skip
     history.record(
-        session, at=now, actor_id=person.id, through=chat.channel, action="consent_given",
-        subject=f"person:{person.id}", before=None, after={"version": house.consent_version},
+        session, at=now, actor_id=chat.person_id, through=chat.channel, action="consent_given",
+        subject=f"person:{chat.person_id}", before=None, after={"version": house.consent_version},
     )  # fmt: skip
-    session.flush()
 
 
 def _give_chat(session: Session, chat: ChatView, person: Person) -> None:
@@ -160,15 +185,7 @@ def unplaced(session: Session, chat_id: int, since: datetime) -> Words:
 
 def place(session: Session, chat_id: int, since: datetime, number: int) -> None:
     """What was said in this chat since then belongs to the request from now on."""
-    session.execute(
-        update(Message)
-        .where(
-            col(Message.chat_id) == chat_id,
-            col(Message.request_id).is_(None),
-            col(Message.received_at) >= since,
-        )
-        .values(request_id=number)
-    )
+    session.connection().execute(_PLACE, {"b_chat": chat_id, "b_since": since, "b_request": number})
 
 
 def last_words(session: Session, chat_id: int) -> str:

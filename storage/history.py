@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, insert, select, text
 from sqlmodel import Session, col
 
 from storage.models import History, metadata
@@ -24,6 +24,24 @@ GENESIS = "0" * 64
 _LOCK = 7_263_513
 _TAIL = "history_tail"
 _ROWS_AT_ONCE = 1000
+
+
+_NEWEST = select(col(History.hash)).order_by(col(History.id).desc()).limit(1)
+_ADD = insert(metadata.tables["history"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row before it has its hash."""
+
+    at: datetime
+    actor_id: int | None
+    through: str
+    action: str
+    subject: str
+    before: str
+    after: str
+    previous_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +71,19 @@ def record(
     use case may lock calls `wait_turn` before.
     """
     previous_hash = _tail(session)
-    row = History(
-        at=at.astimezone(UTC),
-        actor_id=actor_id,
-        through=through,
-        action=action,
-        subject=subject,
-        before=_canonical(before),
-        after=_canonical(after),
-        previous_hash=previous_hash,
-        hash="",
+    entry = _Entry(
+        at.astimezone(UTC),
+        actor_id,
+        through,
+        action,
+        subject,
+        _canonical(before),
+        _canonical(after),
+        previous_hash,
     )
-    row.hash = _hash_of(row)
-    session.add(row)
-    session.info[_TAIL] = (session.get_transaction(), session.get_nested_transaction(), row.hash)
+    digest = _hash_of(entry)
+    session.connection().execute(_ADD, asdict(entry) | {"hash": digest})
+    session.info[_TAIL] = (session.get_transaction(), session.get_nested_transaction(), digest)
 
 
 def wait_turn(session: Session) -> None:
@@ -115,8 +132,7 @@ def _tail(session: Session) -> str:
         return str(known)
     session.flush()
     wait_turn(session)
-    newest = session.scalars(select(col(History.hash)).order_by(col(History.id).desc()).limit(1)).first()
-    return newest or GENESIS
+    return session.connection().execute(_NEWEST).scalar() or GENESIS
 
 
 def _canonical(values: Mapping[str, object] | None) -> str:
@@ -125,7 +141,7 @@ def _canonical(values: Mapping[str, object] | None) -> str:
     return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _hash_of(row: History | Row[*tuple[Any, ...]]) -> str:
+def _hash_of(row: _Entry | Row[*tuple[Any, ...]]) -> str:
     at = row.at.astimezone(UTC).isoformat(timespec="microseconds")
     covered = [
         row.previous_hash,

@@ -70,10 +70,16 @@ def case_of(session: Session, row: Request) -> Case:
     name, person_id = staff_name(session, row.assignee_id)
     client = session.get(Client, row.client_id)
     assert client is not None
-    return Case(row, _facts(row, name, client), _desk_request(row), name, person_id)
+    facts = _facts(row, name, is_new_client=not client.confirmed)
+    return Case(row, facts, _desk_request(row), name, person_id)
 
 
-def _facts(row: Request, assignee: str, client: Client) -> RequestFacts:
+def new_case(row: Request, *, is_new_client: bool) -> Case:
+    """Open a request that was just written and that nobody has yet."""
+    return Case(row, _facts(row, "", is_new_client=is_new_client), _desk_request(row), "", None)
+
+
+def _facts(row: Request, assignee: str, *, is_new_client: bool) -> RequestFacts:
     assert row.id is not None
     return RequestFacts(
         number=row.id,
@@ -81,7 +87,7 @@ def _facts(row: Request, assignee: str, client: Client) -> RequestFacts:
         answers=row.answers,
         client=row.company,
         assignee=assignee,
-        is_new_client=not client.confirmed,
+        is_new_client=is_new_client,
         version=row.version,
         result=row.result,
         deadline=row.deadline,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlmodel import Session, col
 
 from notifications import compose
@@ -18,60 +18,66 @@ from storage.casework.telling import give_card, to_client, to_directors
 from storage.casework.writing import note_assignment, write_change
 from storage.house import House, Who
 from storage.models import (
-    Absence,
     Assignment,
     Client,
-    Person,
     Request,
-    Shift,
-    Staff,
+    metadata,
 )
 
 ROUTER = Who("router")
 
 
 def candidates(session: Session, now: datetime) -> tuple[Candidate, ...]:
-    """Everybody who might take a request, as they are at this moment. Three queries whatever the number."""
-    open_statuses = [status.value for status in (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT)]
-    load = dict(
-        session.execute(
-            select(col(Request.assignee_id), func.count())
-            .where(col(Request.status).in_(open_statuses))
-            .group_by(col(Request.assignee_id))
-        ).all()
-    )
-    on_shift = set(
-        session.execute(
-            select(col(Shift.staff_id)).where(col(Shift.ended_at).is_(None), col(Shift.kind) == "work")
-        ).scalars()
-    )
-    absent: dict[int, datetime] = dict(
-        session.execute(
-            select(col(Absence.staff_id), func.max(col(Absence.ends_at)))
-            .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
-            .group_by(col(Absence.staff_id))
-        ).all()
-    )
-    people = session.execute(
-        select(Staff, col(Person.name))
-        .join(Person, col(Staff.person_id) == col(Person.id))
-        .order_by(col(Staff.id))
-    )
+    """Everybody who might take a request, as they are at this moment. One query whatever the number."""
+    session.flush()
     return tuple(
         Candidate(
-            staff_id=staff.id or 0,
-            name=name,
-            role=Role(staff.role),
-            department=staff.department,
-            skills=frozenset(staff.skills),
-            capacity=staff.capacity,
-            open_requests=int(load.get(staff.id, 0)),
-            on_shift=staff.id in on_shift,
-            absent_until=absent.get(staff.id or 0),
-            active=staff.active,
+            staff_id=row.id,
+            name=row.name,
+            role=Role(row.role),
+            department=row.department,
+            skills=frozenset(row.skills),
+            capacity=row.capacity,
+            open_requests=row.open_requests,
+            on_shift=row.on_shift,
+            absent_until=row.absent_until,
+            active=row.active,
         )
-        for staff, name in people
+        for row in session.connection().execute(_CANDIDATES, {"now": now})
     )
+
+
+_staff = metadata.tables["staff"]
+_person = metadata.tables["person"]
+_request = metadata.tables["request"]
+_shift = metadata.tables["shift"]
+_absence = metadata.tables["absence"]
+_LOADING = [status.value for status in (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT)]
+
+_CANDIDATES = (
+    select(
+        _staff.c.id, _person.c.name, _staff.c.role, _staff.c.department, _staff.c.skills, _staff.c.capacity,
+        _staff.c.active,
+        select(func.count())
+        .select_from(_request)
+        .where(_request.c.assignee_id == _staff.c.id, _request.c.status.in_(_LOADING))
+        .scalar_subquery()
+        .label("open_requests"),
+        exists()
+        .where(_shift.c.staff_id == _staff.c.id, _shift.c.ended_at.is_(None), _shift.c.kind == "work")
+        .label("on_shift"),
+        select(func.max(_absence.c.ends_at))
+        .where(
+            _absence.c.staff_id == _staff.c.id,
+            _absence.c.starts_at <= bindparam("now"),
+            _absence.c.ends_at > bindparam("now"),
+        )
+        .scalar_subquery()
+        .label("absent_until"),
+    )
+    .join(_person, _person.c.id == _staff.c.person_id)
+    .order_by(_staff.c.id)
+)  # fmt: skip
 
 
 def work_of(session: Session, row: Request) -> Work:
@@ -94,10 +100,21 @@ def work_of(session: Session, row: Request) -> Work:
     )
 
 
-def route(session: Session, house: House, case: Case, now: datetime, *, tell_client: bool = True) -> Case:
-    """Let the router choose; the decision is stored whether or not somebody fits."""
-    context = RuleContext(now, house.calendar)
-    decision = routing.assign(work_of(session, case.row), candidates(session, now), context)
+def route(
+    session: Session,
+    house: House,
+    case: Case,
+    now: datetime,
+    *,
+    work: Work | None = None,
+    tell_client: bool = True,
+) -> Case:
+    """Let the router choose; the decision is stored whether or not somebody fits.
+
+    `work` spares reading the request once more where its writer knows it.
+    """
+    work = work or work_of(session, case.row)
+    decision = routing.assign(work, candidates(session, now), RuleContext(now, house.calendar))
     return _decided(session, house, case, decision, now, tell_client=tell_client)
 
 

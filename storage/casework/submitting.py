@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.orm import make_transient_to_detached
+from sqlmodel import Session
 
 from forms.deadline import from_text
 from forms.fields import Answers, files_from_text
 from notifications import compose
 from router import desk
 from router.escalation import look_by
-from router.model import Stage, Status
+from router.model import Stage, Status, Work
 from storage import history
-from storage.casework.opening import case_of, form_context
+from storage.casework.opening import form_context, new_case
 from storage.casework.routing import route
 from storage.casework.telling import to_client
 from storage.casework.writing import keep_answers, keep_files, search_text
 from storage.house import House
-from storage.models import (
-    Client,
-    ClientPerson,
-    Request,
-    StageInterval,
-)
+from storage.models import Request, metadata
+
+COMPANY_INN_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,57 +41,99 @@ class NewRequest:
 def submit(session: Session, house: House, new: NewRequest, now: datetime) -> int:
     """Keep a finished form as a request, route it, tell everybody. Returns its number."""
     history.wait_turn(session)
-    answers = dict(new.answers)
     client = _client_of(session, new, now)
-    deadline = from_text(answers["deadline"]).at
-    row = Request(
-        status=Status.NEW.value,
-        stage=Stage.QUEUE.value,
-        kind=answers["kind"],
-        company=client.name,
-        inn=client.inn,
-        task=answers["task"],
-        deadline=deadline,
-        answers={**answers, "company": client.name},
-        client_id=client.id or 0,
-        person_id=new.person_id,
-        chat_id=new.chat_id,
-        channel=new.channel,
-        created_at=new.created_at,
-        submitted_at=now,
-        search=search_text(client.name, client.inn, answers["task"]),
-    )
-    session.add(row)
-    session.flush()
-    assert row.id is not None
+    answers = {**new.answers, "company": client.name}
+    row = _written(session, new, client, answers, now)
+    number = row.id or 0
     keep_answers(session, row, now)
-    keep_files(session, row.id, new.person_id, files_from_text(answers.get("files", "[]")), "request", now)
-    session.add(StageInterval(request_id=row.id, stage=Stage.QUEUE.value, started_at=now))
+    keep_files(session, number, new.person_id, files_from_text(answers.get("files", "[]")), "request", now)
+    session.connection().execute(
+        _ADD_STAGE, {"request_id": number, "stage": Stage.QUEUE.value, "staff_id": None, "started_at": now}
+    )
     history.record(
         session, at=now, actor_id=new.person_id, through=new.channel, action=desk.Event.SUBMITTED.value,
-        subject=f"request:{row.id}", before=None, after={"status": row.status, **answers},
+        subject=f"request:{number}", before=None, after={"status": row.status, **new.answers},
     )  # fmt: skip
-    session.flush()
-    case = route(session, house, case_of(session, row), now, tell_client=False)
+    case = new_case(row, is_new_client=not client.confirmed)
+    work = Work(number, row.kind, now, row.deadline, responsible_id=client.responsible_id)
+    case = route(session, house, case, now, work=work, tell_client=False)
     context = form_context(session, house, now)
     promised = look_by(now, house.calendar, house.look_within_minutes)
     to_client(session, house, case, compose.receipt(case.facts, context, promised), now, "receipt", focus="")
-    return row.id
+    return number
 
 
-def _client_of(session: Session, new: NewRequest, now: datetime) -> Client:
+def _written(session: Session, new: NewRequest, client: _Client, answers: Answers, now: datetime) -> Request:
+    """Write the row with one statement; it is in the session as if it had been read."""
+    values: dict[str, Any] = {
+        "status": Status.NEW.value,
+        "stage": Stage.QUEUE.value,
+        "kind": answers["kind"],
+        "company": client.name,
+        "inn": client.inn,
+        "task": answers["task"],
+        "deadline": from_text(answers["deadline"]).at,
+        "answers": answers,
+        "client_id": client.id,
+        "person_id": new.person_id,
+        "chat_id": new.chat_id,
+        "channel": new.channel,
+        "created_at": new.created_at,
+        "submitted_at": now,
+        "result": "",
+        "search": search_text(client.name, client.inn, answers["task"]),
+        "version": 1,
+    }
+    row = Request(**values, id=session.connection().execute(_ADD_REQUEST, values).scalar_one())
+    make_transient_to_detached(row)
+    session.add(row)
+    return row
+
+
+class _Client(NamedTuple):
+    id: int
+    inn: str
+    name: str
+    confirmed: bool
+    responsible_id: int | None
+
+
+def _client_of(session: Session, new: NewRequest, now: datetime) -> _Client:
+    connection = session.connection()
     inn, name = new.answers["inn"], new.answers["company"]
-    client = session.execute(select(Client).where(col(Client.inn) == inn)).scalar_one_or_none()
-    if client is None:
-        kind = "company" if len(inn) == 10 else "proprietor"  # noqa: PLR2004 - digits of an INN
-        client = Client(name=name, inn=inn, kind=kind, confirmed=False, created_at=now)
-        session.add(client)
-        session.flush()
-        history.record(
-            session, at=now, actor_id=new.person_id, through=new.channel, action="client_appeared",
-            subject=f"client:{client.id}", before=None, after={"name": name, "inn": inn},
-        )  # fmt: skip
-    assert client.id is not None
-    if session.get(ClientPerson, (client.id, new.person_id)) is None:
-        session.add(ClientPerson(client_id=client.id, person_id=new.person_id, created_at=now))
+    found = connection.execute(_CLIENT, {"inn": inn}).one_or_none()
+    client = _Client(*found) if found else _new_client(session, new, inn, name, now)
+    known = connection.execute(_SPEAKS_FOR, {"client": client.id, "person": new.person_id}).one_or_none()
+    if known is None:
+        link = {"client_id": client.id, "person_id": new.person_id, "created_at": now}
+        connection.execute(_ADD_SPEAKER, link)
     return client
+
+
+def _new_client(session: Session, new: NewRequest, inn: str, name: str, now: datetime) -> _Client:
+    values = {
+        "name": name, "inn": inn, "kind": "company" if len(inn) == COMPANY_INN_DIGITS else "proprietor",
+        "confirmed": False, "phone": "", "email": "", "created_at": now, "version": 1,
+    }  # fmt: skip
+    client_id = session.connection().execute(_ADD_CLIENT, values).scalar_one()
+    history.record(
+        session, at=now, actor_id=new.person_id, through=new.channel, action="client_appeared",
+        subject=f"client:{client_id}", before=None, after={"name": name, "inn": inn},
+    )  # fmt: skip
+    return _Client(client_id, inn, name, confirmed=False, responsible_id=None)
+
+
+_client = metadata.tables["client"]
+_speaker = metadata.tables["client_person"]
+_request = metadata.tables["request"]
+
+_CLIENT = select(
+    _client.c.id, _client.c.inn, _client.c.name, _client.c.confirmed, _client.c.responsible_id
+).where(_client.c.inn == bindparam("inn"))
+_ADD_CLIENT = insert(_client).returning(_client.c.id)
+_SPEAKS_FOR = select(_speaker.c.client_id).where(
+    _speaker.c.client_id == bindparam("client"), _speaker.c.person_id == bindparam("person")
+)
+_ADD_SPEAKER = insert(_speaker)
+_ADD_REQUEST = insert(_request).returning(_request.c.id)
+_ADD_STAGE = insert(metadata.tables["stage_interval"])

@@ -55,14 +55,16 @@ def to_person(
 
 def to_directors(session: Session, house: House, case: Case, reply: Reply, now: datetime, what: str) -> None:
     """To every director and deputy who has a chat; those without one look at the panel."""
-    query = (
-        select(col(Staff.person_id))
-        .join(Chat, col(Chat.person_id) == col(Staff.person_id))
-        .where(col(Staff.active), col(Staff.role).in_((Role.DIRECTOR.value, Role.DEPUTY.value)))
-        .distinct()
-    )
-    for person_id in session.execute(query).scalars().all():
+    for person_id in session.execute(_DIRECTORS_IN_CHATS).scalars().all():
         to_person(session, house, case, person_id, reply, now, what)
+
+
+_DIRECTORS_IN_CHATS = (
+    select(col(Staff.person_id))
+    .join(Chat, col(Chat.person_id) == col(Staff.person_id))
+    .where(col(Staff.active), col(Staff.role).in_((Role.DIRECTOR.value, Role.DEPUTY.value)))
+    .distinct()
+)
 
 
 def to_assignee_or_directors(

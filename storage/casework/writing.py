@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from sqlmodel import Session, col
 
 from forms.deadline import from_text
@@ -22,7 +22,11 @@ from storage.models import (
     Attachment,
     Request,
     StageInterval,
+    metadata,
 )
+
+_ADD_ANSWERS = insert(metadata.tables["answer_version"])
+_ADD_ASSIGNMENT = insert(metadata.tables["assignment"])
 
 
 def write_change(
@@ -82,11 +86,9 @@ def _move_clock(session: Session, case: Case, change: desk.Change) -> None:
 def keep_answers(session: Session, row: Request, now: datetime) -> None:
     """Keep every field as its first version."""
     assert row.id is not None
-    session.add_all(
-        AnswerVersion(
-            request_id=row.id, field=name, version=1, value=value, person_id=row.person_id, created_at=now
-        )
-        for name, value in row.answers.items()
+    common = {"request_id": row.id, "version": 1, "person_id": row.person_id, "created_at": now}
+    session.connection().execute(
+        _ADD_ANSWERS, [{**common, "field": name, "value": value} for name, value in row.answers.items()]
     )
 
 
@@ -163,8 +165,8 @@ def note_assignment(
     session: Session, case: Case, staff_id: int | None, by: str, reason: str, now: datetime, trace: str = ""
 ) -> None:
     """Keep who was given the request (None: nobody), by whom and why."""
-    session.add(
-        Assignment(
-            request_id=case.number, staff_id=staff_id, by=by, reason=reason, trace=trace, created_at=now
-        )
-    )
+    values = {
+        "request_id": case.number, "staff_id": staff_id, "by": by, "reason": reason, "trace": trace,
+        "declined": False, "created_at": now,
+    }  # fmt: skip
+    session.connection().execute(_ADD_ASSIGNMENT, values)
