@@ -91,13 +91,15 @@ def demo(
 def run(config: Config = None) -> None:
     """Start the service: every configured messenger, deliveries, timers and the panel in one process."""
     from app import logs
+    from app.server import listening
     from app.service import run_service
     from storage.migrate import migrate as bring_up_to_date
 
     settings = _settings(config)
     logs.configure(as_json=not sys.stderr.isatty(), secrets=settings.secrets())
-    bring_up_to_date(settings.storage.url)
-    _run_async(lambda: run_service(settings))
+    with listening(settings.server.host, settings.server.port) as port:
+        bring_up_to_date(settings.storage.url)
+        _run_async(lambda: run_service(settings, port))
 
 
 @app.command()
@@ -256,9 +258,10 @@ def _told(sentence: str) -> int:
 
 def _sentence(error: Exception) -> str | None:
     """What to tell the operator; None for what is no mistake of theirs."""
+    from app.server import PortError
     from app.settings import ConfigError
 
-    if isinstance(error, CommandError | ConfigError):
+    if isinstance(error, CommandError | ConfigError | PortError):
         return str(error)
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from app import clock, logs
 from app.loop import run_in_loop
+from app.server import listening
 from app.service import house_of, run_service
 from app.settings import Consent, Firm, Server, Settings, Storage
 from bots.webchat import Settings as WebchatSettings
@@ -98,7 +100,13 @@ def run_demo(port: int, data: Path | None) -> None:
     """Fill a folder on the first start, print the links, serve until Ctrl+C."""
     folder = (data or DEFAULT_FOLDER).resolve()
     settings = _settings(folder, port)
-    logs.configure(as_json=False, secrets=settings.secrets())
+    logs.configure(as_json=False, level="WARNING", secrets=settings.secrets())
+    with listening(settings.server.host, port) as taken_port:
+        _serve(settings, taken_port, _prepare(settings))
+
+
+def _prepare(settings: Settings) -> list[tuple[str, str]]:
+    """Bring the database up to date, fill an empty one, and make the links."""
     migrate(settings.storage.url)
     house = house_of(settings, Catalogue.open(settings.firm.language))
     database = open_database(settings.storage.url)
@@ -106,10 +114,9 @@ def run_demo(port: int, data: Path | None) -> None:
         with database.begin() as session:
             if session.exec(select(Staff).limit(1)).first() is None:
                 _fill(session, house, clock.now())
-        links = _links(database, settings.server.public_url)
+        return _links(database, settings.server.public_url)
     finally:
         database.sync_engine.dispose()
-    _serve(settings, links)
 
 
 def _settings(folder: Path, port: int) -> Settings:
@@ -127,8 +134,7 @@ def _settings(folder: Path, port: int) -> Settings:
     )
 
 
-def _serve(settings: Settings, links: Sequence[tuple[str, str]]) -> None:
-
+def _serve(settings: Settings, port: socket.socket, links: Sequence[tuple[str, str]]) -> None:
     def ready() -> None:
         width = max(len(title) for title, _link in links)
         sys.stdout.write("\nПриём работает. Откройте в браузере:\n\n")
@@ -137,7 +143,7 @@ def _serve(settings: Settings, links: Sequence[tuple[str, str]]) -> None:
         sys.stdout.write(f"\nДанные лежат в {settings.storage.files.parent}. Остановить: Ctrl+C.\n")
         sys.stdout.flush()
 
-    run_in_loop(lambda: run_service(settings, ready))
+    run_in_loop(lambda: run_service(settings, port, ready))
 
 
 def _links(database: Database, public_url: str) -> list[tuple[str, str]]:

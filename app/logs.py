@@ -130,8 +130,10 @@ def configure(
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
-    # These tell every request and every statement: too much, and full of addresses with tokens.
+    # These tell every step, request and statement: too much, and full of addresses with tokens.
     for chatty in (
+        "alembic",
+        "uvicorn.error",
         "uvicorn.access",
         "httpx",
         "httpcore",

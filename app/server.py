@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def create_app(
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/files/{token}", file),
-        Mount("/", WSGIMiddleware(panel, workers=PANEL_THREADS)),  # type: ignore[arg-type]
+        Mount("/", PanelOnly(WSGIMiddleware(panel, workers=PANEL_THREADS))),  # type: ignore[arg-type]
     ]
     return Starlette(routes=routes, middleware=[Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)])
 
@@ -93,6 +94,19 @@ def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Resp
 
 
 @dataclass(frozen=True, slots=True)
+class PanelOnly:
+    """Keep from Flask what is not the panel's: other paths are not found, nobody is asked to sign in."""
+
+    panel: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        inside = scope["type"] == "http" and f"{scope['path']}/".startswith("/panel/")
+        served = self.panel if inside else PlainTextResponse("Not found", status_code=404)
+        await served(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
 class BodyLimit:
     """Refuse a body over `max_bytes`, announced or not; uvicorn itself takes any size."""
 
@@ -108,18 +122,69 @@ class BodyLimit:
         if not announced.isdigit() or int(announced) > self.max_bytes:
             await PlainTextResponse("Too large", status_code=413)(scope, receive, send)
             return
-        received = 0
+        await _Counted(self.app, self.max_bytes, scope, receive, send).serve()
 
-        async def limited() -> MutableMapping[str, Any]:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                # The sender hid the size: whoever reads on sees that the connection is over.
-                return {"type": "http.disconnect"}
-            return message
 
-        await self.app(scope, limited, send)
+@dataclass(slots=True)
+class _Counted:
+    """One request whose sender may have hidden how much will come."""
+
+    app: App
+    max_bytes: int
+    scope: Scope
+    receive: Receive
+    send: Send
+    received_bytes: int = 0
+    begun: bool = False
+
+    async def serve(self) -> None:
+        try:
+            await self.app(self.scope, self._receive, self._send)
+        except Exception:
+            # Whoever was reading saw the connection end; that is the sender's fault, not an error of ours.
+            if not self._is_over():
+                raise
+        if self._is_over() and not self.begun:
+            await PlainTextResponse("Too large", status_code=413)(self.scope, self.receive, self.send)
+
+    def _is_over(self) -> bool:
+        return self.received_bytes > self.max_bytes
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        if self._is_over():
+            return {"type": "http.disconnect"}
+        message = await self.receive()
+        self.received_bytes += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self._is_over() else message
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        # What is answered after half a body is about that half: the sender gets 413 instead.
+        if self.begun or not self._is_over():
+            self.begun = True
+            await self.send(message)
+
+
+class PortError(Exception):
+    """The port cannot be listened on; the text says what to do."""
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the port before anything else is touched. Raises PortError.
+
+    A second process on the same folder must end here: it would take the first one's letters for its own.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        taken = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
+        raise PortError(
+            f"{host}:{port} cannot be listened on ({reason}): stop the program that has it, "
+            "or choose another port (server.port, for the demo --port)."
+        ) from error
+    with taken:
+        yield taken
 
 
 class Server(uvicorn.Server):
@@ -131,12 +196,10 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(application: Starlette, host: str, port: int) -> Server:
-    """A server that listens when it is started with `serve`."""
+def make_server(application: Starlette) -> Server:
+    """A server that takes requests when it is started with `serve` and a listening socket."""
     config = uvicorn.Config(
         application,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -122,6 +122,8 @@ class Service:
     channels: Mapping[str, Channel]
     owner: str
     now: Callable[[], datetime]
+    port: socket.socket
+    """Listens already; whoever opened it closes it."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ready: Callable[[], None] = lambda: None
     """Called once the port is open."""
@@ -253,8 +255,8 @@ class Service:
         application = create_app(
             routes, panel, Reports(monitor.health, monitor.metrics), self.links, self.store, self.now
         )
-        server = make_server(application, self.settings.server.host, self.settings.server.port)
-        serving = tasks.create_task(server.serve(), name="serve")
+        server = make_server(application)
+        serving = tasks.create_task(server.serve([self.port]), name="serve")
         announcing = tasks.create_task(self._announce(server), name="announce")
         try:
             yield
@@ -267,6 +269,7 @@ class Service:
         # uvicorn tells only by this attribute that the port is open.
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+        log.info("started", address=self.settings.server.public_url, messengers=sorted(self.channels))
         self.ready()
 
 
@@ -288,8 +291,8 @@ async def _ended(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task], timeout=STOP_SECONDS)
 
 
-def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) -> Service:
-    """Put the house together. The database must be migrated already."""
+def open_service(settings: Settings, port: socket.socket, now: Callable[[], datetime] = clock.now) -> Service:
+    """Put the house together behind a listening port. The database must be migrated already."""
     catalogue = _catalogue(settings)
     house = house_of(settings, catalogue)
     # The holidays of the year take a third of a second to read: before the first client, not during.
@@ -302,7 +305,7 @@ def open_service(settings: Settings, now: Callable[[], datetime] = clock.now) ->
     kinds = channel_kinds()
     channels = {name: kinds[name].open(section, lent) for name, section in settings.bots.items()}
     owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    return Service(settings, database, house, store, links, channels, owner, now)
+    return Service(settings, database, house, store, links, channels, owner, now, port)
 
 
 def lent_to_channels(
@@ -331,9 +334,11 @@ def lent_to_channels(
     )
 
 
-async def run_service(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
+async def run_service(
+    settings: Settings, port: socket.socket, ready: Callable[[], None] = lambda: None
+) -> None:
     """Run until SIGTERM or Ctrl+C; then everything under way is finished and kept."""
-    service = open_service(settings)
+    service = open_service(settings, port)
     service.ready = ready
     with _stopped_by_signals(service.stop):
         await service.run()
