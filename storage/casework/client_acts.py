@@ -15,6 +15,7 @@ from router import desk
 from router.model import Status
 from storage.casework.opening import Case, NoSuchRequest, actor_of, context_of, open_case
 from storage.casework.routing import route
+from storage.casework.submitting import client_of
 from storage.casework.telling import to_assignee_or_directors, to_person
 from storage.casework.writing import keep_files, replace_answers, write_change
 from storage.house import House, Who
@@ -54,6 +55,9 @@ def clarified(
     old = case.row.answers.get(asked.field, "")
     filled = _corrected(asked.field, said, case.row.answers, context)
     change = desk.clarified(case.request, actor_of(who, house), context.now)
+    if "inn" in filled:
+        client = client_of(session, filled, who, context.now)
+        filled["company"], case.row.client_id = client.name, client.id
     replace_answers(session, case, filled, who, context.now)
     asked.answered_at = context.now
     case = write_change(

@@ -154,8 +154,8 @@ def context_of(house: House, now: datetime) -> FormContext:
 def people_for_call(session: Session, person_id: int | None, now: datetime) -> tuple[int, ...]:
     """Whose chats a client's call for a person goes to.
 
-    The keepers of their open requests and books who are not absent; without any, the directors. Only
-    people who have a chat.
+    The keepers of their open requests and books who are not absent; without any, the directors, and in
+    a firm where these cannot be reached, everybody. Only people who have a chat.
     """
     has_chat = select(col(Chat.id)).where(
         col(Chat.person_id) == col(Staff.person_id), col(Chat.blocked_at).is_(None)
@@ -184,7 +184,8 @@ def people_for_call(session: Session, person_id: int | None, now: datetime) -> t
     if near:
         return tuple(sorted(near))
     directing = (Role.DIRECTOR.value, Role.DEPUTY.value)
-    return tuple(sorted(session.execute(reachable.where(col(Staff.role).in_(directing))).scalars().all()))
+    people = session.execute(reachable.where(col(Staff.role).in_(directing))).scalars().all()
+    return tuple(sorted(people or session.execute(reachable).scalars().all()))
 
 
 def open_checked(

@@ -21,7 +21,7 @@ from storage.casework.opening import form_context, new_case
 from storage.casework.routing import route
 from storage.casework.telling import to_client
 from storage.casework.writing import keep_answers, keep_files, search_text
-from storage.house import House
+from storage.house import House, Who
 from storage.models import Request, metadata
 
 COMPANY_INN_DIGITS = 10
@@ -41,7 +41,7 @@ class NewRequest:
 def submit(session: Session, house: House, new: NewRequest, now: datetime) -> int:
     """Keep a finished form as a request, route it, tell everybody. Returns its number."""
     history.wait_turn(session)
-    client = _client_of(session, new, now)
+    client = client_of(session, new.answers, Who(new.channel, new.person_id), now)
     answers = {**new.answers, "company": client.name}
     row = _written(session, new, client, answers, now)
     number = row.id or 0
@@ -63,7 +63,9 @@ def submit(session: Session, house: House, new: NewRequest, now: datetime) -> in
     return number
 
 
-def _written(session: Session, new: NewRequest, client: _Client, answers: Answers, now: datetime) -> Request:
+def _written(
+    session: Session, new: NewRequest, client: RequestClient, answers: Answers, now: datetime
+) -> Request:
     """Write the row with one statement; it is in the session as if it had been read."""
     values: dict[str, Any] = {
         "status": Status.NEW.value,
@@ -90,7 +92,9 @@ def _written(session: Session, new: NewRequest, client: _Client, answers: Answer
     return row
 
 
-class _Client(NamedTuple):
+class RequestClient(NamedTuple):
+    """Whose request it is."""
+
     id: int
     inn: str
     name: str
@@ -98,29 +102,33 @@ class _Client(NamedTuple):
     responsible_id: int | None
 
 
-def _client_of(session: Session, new: NewRequest, now: datetime) -> _Client:
+def client_of(session: Session, answers: Answers, who: Who, now: datetime) -> RequestClient:
+    """The client with the INN of these answers, for whom this person may speak from now on.
+
+    An unknown one is added and waits for the director's word.
+    """
     connection = session.connection()
-    inn, name = new.answers["inn"], new.answers["company"]
+    inn, name = answers["inn"], answers["company"]
     found = connection.execute(_CLIENT, {"inn": inn}).one_or_none()
-    client = _Client(*found) if found else _new_client(session, new, inn, name, now)
-    known = connection.execute(_SPEAKS_FOR, {"client": client.id, "person": new.person_id}).one_or_none()
+    client = RequestClient(*found) if found else _new_client(session, who, inn, name, now)
+    known = connection.execute(_SPEAKS_FOR, {"client": client.id, "person": who.person_id}).one_or_none()
     if known is None:
-        link = {"client_id": client.id, "person_id": new.person_id, "created_at": now}
+        link = {"client_id": client.id, "person_id": who.person_id, "created_at": now}
         connection.execute(_ADD_SPEAKER, link)
     return client
 
 
-def _new_client(session: Session, new: NewRequest, inn: str, name: str, now: datetime) -> _Client:
+def _new_client(session: Session, who: Who, inn: str, name: str, now: datetime) -> RequestClient:
     values = {
         "name": name, "inn": inn, "kind": "company" if len(inn) == COMPANY_INN_DIGITS else "proprietor",
         "confirmed": False, "phone": "", "email": "", "created_at": now, "version": 1,
     }  # fmt: skip
     client_id = session.connection().execute(_ADD_CLIENT, values).scalar_one()
     history.record(
-        session, at=now, actor_id=new.person_id, through=new.channel, action="client_appeared",
+        session, at=now, actor_id=who.person_id, through=who.through, action="client_appeared",
         subject=f"client:{client_id}", before=None, after={"name": name, "inn": inn},
     )  # fmt: skip
-    return _Client(client_id, inn, name, confirmed=False, responsible_id=None)
+    return RequestClient(client_id, inn, name, confirmed=False, responsible_id=None)
 
 
 _client = metadata.tables["client"]
