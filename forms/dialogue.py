@@ -283,7 +283,7 @@ class _Walk:
     def take(self, progress: Progress, asked: Field, filled: Answers) -> Progress:
         answers = dict(progress.answers)
         if asked.name in filled:
-            answers = asked.others(answers)
+            answers = {name: value for name, value in answers.items() if name not in asked.replaces()}
         answers |= filled
         if TASK in filled:
             answers[_TASK_AT] = self.context.now.isoformat()

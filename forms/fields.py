@@ -91,9 +91,9 @@ def _holds(_answer: str, _context: FormContext) -> Text | None:
 class Field:
     """One question.
 
-    `parse` is given the answers without those that this question replaces. It returns every field the
-    answer filled, or raises AnswerError; names that begin with an underscore are notes for its own next
-    call. Without the field's own name among them the question stays open.
+    `question`, `choices` and `parse` get the answers without those that this question replaces. `parse`
+    returns every field the answer filled, or raises AnswerError; names that begin with an underscore are
+    notes for its own next call. Without the field's own name among them the question stays open.
     `fills` names the fields that a new answer replaces. `stale` says why an answer given earlier can
     no longer be sent. `sample` is an answer that is always accepted, for tests and the demo. A field
     with `part_of` is asked only to complete another one and is changed together with it. A field that
@@ -119,8 +119,9 @@ class Field:
         return self.fills or (self.name,)
 
     def others(self, answers: Answers) -> dict[str, str]:
-        """The answers that stay as they are when this question is answered anew."""
-        return {name: value for name, value in answers.items() if name not in self.replaces()}
+        """The answers that stay when this question is asked anew, and its notes to itself."""
+        replaced = {name for name in self.replaces() if not name.startswith("_")}
+        return {name: value for name, value in answers.items() if name not in replaced}
 
 
 Form = tuple[Field, ...]

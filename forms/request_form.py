@@ -30,7 +30,7 @@ def _ask_company(answers: Answers, context: FormContext) -> Text:
     if _NAMED in answers:
         return _("«{name}» — записали. Теперь ИНН: 10 или 12 цифр.", name=answers[_NAMED])
     fact = _("Задачу записали.") if "task" in answers else None
-    if context.companies and _OTHER_COMPANY not in answers:
+    if _company_choices(answers, context):
         return sentence(fact, _("За какую компанию заявка? Выберите или пришлите ИНН."))
     return sentence(
         fact, _("Пришлите ИНН компании или ИП. Можно вместе с названием, например: 7707083893 Ромашка.")

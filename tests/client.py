@@ -1,17 +1,23 @@
 """A client (or an accountant) who talks to the house: transcripts instead of mocks.
 
 The real engine, the real storage, no messenger: a message goes into the intake, what the letters
-say comes back.
+say comes back. A test reads like the chat:
+
+    await maria.says("Оплатить счёт")
+    maria.sees("Кому и сколько заплатить?")
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo
+
+from sqlmodel import SQLModel, col, select
 
 from bots.intake import Arrival, Fetched, Intake, inbound_from_json
 from forms.fields import ReceivedFile
@@ -19,21 +25,25 @@ from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import Letter as Leased
 from notifications.outbox import LetterState, Settlement
 from notifications.texts import Catalogue
+from router.model import Role
 from router.worktime import WorkCalendar, parse_hours
-from sqlmodel import col, select
 from storage import casework, invitations, postoffice, shifts, work
 from storage.engine import Database, open_database
 from storage.files import FileStore
 from storage.house import House
 from storage.migrate import migrate
-from storage.models import Chat, Client as ClientRow
-from storage.models import Letter, Request, Staff
+from storage.models import Chat, Letter, Request, Staff
+from storage.models import Client as ClientRow
 from storage.sweeps import sweep
-from router.model import Role
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 WEDNESDAY = datetime(2026, 11, 25, 11, 0, tzinfo=MOSCOW).astimezone(UTC)
 """An ordinary working day at 11:00 in Moscow."""
+
+
+ALWAYS = ("Назад", "Отмена", "Позвать человека")
+
+T = TypeVar("T", bound=SQLModel)
 
 
 @dataclass(slots=True)
@@ -57,11 +67,16 @@ class Town:
     house: House
     store: FileStore
     clock: datetime = WEDNESDAY
+    url: str = ""
     channel: str = "webchat"
+    pace_seconds: float = 0.0
+    """How long people think before each message."""
     _keys: itertools.count = field(default_factory=itertools.count)
 
     @classmethod
-    def open(cls, folder: Path, *, language: str = "ru", url: str | None = None, channel: str = "webchat") -> Town:
+    def open(
+        cls, folder: Path, *, language: str = "ru", url: str | None = None, channel: str = "webchat"
+    ) -> Town:
         url = url or f"sqlite:///{folder / 'town.sqlite3'}"
         migrate(url)
         catalogue = Catalogue.open(language)
@@ -71,7 +86,8 @@ class Town:
             say=catalogue.say, firm_name="Баланс Актив", firm_phone="+7 495 000-00-00", consent_version="3",
             consent_text="Нужно согласие на обработку персональных данных.", consent_url="https://example.org/consent",
         )  # fmt: skip
-        return cls(open_database(url), house, FileStore(folder / "files", 20 * 1024 * 1024), channel=channel)
+        store = FileStore(folder / "files", 20 * 1024 * 1024)
+        return cls(open_database(url), house, store, url=url, channel=channel)
 
     def now(self) -> datetime:
         return self.clock
@@ -115,7 +131,9 @@ class Town:
         due = self.clock + timedelta(seconds=2)
         while True:
             with self.database.begin() as session:
-                letters = postoffice.claim(session, "town", ["webchat", "telegram", "vk"], 100, due, per_chat=10)
+                letters = postoffice.claim(
+                    session, "town", ["webchat", "telegram", "vk"], 100, due, per_chat=10
+                )
                 postoffice.settle(session, "town", [_sent(letter, self.clock) for letter in letters])
             if not letters:
                 return
@@ -124,6 +142,24 @@ class Town:
         now = self.clock
         await self.database.transact(lambda session: sweep(session, self.house, now))
         await self.deliver()
+
+    async def restart(self) -> None:
+        """The process dies and another one takes its place."""
+        await self.database.close()
+        self.database = open_database(self.url)
+
+    def everything_stored(self) -> str:
+        """Every cell of every table as text."""
+        with self.database.read() as session:
+            tables = [
+                (table, session.execute(select(table)).all()) for table in SQLModel.metadata.sorted_tables
+            ]
+        return "\n".join(f"{table.name}: {row}" for table, rows in tables for row in rows)
+
+    def rows(self, table: type[T]) -> list[T]:
+        """Every row of one table, oldest first."""
+        with self.database.read() as session:
+            return list(session.exec(select(table).order_by(table.id)).all())
 
     def newcomer(self, key: str = "100", name: str = "Мария") -> Talker:
         return Talker(self, key, name)
@@ -135,16 +171,29 @@ class Town:
         await talker.says("Согласен")
         return talker
 
-    async def staff(self, name: str, role: Role = Role.ACCOUNTANT, *, key: str | None = None, on_shift: bool = True) -> Talker:
+    async def staff(
+        self, name: str, role: Role = Role.ACCOUNTANT, *, key: str | None = None, on_shift: bool = True
+    ) -> Talker:
         with self.database.begin() as session:
-            invited = invitations.invite_staff(session, role, name, f"{abs(hash(name))}@example.org", self.clock)
+            invited = invitations.invite_staff(
+                session, role, name, f"{abs(hash(name))}@example.org", self.clock
+            )
         talker = Talker(self, key or f"staff-{name}", name)
         await talker.starts(invited.chat_code)
-        if on_shift and role.takes_requests:
+        if not on_shift:
             with self.database.begin() as session:
                 staff = session.exec(select(Staff).where(col(Staff.person_id) == invited.person_id)).one()
-                shifts.start_work(session, staff.id, self.clock)
+                shifts.end_day(session, staff.id, self.clock)
         return talker
+
+    def new_consent(self, version: str) -> None:
+        """The firm changes its document."""
+        self.house = replace(self.house, consent_version=version)
+
+    def invite_client(self, inn: str) -> str:
+        """The code for a person of this client."""
+        with self.database.begin() as session:
+            return invitations.invite_client(session, inn, self.clock).chat_code
 
     def known_client(self, inn: str, name: str, responsible: str | None = None) -> None:
         with self.database.begin() as session:
@@ -160,7 +209,9 @@ class Town:
 
 
 def _sent(letter: Leased, at: datetime) -> Settlement:
-    return Settlement(letter.letter_id, letter.chat_id, LetterState.SENT, at, message_key=str(letter.letter_id), attempts=1)
+    return Settlement(
+        letter.letter_id, letter.chat_id, LetterState.SENT, at, message_key=str(letter.letter_id), attempts=1
+    )
 
 
 @dataclass(slots=True)
@@ -171,6 +222,34 @@ class Talker:
     key: str
     name: str
     heard: int = 0
+    latest: list[Heard] = field(default_factory=list)
+
+    def sees(self, *parts: str, buttons: Sequence[str] | None = None, files: Sequence[str] = ()) -> None:
+        """The last thing said brought one message, with these words in it and these buttons on it.
+
+        The buttons that every question has («Назад», «Отмена», «Позвать человека») are not named.
+        """
+        assert len(self.latest) == 1, f"{self.name} got {len(self.latest)} messages: {self.latest}"
+        self.sees_last(*parts, buttons=buttons, files=files)
+
+    def sees_last(self, *parts: str, buttons: Sequence[str] | None = None, files: Sequence[str] = ()) -> None:
+        """The same about the last of several messages."""
+        shown = self.latest[-1]
+        for part in parts:
+            assert part in shown.text, f"«{part}» is not in:\n{shown.text}"
+        if buttons is not None:
+            assert [label for label in shown.labels if label not in ALWAYS] == list(buttons)
+        assert shown.files == tuple(files)
+
+    def sees_not(self, *parts: str) -> None:
+        """These words are nowhere in what the last thing said brought."""
+        for part in parts:
+            assert all(part not in heard.text for heard in self.latest), self.latest
+
+    async def says_all(self, *texts: str) -> None:
+        """One after another, reading the answers in between."""
+        for text in texts:
+            await self.says(text)
 
     async def says(self, text: str) -> list[str]:
         kind = InboundKind.STARTED if text == "/start" else InboundKind.TEXT
@@ -186,7 +265,14 @@ class Talker:
     async def presses_id(self, press: str) -> list[str]:
         return await self._do(self.inbound(InboundKind.BUTTON, button=press))
 
-    async def sends_files(self, files: dict[str, bytes], *, caption: str = "", album: str | None = None, role: FileRole = FileRole.DOCUMENT) -> list[str]:
+    async def sends_files(
+        self,
+        files: dict[str, bytes],
+        *,
+        caption: str = "",
+        album: str | None = None,
+        role: FileRole = FileRole.DOCUMENT,
+    ) -> list[str]:
         """Send files as one message each; with `album`, as the parts of an album."""
         contents = {f"ref:{name}": data for name, data in files.items()}
         inbounds = [
@@ -201,8 +287,12 @@ class Talker:
     async def sends_other(self, what: str) -> list[str]:
         return await self._do(self.inbound(InboundKind.OTHER, text=what))
 
-    async def sends_contact(self, phone: str) -> list[str]:
-        return await self._do(self.inbound(InboundKind.CONTACT, contact=Contact(phone)))
+    async def sends_contact(self, phone: str, *, verified: bool = True) -> list[str]:
+        return await self._do(self.inbound(InboundKind.CONTACT, contact=Contact(phone, verified=verified)))
+
+    async def edits(self, text: str) -> list[str]:
+        """Correct an earlier message."""
+        return await self._do(self.inbound(InboundKind.EDITED, text=text))
 
     async def burst(self, *texts: str) -> list[str]:
         """Several messages that arrive at the same moment."""
@@ -218,6 +308,7 @@ class Talker:
         )  # fmt: skip
 
     async def _do(self, *inbounds: Inbound, files: dict[str, bytes] | None = None) -> list[str]:
+        self.town.pass_time(seconds=self.town.pace_seconds)
         await self.town.take(*inbounds, files=files)
         return self.hears()
 
@@ -226,6 +317,7 @@ class Talker:
         everything = self.everything()
         new = everything[self.heard :]
         self.heard = len(everything)
+        self.latest = new
         return [item.text for item in new]
 
     def everything(self) -> list[Heard]:
@@ -233,11 +325,19 @@ class Talker:
             rows = session.exec(
                 select(Letter)
                 .join(Chat, col(Chat.id) == col(Letter.chat_id))
-                .where(col(Chat.chat_key) == self.key, col(Chat.channel) == self.town.channel, col(Letter.state) == "sent")
+                .where(
+                    col(Chat.chat_key) == self.key,
+                    col(Chat.channel) == self.town.channel,
+                    col(Letter.state) == "sent",
+                )
                 .order_by(col(Letter.id))
             ).all()
         return [
-            Heard(row.text, tuple((b[0], b[1]) for line in row.rows for b in line), tuple(f["name"] for f in row.files))
+            Heard(
+                row.text,
+                tuple((b[0], b[1]) for line in row.rows for b in line),
+                tuple(f["name"] for f in row.files),
+            )
             for row in rows
         ]
 
@@ -250,7 +350,9 @@ class Talker:
             for shown, press in heard.buttons:
                 if shown == label:
                     return press
-        raise AssertionError(f"{self.name} sees no button «{label}»: {[h.labels for h in self.everything()[-3:]]}")
+        raise AssertionError(
+            f"{self.name} sees no button «{label}»: {[h.labels for h in self.everything()[-3:]]}"
+        )
 
 
 __all__ = ["MOSCOW", "WEDNESDAY", "Heard", "Talker", "Town", "casework"]

@@ -1,0 +1,417 @@
+"""After sending: status, notices, additions, clarifications, the result and what the client says to it."""
+
+from datetime import timedelta
+
+import pytest
+
+from forms.messages import OutgoingFile
+from router.model import Role
+from storage import casework
+from storage.models import AnswerVersion, Client, Message
+from tests.client import Talker, Town
+from tests.dialogue.paths import new_request, staff_does, submits, walk_to
+from tests.dialogue.samples import PDF, PDF_2, PROGRAM
+
+
+@pytest.fixture
+def anna(town):
+    return Talker(town, "staff-Анна Петрова", "Анна Петрова")
+
+
+def result_file(town):
+    kept = town.store.keep_sync(PDF_2, "платёжка.pdf")
+    return (OutgoingFile(kept.sha256, kept.name, kept.verdict.media_type, kept.size_bytes),)
+
+
+# --- status ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["/status", "Мои заявки", "как дела"])
+async def test_status_says_stage_who_and_what_is_next(maria, word):
+    await submits(maria)
+    await maria.says(word)
+    maria.sees(
+        "Заявка № 1: Оплатить счёт, ООО «Ромашка»", "Сейчас: назначена", "Ведёт: Анна Петрова", "Дальше: ",
+        "Срок: пятница, 27 ноября, до 18:00",
+        buttons=["Дополнить", "Отозвать", "Новая заявка", "Мои заявки"],
+    )  # fmt: skip
+
+
+async def test_status_of_nothing(maria):
+    await maria.says_all("Отмена", "/status")
+    maria.sees(
+        "Заявок пока нет. Чтобы начать, нажмите «Новая заявка».", buttons=["Новая заявка", "Мои заявки"]
+    )
+
+
+async def test_status_while_a_form_is_open_is_one_message(maria):
+    await submits(maria)
+    await maria.says_all("/new", "Консультация", "/status")
+    maria.sees("Заявка № 1", "Недописанная заявка ждёт")
+    await maria.presses("Продолжить")
+    maria.sees("Продолжим вашу заявку.", "О чём ваш вопрос?")
+
+
+async def test_two_open_requests_are_listed_and_opened(maria):
+    await submits(maria)
+    await new_request(maria)
+    await maria.says("Мои заявки")
+    maria.sees("Заявка № 2", "Заявка № 1", buttons=["№ 2", "№ 1", "Новая заявка", "Мои заявки"])
+    await maria.says("№ 1")
+    maria.sees("Заявка № 1", buttons=["Дополнить", "Отозвать", "Новая заявка", "Мои заявки"])
+
+
+# --- one notice per change ---------------------------------------------------------------------
+
+
+async def test_every_change_is_told_once(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.accept, 1)
+    assert maria.hears() == ["Заявка № 1 в работе. Ведёт Анна Петрова."]
+    await staff_does(town, casework.answer, 1, "Оплатили, платёжка в файле", result_file(town))
+    maria.hears()
+    maria.sees("Анна Петрова, по заявке № 1:", "Оплатили", files=["платёжка.pdf"])
+    await staff_does(town, casework.done, 1, "Счёт оплачен", ())
+    maria.hears()
+    maria.sees("Заявка № 1 выполнена.", "Счёт оплачен", buttons=["1", "2", "3", "4", "5", "Не решено"])
+
+
+async def test_the_receipt_names_who_will_do_it(town, maria):
+    await town.staff("Пётр Юрист", Role.LAWYER)
+    await submits(maria, kind="Консультация", task="Можно ли платить аванс наличными?")
+    maria.sees("Займётся Пётр Юрист.")
+
+
+async def test_when_nobody_fits_the_receipt_says_so(tmp_path):
+    town = Town.open(tmp_path)
+    town.clock += timedelta(hours=9)
+    maria = await town.client()
+    await submits(maria, inn="ООО «Ромашка» 7707083893")
+    maria.sees("Подбираем бухгалтера, сообщим, кто займётся.", "Рабочий день закончился.")
+    await town.database.close()
+
+
+# --- adding ------------------------------------------------------------------------------------
+
+
+async def test_words_after_sending_go_to_the_accountant(town, maria, anna):
+    await submits(maria)
+    anna.hears()
+    await maria.says("Ещё нужна копия платёжки")
+    maria.sees("Добавили к заявке № 1, ведёт Анна Петрова.", buttons=["Новая заявка", "Мои заявки"])
+    anna.hears()
+    anna.sees("Заявка № 1, ООО «Ромашка» пишет:", "Ещё нужна копия платёжки")
+    assert town.rows(Message)[-1].request_id == 1
+
+
+async def test_adding_by_its_button(maria, anna):
+    await submits(maria)
+    await maria.presses("Дополнить")
+    maria.sees("Напишите или приложите файлы, добавим к заявке № 1.")
+    anna.hears()
+    await maria.sends_files({"договор.pdf": PDF_2, "вирус.pdf": PROGRAM}, album="a1")
+    maria.sees("Добавили к заявке № 1", "«вирус.pdf» — программа")
+    anna.hears()
+    anna.sees("пишет:", files=["договор.pdf"])
+
+
+async def test_adding_can_be_called_off(maria, anna):
+    await submits(maria)
+    anna.hears()
+    await maria.presses("Дополнить")
+    await maria.says("Отмена")
+    maria.sees("Хорошо, ничего не добавляем.", "Заявка № 1")
+    assert anna.hears() == []
+
+
+async def test_adding_in_the_middle_of_another_form_comes_back_to_it(maria):
+    await submits(maria)
+    await maria.says_all("/new", "Оплатить счёт", "/status")
+    await maria.presses("Дополнить")
+    await maria.says("Вот ещё что")
+    maria.sees("Добавили к заявке № 1", "Вернёмся к новой заявке.", "Кому и сколько заплатить?")
+
+
+async def test_the_same_file_again_does_not_bother_the_accountant(maria, anna):
+    await walk_to("files", maria)
+    await maria.sends_files({"счёт.pdf": PDF})
+    await maria.says_all("Готово", "Отправить")
+    anna.hears()
+    await maria.sends_files({"счёт.pdf": PDF})
+    maria.sees("Этот файл уже есть в заявке № 1.")
+    assert anna.hears() == []
+
+
+async def test_with_two_open_requests_the_client_points(town, maria, anna):
+    await submits(maria)
+    await new_request(maria)
+    await maria.says("копию пришлите")
+    maria.sees(
+        "К какой заявке это относится?", buttons=["№ 2: Оплатить счёт", "№ 1: Оплатить счёт", "Новая заявка"]
+    )
+    await maria.says("и ещё чек")
+    anna.hears()
+    await maria.says("№ 1: оплатить счёт")
+    maria.sees("Добавили к заявке № 1, ведёт Анна Петрова.")
+    anna.hears()
+    anna.sees("Заявка № 1", "копию пришлите\nи ещё чек")
+
+
+async def test_with_two_open_requests_it_may_be_a_third(maria):
+    await submits(maria)
+    await new_request(maria)
+    await maria.says("нужно сдать отчёт по УСН за третий квартал")
+    await maria.presses("Новая заявка")
+    maria.sees("К какому сроку?")
+    await maria.says_all("завтра", "Готово")
+    maria.sees("Сдать отчёт — нужно сдать отчёт по УСН за третий квартал")
+
+
+# --- withdrawing -------------------------------------------------------------------------------
+
+
+async def test_a_request_can_be_withdrawn(town, maria, anna):
+    await submits(maria)
+    anna.hears()
+    await maria.presses("Отозвать")
+    maria.sees("Отозвать заявку № 1?", buttons=["Да, отозвать", "Оставить"])
+    await maria.says("да")
+    maria.sees("Заявка № 1 отозвана.")
+    assert town.request(1).status == "cancelled"
+    anna.hears()
+    anna.sees("заявка № 1 отозвана")
+    await maria.presses("Да, отозвать")
+    maria.sees("Отозвать уже нельзя.", "Сейчас: отменена")
+
+
+async def test_withdrawing_can_be_thought_better_of(town, maria):
+    await submits(maria)
+    await maria.presses("Отозвать")
+    await maria.says("нет")
+    maria.sees("Заявка № 1", "Сейчас: назначена")
+    assert town.request(1).status == "assigned"
+
+
+async def test_an_old_yes_asks_again(town, maria):
+    await submits(maria)
+    await maria.presses("Отозвать")
+    await staff_does(town, casework.accept, 1)
+    await maria.presses("Да, отозвать")
+    maria.sees_last("Сейчас: в работе", "Отозвать заявку № 1?")
+    assert town.request(1).status == "accepted"
+
+
+# --- clarifications ----------------------------------------------------------------------------
+
+
+async def test_a_clarification_is_answered_wrongly_and_then_rightly(town, maria, anna):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "deadline", "")
+    maria.hears()
+    maria.sees(
+        "Анна Петрова уточняет по заявке № 1: Срок.", "Было: пятница, 27 ноября, до 18:00", "К какому сроку?",
+        buttons=["Сегодня", "Завтра", "До пятницы", "Через неделю"],
+    )  # fmt: skip
+    anna.hears()
+    await maria.says("вчера")
+    maria.sees("вчера")
+    assert anna.hears() == []
+    await maria.says("в понедельник")
+    maria.sees("Записали в заявку № 1.", "Срок: понедельник, 30 ноября, до 18:00")
+    anna.hears()
+    anna.sees("клиент уточнил", "было: пятница, 27 ноября", "стало: понедельник, 30 ноября")
+    assert town.request(1).status == "accepted"
+    assert [row.value[:10] for row in town.rows(AnswerVersion) if row.field == "deadline"] == [
+        "2026-11-27",
+        "2026-11-30",
+    ]
+
+
+async def test_a_clarification_by_button_while_another_form_is_open(town, maria):
+    await submits(maria)
+    await maria.says_all("/new", "Консультация")
+    await staff_does(town, casework.clarify, 1, "kind", "")
+    maria.hears()
+    maria.sees("уточняет по заявке № 1: Вид работ.")
+    await maria.says("Сдать отчёт")
+    maria.sees("Записали в заявку № 1.", "Вернёмся к новой заявке.", "О чём ваш вопрос?")
+    assert town.request(1).kind == "report"
+    await maria.says("Можно ли платить наличными?")
+    maria.sees("К какому сроку?")
+
+
+async def test_a_clarification_by_words_while_another_form_is_open(town, maria):
+    await submits(maria)
+    await maria.says_all("/new", "Консультация")
+    await staff_does(town, casework.clarify, 1, "task", "Какой номер счёта?")
+    maria.hears()
+    maria.sees("Было: ООО Свет", "Какой номер счёта?")
+    await maria.says("счёт 16 на 500 ₽")
+    maria.sees("Записали в заявку № 1.", "счёт 16 на 500 ₽", "Вернёмся к новой заявке.", "О чём ваш вопрос?")
+
+
+async def test_a_clarification_set_aside_for_a_form_is_answered_afterwards(town, maria):
+    await submits(maria)
+    await maria.says("/new")
+    await staff_does(town, casework.clarify, 1, "task", "Какой номер счёта?")
+    await maria.says_all("Консультация")
+    await maria.says_all("Можно ли платить наличными?", "завтра", "Готово", "Отправить")
+    maria.sees_last("Заявка № 2 принята.")
+    await maria.says("счёт 16")
+    maria.sees("Записали в заявку № 1.", "счёт 16")
+
+
+async def test_a_clarification_with_a_file(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "files", "")
+    maria.hears()
+    maria.sees("уточняет по заявке № 1: Файлы.", "Пришлите, пожалуйста, файл", buttons=[])
+    await maria.says("сейчас")
+    maria.sees("Пришлите, пожалуйста, файл")
+    await maria.sends_files({"вирус.pdf": PROGRAM})
+    maria.sees("программа")
+    await maria.sends_files({"счёт.pdf": PDF})
+    maria.sees("Записали в заявку № 1.", "счёт.pdf")
+
+
+async def test_a_clarified_inn_moves_the_request_to_the_right_client(town, maria):
+    town.known_client("500100732259", "ИП Кузнецова")
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "inn", "")
+    maria.hears()
+    maria.sees("уточняет по заявке № 1: Компания и ИНН.", "Было: ")
+    await maria.says("500100732250")
+    maria.sees("не сходятся")
+    await maria.says("500100732259")
+    maria.sees("ИП Кузнецова, ИНН 500100732259")
+    request = town.request(1)
+    client = next(client for client in town.rows(Client) if client.id == request.client_id)
+    assert (request.company, client.inn) == ("ИП Кузнецова", "500100732259")
+
+
+async def test_an_answered_clarification_is_not_asked_again(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "deadline", "")
+    await maria.presses("Завтра")
+    maria.sees_last("Записали в заявку № 1.")
+    await maria.presses("Через неделю")
+    maria.sees("На этот вопрос вы уже ответили.", "Заявка № 1")
+
+
+# --- the result --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def done(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.done, 1, "Счёт оплачен", ())
+    maria.hears()
+    return maria
+
+
+@pytest.mark.parametrize("mark", ["5", "4"])
+async def test_the_result_is_rated(town, done, mark):
+    await done.says(mark)
+    done.sees("Спасибо за оценку. Заявка № 1 закрыта.", buttons=["Новая заявка", "Мои заявки"])
+    assert (town.request(1).rating, town.request(1).status) == (int(mark), "closed")
+
+
+async def test_a_bad_mark_offers_to_reopen(town, done):
+    await done.presses("2")
+    done.sees(
+        "закрыта. Если вопрос остался, нажмите «Не решено».",
+        buttons=["Не решено", "Новая заявка", "Мои заявки"],
+    )
+
+
+async def test_rating_twice(town, done):
+    await done.presses("5")
+    await done.presses("1")
+    done.sees("Оценка заявки № 1 уже есть: 5. Спасибо!")
+    assert town.request(1).rating == 5
+
+
+@pytest.mark.parametrize(
+    "forged", ["rate:1:9:0", "rate:1:²:0", "rate:99999999999999999999:5:0", "rate:x:5:0"]
+)
+async def test_a_forged_mark_changes_nothing(town, done, forged):
+    await done.presses_id(forged)
+    assert len(done.latest) == 1
+    assert (town.request(1).status, town.request(1).rating) == ("done", None)
+
+
+@pytest.mark.parametrize("typed", ["Не решено", "не решено: не та сумма", "Не решена!"])
+async def test_not_solved_reopens(town, done, typed):
+    await done.says(typed)
+    done.sees("Заявка № 1 снова в работе.")
+    assert town.request(1).status == "accepted"
+    if ":" not in typed:
+        await done.says("Сумма не та")
+        done.sees("Добавили к заявке № 1")
+
+
+@pytest.mark.parametrize("typed", ["спасибо", "Спасибо!", "благодарю"])
+async def test_thanks_do_not_reopen(town, done, typed):
+    await done.says(typed)
+    done.sees("Пожалуйста! Оцените, пожалуйста, заявку № 1", buttons=["1", "2", "3", "4", "5", "Не решено"])
+    assert town.request(1).status == "done"
+
+
+async def test_words_after_the_result_reach_the_accountant(town, done):
+    await done.says("А почему сумма другая?")
+    done.sees("Добавили к заявке № 1", "Если результат не подошёл, нажмите «Не решено».")
+    assert town.request(1).unanswered_since is not None
+
+
+async def test_reopening_after_closing(town, done):
+    await done.presses("5")
+    town.pass_time(days=2)
+    await done.says("/status")
+    done.sees("Сейчас: закрыта", buttons=["Не решено", "Повторить", "Новая заявка", "Мои заявки"])
+    await done.presses("Не решено")
+    done.sees("Заявка № 1 снова в работе. Напишите, что не так")
+    await done.presses("Не решено")
+    done.sees("Сейчас этого сделать нельзя", "Сейчас: в работе")
+
+
+async def test_after_a_year_it_is_too_late_to_reopen(town, done):
+    await done.presses("5")
+    town.pass_time(days=400)
+    await done.presses("Не решено")
+    assert len(done.latest) == 1
+    assert town.request(1).status == "closed"
+
+
+# --- the same once more ------------------------------------------------------------------------
+
+
+async def test_the_last_request_is_repeated(town, done):
+    await done.presses("5")
+    await done.says("Мои заявки")
+    await done.presses("Повторить")
+    done.sees("Компания: ООО «Ромашка»", "Оплатить счёт — ООО Свет, 12 345 ₽ по счёту 15", "К какому сроку?")
+    await done.says_all("завтра", "Готово", "Отправить")
+    done.sees("Заявка № 2 принята.", "ООО Свет, 12 345 ₽ по счёту 15")
+
+
+async def test_repeating_does_not_lose_a_form_that_is_open(done):
+    await done.presses("5")
+    await done.says_all("Мои заявки", "/new", "Консультация")
+    await done.presses("Повторить")
+    done.sees("Сначала закончите эту заявку или нажмите «Отмена».", "О чём ваш вопрос?")
+
+
+async def test_a_waybill_is_repeated_with_its_goods(town, maria):
+    await maria.says_all(
+        "7707083893",
+        "Выписать накладную/УПД",
+        "Для ООО «Свет»\nБумага А4; 10; 350",
+        "завтра",
+        "Готово",
+        "Отправить",
+    )
+    await maria.presses("Отозвать")
+    await maria.says("да")
+    await maria.says("/status")
+    await maria.presses("Повторить")
+    maria.sees("1. Бумага А4", "К какому сроку?")
