@@ -298,6 +298,10 @@ class Letter(SQLModel, table=True):
             "ix_letter_unfinished", "chat_id", "id",
             sqlite_where=text("state in ('todo', 'doing')"), postgresql_where=text("state in ('todo', 'doing')"),
         ),
+        Index(
+            "ix_letter_failed", "created_at",
+            sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'"),
+        ),
     )  # fmt: skip
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(max_length=200, unique=True)

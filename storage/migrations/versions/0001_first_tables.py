@@ -334,6 +334,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('letter', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_letter_chat_id'), ['chat_id'], unique=False)
+        batch_op.create_index('ix_letter_failed', ['created_at'], unique=False, sqlite_where=sa.text("state = 'failed'"), postgresql_where=sa.text("state = 'failed'"))
         batch_op.create_index(batch_op.f('ix_letter_person_id'), ['person_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_letter_request_id'), ['request_id'], unique=False)
         batch_op.create_index('ix_letter_unfinished', ['chat_id', 'id'], unique=False, sqlite_where=sa.text("state in ('todo', 'doing')"), postgresql_where=sa.text("state in ('todo', 'doing')"))
@@ -392,6 +393,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_letter_unfinished', sqlite_where=sa.text("state in ('todo', 'doing')"), postgresql_where=sa.text("state in ('todo', 'doing')"))
         batch_op.drop_index(batch_op.f('ix_letter_request_id'))
         batch_op.drop_index(batch_op.f('ix_letter_person_id'))
+        batch_op.drop_index('ix_letter_failed', sqlite_where=sa.text("state = 'failed'"), postgresql_where=sa.text("state = 'failed'"))
         batch_op.drop_index(batch_op.f('ix_letter_chat_id'))
 
     op.drop_table('letter')
