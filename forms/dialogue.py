@@ -187,8 +187,7 @@ def screen(progress: Progress, context: FormContext, note: Text | None = None, f
 
 def advance(progress: Progress, said: Said, context: FormContext, form: Form = FORM) -> Turn:
     """Take one message into the form. Whatever was said gets an answer."""
-    walk = _Walk(context, form)
-    return walk.advance(walk.placed(progress), said)
+    return _Walk(context, form).advance(progress, said)
 
 
 def parse_one(name: str, said: Said, answers: Answers, context: FormContext, form: Form = FORM) -> Answers:
@@ -233,15 +232,17 @@ class _Walk:
             return Turn(progress, (), Outcome.HUMAN)
         if progress.cancelled:
             return self.after_cancel(progress, said)
+        if not self.is_asked(progress):
+            return self.shown(self.placed(progress), _("Вопросы с тех пор изменились. Сейчас вопрос такой:"))
         if said.press and not _is_current(said.press, progress):
             return self.shown(progress, _("Эта кнопка от прошлого вопроса. Сейчас вопрос такой:"))
+        return self.heard(progress, said, nav)
+
+    def heard(self, progress: Progress, said: Said, nav: Nav | None) -> Turn:
         if nav is Nav.BACK:
             return self.back(progress)
         if nav is Nav.CANCEL:
             return self.cancel(progress)
-        return self.heard(progress, said)
-
-    def heard(self, progress: Progress, said: Said) -> Turn:
         if said.other:
             note = _("Это ({what}) передать не получится. Ответьте словами или кнопкой.", what=said.other)
             return self.shown(progress, note)
@@ -316,14 +317,17 @@ class _Walk:
     def missing(self, answers: Answers) -> str | None:
         return next((f.name for f in self.form if f.name not in answers and f.asked_if(answers)), None)
 
+    def is_asked(self, progress: Progress) -> bool:
+        """Whether this form can stand there: at its first open question, or at one that has an answer."""
+        missing = self.missing(progress.answers)
+        if progress.asking in (SUMMARY, EDIT):
+            return missing is None
+        names = {f.name for f in self.form if f.asked_if(progress.answers)}
+        return progress.asking == missing or progress.asking in names & progress.answers.keys()
+
     def placed(self, progress: Progress) -> Progress:
         """A draft of last month may stand at a question that is not asked any more."""
-        names = {f.name for f in self.form if f.asked_if(progress.answers)}
-        if progress.asking in names or (
-            progress.asking in (SUMMARY, EDIT) and self.missing(progress.answers) is None
-        ):
-            return progress
-        return self.to_next(progress)
+        return progress if self.is_asked(progress) else self.to_next(_turned(progress))
 
     def field(self, name: str) -> Field:
         return next(field for field in self.form if field.name == name)

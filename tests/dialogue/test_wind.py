@@ -155,8 +155,10 @@ async def test_the_same_event_twice_is_answered_once(town, maria):
 
 @pytest.mark.parametrize(
     "forged",
-    ["form:task:~send:0", "form:~summary:~send:1", "nav:what::0", "rubbish", "::::", "form:inn:1:999999999", "req:1:show:0",
-     "clar:1:today:0", "pick:1::0", "consent:what::0", "form:nobody:x:5"],
+    [
+        "form:task:~send:0", "form:~summary:~send:1", "nav:what::0", "rubbish", "::::", "form:inn:1:99999999",
+        "req:1:show:0", "clar:1:today:0", "pick:1::0", "consent:what::0", "form:nobody:x:5",
+    ],
 )  # fmt: skip
 async def test_a_forged_press_is_answered_politely(town, maria, forged):
     await walk_to("deadline", maria)
