@@ -26,7 +26,7 @@ from forms.texts import _
 from notifications.outbox import Letter, Settlement
 from storage import postoffice, work
 from storage.house import House
-from storage.letters import Posting, post
+from storage.letters import Posting, collect_postings, post
 from storage.models import Chat
 from storage.work import ChatView, Work, open_work
 
@@ -87,8 +87,9 @@ class Intake:
         return await self.database.transact(lambda session: self._apply(session, operations, now))
 
     async def poisoned(self, operation: Op, error: Exception) -> Applied:
-        """Keep a message that the program fails on, apologise, and call a person; it is acknowledged,
-        because a messenger that repeats it for ever would stop everybody behind it.
+        """Keep a message that the program fails on, apologise, and call a person.
+
+        It is acknowledged: a messenger that repeats it for ever would stop everybody behind it.
         """
         now = self.now()
         log.error("message kept as failed", error=type(error).__name__)
@@ -98,6 +99,7 @@ class Intake:
 
     def _apply(self, session: Session, operations: Sequence[Op], now: datetime) -> Applied:
         applied = Applied()
+        collect_postings(session, self.house)
         arrivals = [op.inbound for op in operations if isinstance(op, Arrival)]
         fetched = [
             inbound for op in operations if isinstance(op, Fetched) for _id, inbound, _files in op.messages
@@ -115,8 +117,8 @@ class Intake:
                 case Settlement():
                     settlements.append(operation)
         postoffice.settle(session, self.owner, settlements)
-        applied.letters = batch.flush(self.owner)
-        applied.wakes_delivery = True
+        posted = batch.flush(self.owner)
+        applied.letters, applied.wakes_delivery = posted.leased, posted.others_wait
         return applied
 
     def _arrived(self, batch: Work, inbound: Inbound, applied: Applied) -> None:
@@ -192,7 +194,8 @@ class Intake:
                 post(session, self.house, now, (Posting(key, apology, chat_id=chat.chat_id, urgent=True),))
         if isinstance(operation, Fetched):
             work.finish_waiting(session, [item[0] for item in operation.messages], state="failed")
-        return Applied(batch.flush(self.owner), wakes_delivery=True)
+        posted = batch.flush(self.owner)
+        return Applied(posted.leased, wakes_delivery=posted.others_wait)
 
 
 def _block(session: Session, chat: ChatView, now: datetime) -> None:

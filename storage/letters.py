@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, select, update
+from sqlalchemy import bindparam, event, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -20,13 +20,51 @@ from forms.texts import Text
 from notifications.outbox import Letter, LetterState, ShownButton
 from storage.house import House
 from storage.models import Chat as ChatRow
-from storage.models import Letter as LetterRow
+from storage.models import metadata
 
 LEASE_SECONDS = 300
 MAX_SCREEN_BUTTONS = 60
 OLDER_BUTTONS = ("", "")
 """Stands in a chat's screen between the buttons of the latest message and those of earlier ones."""
 _POSTED = "priem_posted_letters"
+
+
+_chat = metadata.tables["chat"]
+_letter = metadata.tables["letter"]
+
+_CHATS_OF_PEOPLE = (
+    select(_chat.c.person_id, _chat.c.id)
+    .where(_chat.c.person_id.in_(bindparam("people", expanding=True)), _chat.c.blocked_at.is_(None))
+    .order_by(_chat.c.last_inbound_at.asc().nulls_first(), _chat.c.id)
+)
+"""The liveliest chat of each person comes last."""
+_ADDRESSES = select(_chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.screen, _chat.c.blocked_at).where(
+    _chat.c.id.in_(bindparam("chats", expanding=True))
+)
+_UNFINISHED = select(
+    _letter.c.chat_id, _letter.c.id, _letter.c.state, _letter.c.prompt, _letter.c.lease_owner
+).where(
+    _letter.c.chat_id.in_(bindparam("chats", expanding=True)),
+    # Word for word the condition of the partial index, or it would not be used.
+    text("letter.state in ('todo', 'doing')"),
+)
+_ADD = {
+    name: insert_in(_letter)
+    .on_conflict_do_nothing(index_elements=["key"])
+    .returning(_letter.c.key, _letter.c.id)
+    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_SUPERSEDE = (
+    update(_letter)
+    .where(_letter.c.id.in_(bindparam("letters", expanding=True)), _letter.c.state == LetterState.TODO.value)
+    .values(state=LetterState.SUPERSEDED.value)
+)
+_SET_SCREEN = (
+    update(_chat)
+    .where(_chat.c.id == bindparam("b_chat"))
+    .values(screen=bindparam("b_screen", type_=_chat.c.screen.type))
+)
+_SET_FOCUS = update(_chat).where(_chat.c.id == bindparam("b_chat")).values(focus=bindparam("b_focus"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +101,23 @@ class ChatAddress:
     blocked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of the posted letters: those leased to this process, and whether others wait."""
+
+    leased: tuple[Letter, ...] = ()
+    others_wait: bool = False
+
+
 @dataclass(slots=True)
 class _Bag:
     house: House
     postings: list[Posting] = field(default_factory=list)
+
+
+def collect_postings(session: Session, house: House) -> None:
+    """Have what is posted from now on kept for a `write_posted` that the caller will call itself."""
+    session.info[_POSTED] = _Bag(house)
 
 
 def post(session: Session, house: House, now: datetime, postings: Iterable[Posting]) -> None:
@@ -80,12 +131,15 @@ def post(session: Session, house: House, now: datetime, postings: Iterable[Posti
 
 def write_posted(
     session: Session, lease_owner: str = "", addresses: Mapping[int, ChatAddress] | None = None
-) -> tuple[Letter, ...]:
-    """Write what was posted. With a `lease_owner` the letters that may leave at once are leased to
-    that process and returned; `addresses` are chats that the caller has read already."""
+) -> Posted:
+    """Write what was posted.
+
+    With a `lease_owner` the letters that may leave at once are leased to that process; `addresses` are
+    chats that the caller has read already.
+    """
     bag: _Bag | None = session.info.pop(_POSTED, None)
     if bag is None or not bag.postings:
-        return ()
+        return Posted()
     postings = _addressed(session, _first_of_each_key(bag.postings))
     known = dict(addresses or {})
     wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}
@@ -99,10 +153,11 @@ def write_posted(
         session, {p.chat_id for p in postings if p.reply.prompt} & waiting_prompts.keys(), waiting_prompts
     )
     _remember_screens(session, postings, known, bag.house)
-    return tuple(
-        _leased(ids[row["key"]], row, known)
-        for row in rows
-        if row["key"] in ids and row["state"] == LetterState.DOING.value
+    written = [row for row in rows if row["key"] in ids]
+    leased = [row for row in written if row["state"] == LetterState.DOING.value]
+    return Posted(
+        tuple(_leased(ids[row["key"]], row, known) for row in leased),
+        others_wait=any(row["state"] == LetterState.TODO.value for row in written),
     )
 
 
@@ -115,10 +170,8 @@ def _first_of_each_key(postings: Iterable[Posting]) -> list[Posting]:
 
 def _insert(session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Write the rows in their order; returns the numbers by key of those that were not there before."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(LetterRow).on_conflict_do_nothing(index_elements=["key"])
-    columns = (LetterRow.key, LetterRow.id)
-    returned = session.connection().execute(statement.returning(*columns), list(rows))  # type: ignore[arg-type]
+    connection = session.connection()
+    returned = connection.execute(_ADD[connection.dialect.name], list(rows))
     return {key: letter_id for key, letter_id in returned}  # noqa: C416 - rows are not pairs to mypy
 
 
@@ -137,13 +190,8 @@ def _addressed(session: Session, postings: Sequence[Posting]) -> list[Posting]:
     people = {p.person_id for p in postings if p.chat_id is None and p.person_id is not None}
     liveliest: dict[int, int] = {}
     if people:
-        found = session.execute(
-            select(ChatRow.person_id, ChatRow.id)
-            .where(ChatRow.person_id.in_(people), ChatRow.blocked_at.is_(None))  # type: ignore[union-attr]
-            .order_by(ChatRow.last_inbound_at.asc().nulls_first(), ChatRow.id)  # type: ignore[union-attr,arg-type]
-        )
-        for person_id, chat_id in found:
-            liveliest[person_id] = chat_id
+        found = session.connection().execute(_CHATS_OF_PEOPLE, {"people": list(people)})
+        liveliest = {person_id: chat_id for person_id, chat_id in found}  # noqa: C416 - rows are not pairs to mypy
     return [
         posting
         if posting.chat_id is not None
@@ -156,8 +204,7 @@ def _addresses(session: Session, chat_ids: Iterable[int]) -> dict[int, ChatAddre
     wanted = list(chat_ids)
     if not wanted:
         return {}
-    columns = (ChatRow.id, ChatRow.channel, ChatRow.chat_key, ChatRow.screen, ChatRow.blocked_at)
-    found = session.execute(select(*columns).where(ChatRow.id.in_(wanted)))  # type: ignore[union-attr,call-overload]
+    found = session.connection().execute(_ADDRESSES, {"chats": wanted})
     return {row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None) for row in found}
 
 
@@ -165,14 +212,7 @@ def _unfinished(
     session: Session, chat_ids: Iterable[int], lease_owner: str
 ) -> tuple[set[int], dict[int, list[int]]]:
     """The chats that have letters under way outside this process, and their unsent prompts."""
-    found = session.execute(
-        select(
-            LetterRow.chat_id, LetterRow.id, LetterRow.state, LetterRow.prompt, LetterRow.lease_owner
-        ).where(  # type: ignore[call-overload]
-            LetterRow.chat_id.in_(list(chat_ids)),  # type: ignore[union-attr]
-            LetterRow.state.in_((LetterState.TODO.value, LetterState.DOING.value)),  # type: ignore[attr-defined]
-        )
-    )
+    found = session.connection().execute(_UNFINISHED, {"chats": list(chat_ids)})
     busy: set[int] = set()
     prompts: dict[int, list[int]] = {}
     for chat_id, letter_id, state, prompt, owner in found:
@@ -195,11 +235,7 @@ def _without_superseded(postings: Sequence[Posting]) -> list[Posting]:
 def _supersede(session: Session, chat_ids: Iterable[int | None], prompts: Mapping[int, list[int]]) -> None:
     letter_ids = [letter_id for chat_id in chat_ids if chat_id is not None for letter_id in prompts[chat_id]]
     if letter_ids:
-        session.execute(
-            update(LetterRow)
-            .where(LetterRow.id.in_(letter_ids), LetterRow.state == LetterState.TODO.value)  # type: ignore[union-attr]
-            .values(state=LetterState.SUPERSEDED.value)
-        )
+        session.connection().execute(_SUPERSEDE, {"letters": letter_ids})
 
 
 def _row(
@@ -258,30 +294,15 @@ def _remember_screens(
             screens[posting.chat_id] = [*shown, list(OLDER_BUTTONS), *before][:MAX_SCREEN_BUTTONS]
         elif shown or posting.reply.prompt:
             screens[posting.chat_id] = shown
+    connection = session.connection()
     if screens:
-        session.connection().execute(
-            update(ChatRow.__table__)
-            .where(ChatRow.__table__.c.id == _bind("chat"))
-            .values(screen=_bind("screen")),  # type: ignore[attr-defined]
-            [{"b_chat": chat_id, "b_screen": screen} for chat_id, screen in screens.items()],
+        connection.execute(
+            _SET_SCREEN, [{"b_chat": chat_id, "b_screen": screen} for chat_id, screen in screens.items()]
         )
     if focuses:
-        session.connection().execute(
-            update(ChatRow.__table__)
-            .where(ChatRow.__table__.c.id == _bind("chat"))
-            .values(focus=_bind("focus")),  # type: ignore[attr-defined]
-            [{"b_chat": chat_id, "b_focus": focus} for chat_id, focus in focuses.items()],
+        connection.execute(
+            _SET_FOCUS, [{"b_chat": chat_id, "b_focus": focus} for chat_id, focus in focuses.items()]
         )
-
-
-def _bind(name: str) -> Any:
-    from sqlalchemy import bindparam
-
-    return (
-        bindparam(f"b_{name}")
-        if name == "chat"
-        else bindparam(f"b_{name}", type_=getattr(ChatRow.__table__.c, name).type)
-    )  # type: ignore[attr-defined]
 
 
 def _leased(letter_id: int, row: Mapping[str, Any], known: Mapping[int, ChatAddress]) -> Letter:

@@ -1,22 +1,24 @@
-"""One batch of inbound messages against the database: everything needed is read with one query per
-table, everything written goes out with one statement per table, all in one transaction."""
+"""One batch of inbound messages against the database.
+
+Everything needed is read with one query per table, everything written goes out with one statement per
+table, all in one transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Table, bindparam, delete, exists, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.fields import Company
 from forms.messages import Inbound
-from notifications.outbox import Letter
 from router.model import Role
-from storage.letters import ChatAddress, write_posted
+from storage.letters import ChatAddress, Posted, write_posted
 from storage.models import Chat, Client, ClientPerson, Draft, InboxEvent, Message, Person, Setting, Staff
 
 _chat: Table = Chat.__table__  # type: ignore[attr-defined]
@@ -28,6 +30,68 @@ _message: Table = Message.__table__  # type: ignore[attr-defined]
 _client: Table = Client.__table__  # type: ignore[attr-defined]
 _client_person: Table = ClientPerson.__table__  # type: ignore[attr-defined]
 _setting: Table = Setting.__table__  # type: ignore[attr-defined]
+
+# Statements are built once: building one costs more than running it, and these run for every batch.
+
+
+def _in_dialects(build: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """Make a statement in both dialects; `build` gets the dialect's own `insert`."""
+    return {"sqlite": build(sqlite.insert), "postgresql": build(postgresql.insert)}
+
+
+def _upsert(insert_in: Any, table: Table, key: str, changed: Sequence[str]) -> Any:
+    statement = insert_in(table)
+    return statement.on_conflict_do_update(
+        index_elements=[key], set_={name: statement.excluded[name] for name in changed}
+    )
+
+
+_CHATS = (
+    select(
+        _chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.person_id, _chat.c.screen, _chat.c.focus,
+        _chat.c.blocked_at, _person.c.name, _person.c.phone, _person.c.consent_version,
+        _staff.c.id, _staff.c.role, _staff.c.active, _draft.c.progress, _draft.c.created_at,
+        # Both conditions, so that the partial index of unfinished events answers.
+        exists().where(
+            _inbox.c.chat_id == _chat.c.id,
+            _inbox.c.state == literal_column("'waiting'"),
+            _inbox.c.state != literal_column("'done'"),
+        ),
+    )
+    .select_from(
+        _chat.outerjoin(_person, _person.c.id == _chat.c.person_id)
+        .outerjoin(_staff, _staff.c.person_id == _chat.c.person_id)
+        .outerjoin(_draft, _draft.c.person_id == _chat.c.person_id)
+    )
+    .where(_chat.c.channel == bindparam("channel"), _chat.c.chat_key.in_(bindparam("keys", expanding=True)))
+)  # fmt: skip
+_ADD_CHAT = _in_dialects(
+    lambda insert_in: insert_in(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"])
+)
+_SEE_CHAT = (
+    update(_chat)
+    .where(_chat.c.id == bindparam("b_id"))
+    .values(last_inbound_at=bindparam("b_at"), blocked_at=None)
+)
+_KEEP_EVENT = _in_dialects(
+    lambda insert_in: insert_in(_inbox).on_conflict_do_nothing(index_elements=["channel", "event_key"])
+)
+_ADD_EVENT: Mapping[str, Any] = {
+    name: statement.returning(_inbox.c.channel, _inbox.c.event_key) for name, statement in _KEEP_EVENT.items()
+}
+_ADD_MESSAGE = insert(_message)
+_PUT_DRAFT = _in_dialects(
+    lambda insert_in: _upsert(insert_in, _draft, "person_id", ("progress", "updated_at"))
+)
+_DROP_DRAFTS = delete(_draft).where(_draft.c.person_id.in_(bindparam("people", expanding=True)))
+_COMPANIES = (
+    select(_client_person.c.person_id, _client.c.inn, _client.c.name)
+    .join(_client, _client.c.id == _client_person.c.client_id)
+    .where(_client_person.c.person_id.in_(bindparam("people", expanding=True)))
+    .order_by(_client.c.name)
+)
+_DIRECTORY = select(_client.c.inn, _client.c.name).where(_client.c.inn.in_(bindparam("inns", expanding=True)))
+_PUT_SETTING = _in_dialects(lambda insert_in: _upsert(insert_in, _setting, "key", ("value", "updated_at")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +149,9 @@ class Work:
         """Keep what a person wrote; only ever called for people who have agreed to it."""
         self._messages.append(
             {
-                "chat_id": chat.chat_id, "request_id": request_id, "person_id": chat.person_id, "direction": "in",
-                "kind": inbound.kind.value, "text": text, "files": files, "event_key": inbound.event_key,
-                "sent_at": inbound.sent_at, "received_at": self.now,
+                "chat_id": chat.chat_id, "request_id": request_id, "person_id": chat.person_id,
+                "direction": "in", "kind": inbound.kind.value, "text": text, "files": files,
+                "event_key": inbound.event_key, "sent_at": inbound.sent_at, "received_at": self.now,
             }
         )  # fmt: skip
 
@@ -130,25 +194,20 @@ class Work:
         """Keep where a polling messenger goes on."""
         put_setting(self.session, f"cursor:{channel}", value, self.now)
 
-    def flush(self, lease_owner: str) -> tuple[Letter, ...]:
-        """Write everything, letters last; returns those leased to `lease_owner`."""
+    def flush(self, lease_owner: str) -> Posted:
+        """Write everything, letters last; those that may leave at once are leased to `lease_owner`."""
         connection = self.session.connection()
         if self._messages:
-            connection.execute(insert(_message), self._messages)
+            connection.execute(_ADD_MESSAGE, self._messages)
         kept = [row for row in self._drafts.values() if row is not None]
         if kept:
-            connection.execute(
-                _upsert(self.session, _draft, ("person_id",), ("progress", "updated_at")), kept
-            )
+            connection.execute(_PUT_DRAFT[connection.dialect.name], kept)
         gone = [person_id for person_id, row in self._drafts.items() if row is None]
         if gone:
-            connection.execute(delete(_draft).where(_draft.c.person_id.in_(gone)))
+            connection.execute(_DROP_DRAFTS, {"people": gone})
         if self._seen:
             connection.execute(
-                update(_chat)
-                .where(_chat.c.id == bindparam("b_id"))
-                .values(last_inbound_at=bindparam("b_at"), blocked_at=None),
-                [{"b_id": chat_id, "b_at": at} for chat_id, at in self._seen.items()],
+                _SEE_CHAT, [{"b_id": chat_id, "b_at": at} for chat_id, at in self._seen.items()]
             )
         addresses = {
             chat.chat_id: ChatAddress(chat.chat_id, chat.channel, chat.chat_key, chat.screen, chat.blocked)
@@ -164,15 +223,17 @@ def open_work(
     inns: Iterable[str],
     now: datetime,
 ) -> Work:
-    """Read what a batch of messages needs and mark the `arrivals` as received; the events of `known`
-    messages were marked before."""
+    """Read what a batch of messages needs and mark the `arrivals` as received.
+
+    The events of `known` messages were marked before.
+    """
     work = Work(session, now)
     _load_chats(work, [*arrivals, *known])
     _mark_events(work, arrivals)
     _load_companies(work)
     wanted = set(inns)
     if wanted:
-        found = session.execute(select(_client.c.inn, _client.c.name).where(_client.c.inn.in_(wanted)))
+        found = session.connection().execute(_DIRECTORY, {"inns": list(wanted)})
         work.directory = {inn: name for inn, name in found}  # noqa: C416 - rows are not pairs to mypy
     return work
 
@@ -185,7 +246,7 @@ def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
     if not wanted:
         return
     _read_chats(work, wanted)
-    missing = [
+    missing: list[dict[str, Any]] = [
         {
             "channel": channel,
             "chat_key": key,
@@ -199,46 +260,26 @@ def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
         if (channel, key) not in work.chats
     ]
     if missing:
-        statement = _dialect_insert(work.session)(_chat).on_conflict_do_nothing(
-            index_elements=["channel", "chat_key"]
-        )
-        work.session.connection().execute(statement, missing)
-        _read_chats(
-            work,
-            {
-                m["channel"]: {n["chat_key"]: "" for n in missing if n["channel"] == m["channel"]}
-                for m in missing
-            },
-        )
+        connection = work.session.connection()
+        connection.execute(_ADD_CHAT[connection.dialect.name], missing)
+        absent: dict[str, dict[str, str]] = {}
+        for row in missing:
+            absent.setdefault(row["channel"], {})[row["chat_key"]] = row["user_key"]
+        _read_chats(work, absent)
 
 
 def _read_chats(work: Work, wanted: Mapping[str, Mapping[str, str]]) -> None:
-    waiting = (
-        select(func.count()).select_from(_inbox)
-        .where(_inbox.c.chat_id == _chat.c.id, _inbox.c.state == "waiting")
-        .scalar_subquery()
-    )  # fmt: skip
-    query = (
-        select(
-            _chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.person_id, _chat.c.screen, _chat.c.focus,
-            _chat.c.blocked_at, _person.c.name, _person.c.phone, _person.c.consent_version,
-            _staff.c.id, _staff.c.role, _staff.c.active, _draft.c.progress, _draft.c.created_at, waiting,
-        )
-        .select_from(
-            _chat.outerjoin(_person, _person.c.id == _chat.c.person_id)
-            .outerjoin(_staff, _staff.c.person_id == _chat.c.person_id)
-            .outerjoin(_draft, _draft.c.person_id == _chat.c.person_id)
-        )
-        .where(or_(*(and_(_chat.c.channel == name, _chat.c.chat_key.in_(list(keys))) for name, keys in wanted.items())))
-    )  # fmt: skip
-    for row in work.session.execute(query):
-        staff = StaffView(row[10], Role(row[11])) if row[10] is not None and row[12] else None
-        view = ChatView(
-            chat_id=row[0], channel=row[1], chat_key=row[2], person_id=row[3], screen=row[4], focus=row[5],
-            blocked=row[6] is not None, person_name=row[7] or "", phone=row[8] or "", consent_version=row[9] or "",
-            staff=staff, draft=row[13], draft_created_at=row[14], has_waiting=bool(row[15]),
-        )  # fmt: skip
-        work.chats[view.channel, view.chat_key] = view
+    connection = work.session.connection()
+    for name, keys in wanted.items():
+        for row in connection.execute(_CHATS, {"channel": name, "keys": list(keys)}):
+            staff = StaffView(row[10], Role(row[11])) if row[10] is not None and row[12] else None
+            view = ChatView(
+                chat_id=row[0], channel=row[1], chat_key=row[2], person_id=row[3], screen=row[4],
+                focus=row[5], blocked=row[6] is not None, person_name=row[7] or "", phone=row[8] or "",
+                consent_version=row[9] or "", staff=staff, draft=row[13], draft_created_at=row[14],
+                has_waiting=row[15],
+            )  # fmt: skip
+            work.chats[view.channel, view.chat_key] = view
 
 
 def _mark_events(work: Work, inbounds: Sequence[Inbound]) -> None:
@@ -254,12 +295,8 @@ def _mark_events(work: Work, inbounds: Sequence[Inbound]) -> None:
         )  # fmt: skip
     if not rows:
         return
-    statement = (
-        _dialect_insert(work.session)(_inbox)
-        .on_conflict_do_nothing(index_elements=["channel", "event_key"])
-        .returning(_inbox.c.channel, _inbox.c.event_key)
-    )
-    found = work.session.connection().execute(statement, list(rows.values()))
+    connection = work.session.connection()
+    found = connection.execute(_ADD_EVENT[connection.dialect.name], list(rows.values()))
     work.fresh = {(channel, key) for channel, key in found}
 
 
@@ -269,14 +306,8 @@ def _load_companies(work: Work) -> None:
     }
     if not people:
         return
-    query = (
-        select(_client_person.c.person_id, _client.c.inn, _client.c.name)
-        .join(_client, _client.c.id == _client_person.c.client_id)
-        .where(_client_person.c.person_id.in_(people))
-        .order_by(_client.c.name)
-    )
     found: dict[int, list[Company]] = {}
-    for person_id, inn, name in work.session.execute(query):
+    for person_id, inn, name in work.session.connection().execute(_COMPANIES, {"people": list(people)}):
         found.setdefault(person_id, []).append(Company(inn, name))
     for chat in work.chats.values():
         if chat.person_id in found:
@@ -293,7 +324,7 @@ def keep_waiting(session: Session, inbound: Inbound, payload: dict[str, Any]) ->
 
 
 def finish_waiting(session: Session, event_ids: Sequence[int], state: str = "done") -> None:
-    """The messages were processed: what they held stands in the correspondence. A `failed` one stays whole."""
+    """Say that messages were processed: what they held stands elsewhere. A `failed` one stays whole."""
     changed = {"state": state} | ({"payload": None} if state == "done" else {})
     session.connection().execute(update(_inbox).where(_inbox.c.id.in_(list(event_ids))).values(**changed))
 
@@ -315,11 +346,9 @@ def keep_failed(session: Session, inbound: Inbound, payload: dict[str, Any] | No
     chat_id = session.execute(
         select(_chat.c.id).where(_chat.c.channel == inbound.channel, _chat.c.chat_key == inbound.chat_key)
     ).scalar_one_or_none()
-    statement = _dialect_insert(session)(_inbox).on_conflict_do_nothing(
-        index_elements=["channel", "event_key"]
-    )
-    result = session.connection().execute(
-        statement,
+    connection = session.connection()
+    result = connection.execute(
+        _KEEP_EVENT[connection.dialect.name],
         {
             "channel": inbound.channel, "event_key": inbound.event_key, "chat_id": chat_id, "state": "failed",
             "payload": payload, "received_at": now,
@@ -330,21 +359,11 @@ def keep_failed(session: Session, inbound: Inbound, payload: dict[str, Any] | No
 
 def put_setting(session: Session, key: str, value: str, now: datetime) -> None:
     """Keep a small fact of the machine's own."""
-    statement = _upsert(session, _setting, ("key",), ("value", "updated_at"))
-    session.connection().execute(statement, {"key": key, "value": value, "updated_at": now})
+    connection = session.connection()
+    values = {"key": key, "value": value, "updated_at": now}
+    connection.execute(_PUT_SETTING[connection.dialect.name], values)
 
 
 def get_setting(session: Session, key: str) -> str | None:
     """Read what `put_setting` kept."""
     return session.execute(select(_setting.c.value).where(_setting.c.key == key)).scalar_one_or_none()
-
-
-def _dialect_insert(session: Session) -> Any:
-    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-
-
-def _upsert(session: Session, table: Table, keys: Sequence[str], changed: Sequence[str]) -> Any:
-    statement = _dialect_insert(session)(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(keys), set_={name: statement.excluded[name] for name in changed}
-    )
