@@ -104,7 +104,8 @@ def _due_chats(
     chat_ids = list(session.execute(query).scalars())
     if session.get_bind().dialect.name == "postgresql":
         # Two processes must not lease letters of one chat at once: whoever holds its row goes first.
-        locked = select(_chat.c.id).where(_chat.c.id.in_(chat_ids)).with_for_update(skip_locked=True)
+        # Letters may be posted to it meanwhile (key_share).
+        locked = select(_chat.c.id).where(_chat.c.id.in_(chat_ids)).with_for_update(skip_locked=True, key_share=True)
         mine = set(session.execute(locked).scalars())
         return [chat_id for chat_id in chat_ids if chat_id in mine]
     return chat_ids
@@ -172,7 +173,7 @@ def _is_ours(owner: str) -> ColumnElement[bool]:
 
 
 def _guards(owner: str) -> dict[LetterState, ColumnElement[bool]]:
-    unfinished = _letter.c.state.in_((_TODO, _DOING))
+    unfinished = or_(_letter.c.state == _TODO, _letter.c.state == _DOING)
     return {
         LetterState.SENT: _letter.c.state != LetterState.SENT.value,
         LetterState.FAILED: unfinished,
