@@ -21,6 +21,7 @@ from forms.dialogue import (
     Progress,
     advance,
     begin,
+    is_form_word,
     is_restore_word,
     nav_word,
     screen,
@@ -150,10 +151,10 @@ def _consent_screen(turn: ChatTurn, note: Text | None) -> Reply:
         ),
         house.consent_text or None,
         _("Документ: {url}", url=house.consent_url) if house.consent_url else None,
-        _("Версия {version}. Вы согласны?", version=house.consent_version),
         _("До согласия мы ничего не сохраняем, поэтому своё сообщение потом пришлите ещё раз.")
         if _said_something(turn)
         else None,
+        _("Версия {version}. Вы согласны?", version=house.consent_version),
     )
     return Reply(text, _consent_rows(), prompt=True)
 
@@ -348,6 +349,8 @@ def _free_words(turn: ChatTurn) -> None:
         _unsolved(turn, finished[0], said.text[unsolved.end() :].strip())
     elif _is_courtesy(turn):
         _courtesy(turn, requests)
+    elif requests and not said.files and is_form_word(said.text):
+        _status(turn, _("Эта заявка уже отправлена или закрыта."))
     elif len(open_requests) == 1:
         _add(turn, open_requests[0])
     elif open_requests:
@@ -375,7 +378,7 @@ def _courtesy(turn: ChatTurn, requests: tuple[RequestFacts, ...]) -> None:
 
 def _ask_which(turn: ChatTurn, open_requests: list[RequestFacts]) -> None:
     rows = tuple(
-        (Button(_named(turn, facts), str(Press(PICK_SCOPE, str(facts.number))), (str(facts.number),)),)
+        (Button(_named(turn, facts), str(Press(PICK_SCOPE, str(facts.number)))),)
         for facts in open_requests[:LISTED_REQUESTS]
     )
     new = (Button(_("Новая заявка"), str(Press(NAV_SCOPE, Nav.NEW, WITH_WORDS))),)
@@ -550,7 +553,12 @@ def _rows_of(shown: list[RequestFacts]) -> tuple[tuple[Button, ...], ...]:
     if len(shown) == 1:
         return compose.client_actions(shown[0])
     return tuple(
-        (Button(_("№ {number}", number=facts.number), str(Press(REQUEST_SCOPE, str(facts.number), "show"))),)
+        (
+            Button(
+                _("Заявка № {number}", number=facts.number),
+                str(Press(REQUEST_SCOPE, str(facts.number), "show")),
+            ),
+        )
         for facts in shown
     )
 

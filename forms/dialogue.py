@@ -108,6 +108,18 @@ def nav_word(text: str) -> Nav | None:
     return NAV_WORDS.get(loosely(text))
 
 
+_FORM_LABELS = (
+    "Согласен", "Отправить", "Изменить", "Готово", "Пропустить", "Оставить",
+    "I agree", "Send", "Edit", "Done", "Skip", "Keep",
+)  # fmt: skip
+_FORM_WORDS = frozenset(map(loosely, _FORM_LABELS))
+
+
+def is_form_word(text: str) -> bool:
+    """Whether these words are the label of a button of the form, and so no message to anybody."""
+    return loosely(text) in _FORM_WORDS
+
+
 def is_restore_word(text: str) -> bool:
     """Whether these words want a cancelled form back."""
     return loosely(text) in _RESTORE_WORDS

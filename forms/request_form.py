@@ -24,12 +24,14 @@ ANOTHER_COMPANY = "another"
 _NAMED = "_company_name"
 """The name that came before its INN."""
 _OTHER_COMPANY = "_other_company"
+_TASK_FIRST = "_task_first"
+"""The client began with what is to be done."""
 
 
 def _ask_company(answers: Answers, context: FormContext) -> Text:
     if _NAMED in answers:
         return _("«{name}» — записали. Теперь ИНН: 10 или 12 цифр.", name=answers[_NAMED])
-    fact = _("Задачу записали.") if "task" in answers else None
+    fact = _("Задачу записали.") if _TASK_FIRST in answers else None
     if _company_choices(answers, context):
         return sentence(fact, _("За какую компанию заявка? Выберите или пришлите ИНН."))
     return sentence(
@@ -50,6 +52,8 @@ def _parse_company(said: Said, answers: Answers, context: FormContext) -> Answer
     inn_text, name = split_company(said.text)
     if inn_text is not None:
         return _company_by_inn(parse_inn(inn_text), name or answers.get(_NAMED), context)
+    if not re.search(r"[^\W\d_]", said.text):
+        return {"inn": parse_inn(said.text)}
     wanted = loosely(said.text)
     own = [company for company in context.companies if wanted and wanted in loosely(company.name)]
     if len(own) == 1:
@@ -78,16 +82,17 @@ _WORDS_OF_A_NAME = 5
 def _is_task(text: str) -> bool:
     """Whether somebody who was asked for a company has said at once what they want."""
     words = len(text.split())
-    return not _LEGAL_FORM.search(text) and (
-        words > _WORDS_OF_A_NAME or (words > 1 and recognise_kind(text) is not None)
-    )
+    legal_form = _LEGAL_FORM.search(text)
+    # «Оплатите счёт ООО Свет» is a task, «ООО Отчёт и документ» a name.
+    if recognise_kind(text[: legal_form.start()] if legal_form else text) is not None:
+        return words > 1
+    return legal_form is None and words > _WORDS_OF_A_NAME
 
 
 def _task_before_company(text: str) -> Answers:
     kind = recognise_kind(text)
-    if kind is None:
-        return _details(text, BY_CODE["other"])
-    return _kind_and_details(kind, text)
+    filled = _details(text, BY_CODE["other"]) if kind is None else _kind_and_details(kind, text)
+    return {**filled, _TASK_FIRST: "1"}
 
 
 def _pressed_company(value: str, context: FormContext) -> Answers:
@@ -331,7 +336,7 @@ FORM: Form = (
     Field(
         name="inn", title=_("Компания и ИНН"), question=_ask_company, parse=_parse_company,
         show=_show_plain, sample="7707083893", choices=_company_choices, choices_per_row=1,
-        fills=("inn", "company", _NAMED, _OTHER_COMPANY),
+        fills=("inn", "company", _NAMED, _OTHER_COMPANY, _TASK_FIRST),
     ),
     Field(
         name="company", title=_("Название"), question=_ask_name, parse=_parse_name,

@@ -70,6 +70,7 @@ async def test_a_known_inn_fills_the_name(maria, typed):
     [
         ("770708389", "В ИНН 10 или 12 цифр, у вас 9: 770708389"),
         ("77070838931", "у вас 11"),
+        ("12345", "у вас 5"),
         ("7707083894", "не сходятся контрольные цифры"),
         ("0000000000", "из одних нулей не бывает"),
         ("٧٧٠٧٠٨٣٨٩٣", "только похож на цифру"),
@@ -114,13 +115,32 @@ async def test_the_name_may_come_first(maria):
     maria.sees("ООО «Василёк», ИНН 500100732259")
 
 
-async def test_who_begins_with_the_task_is_not_asked_for_it_again(maria):
-    await maria.says("Здравствуйте, нужно сдать отчёт по УСН за 2026 год")
+@pytest.mark.parametrize(
+    ("task", "shown"),
+    [
+        ("Здравствуйте, нужно сдать отчёт по УСН за 2026 год", "Сдать отчёт — "),
+        ("Заплатите аренду за ноябрь ООО «Свет»", "Оплатить счёт — "),
+        ("у нас опять завис кассовый аппарат на точке", "Консультация — "),
+    ],
+)
+async def test_who_begins_with_the_task_is_not_asked_for_it_again(maria, task, shown):
+    await maria.says(task)
     maria.sees("Задачу записали. Пришлите ИНН")
     await maria.says("7707083893")
+    if "касс" in task:
+        maria.sees("Что нужно сделать?")
+        await maria.says("Консультация")
     maria.sees("К какому сроку?")
     await maria.says_all("завтра", "Готово")
-    maria.sees("Сдать отчёт — Здравствуйте, нужно сдать отчёт по УСН за 2026 год")
+    maria.sees(f"{shown}{task}")
+    await maria.says_all("Изменить", "Компания и ИНН")
+    maria.sees_not("Задачу записали")
+
+
+@pytest.mark.parametrize("name", ["ООО «Отчёт и документ»", "Салон Мария", "ИП Вопросов", "Ромашка плюс"])
+async def test_a_name_is_not_taken_for_a_task(maria, name):
+    await maria.says(name)
+    maria.sees(f"«{name}» — записали. Теперь ИНН")
 
 
 async def test_one_company_is_not_asked_for(maria):

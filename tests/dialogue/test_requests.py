@@ -56,8 +56,8 @@ async def test_two_open_requests_are_listed_and_opened(maria):
     await submits(maria)
     await new_request(maria)
     await maria.says("Мои заявки")
-    maria.sees("Заявка № 2", "Заявка № 1", buttons=["№ 2", "№ 1", "Новая заявка", "Мои заявки"])
-    await maria.says("№ 1")
+    maria.sees("Заявка № 2", "Заявка № 1", buttons=["Заявка № 2", "Заявка № 1", "Новая заявка", "Мои заявки"])
+    await maria.says("2")
     maria.sees("Заявка № 1", buttons=["Дополнить", "Отозвать", "Новая заявка", "Мои заявки"])
 
 
@@ -113,6 +113,15 @@ async def test_adding_by_its_button(maria, anna):
     maria.sees("Добавили к заявке № 1", "«вирус.pdf» — программа")
     anna.hears()
     anna.sees("пишет:", files=["договор.pdf"])
+
+
+@pytest.mark.parametrize("typed", ["отправить", "Готово", "согласен"])
+async def test_a_label_typed_once_more_is_not_passed_on(maria, anna, typed):
+    await submits(maria)
+    anna.hears()
+    await maria.says(typed)
+    maria.sees("Эта заявка уже отправлена или закрыта.", "Заявка № 1")
+    assert anna.hears() == []
 
 
 async def test_adding_can_be_called_off(maria, anna):
