@@ -407,7 +407,7 @@ async def test_batches_over_the_same_requests_do_not_lock_one_another_out(firm):
 
 async def test_whatever_people_try_the_books_are_in_order(firm):
     """A hundred and fifty random attempts by random people; what is refused leaves no trace."""
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     numbers = [firm.submit(client) for client in ("maria", "pyotr", "maria")]
     owners = {1: "maria", 2: "pyotr", 3: "maria"}
     staff = ("anna", "boris", "elena", "oleg", "galina")
