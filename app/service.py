@@ -7,6 +7,7 @@ kept, and the group commit ends last.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -270,6 +271,9 @@ class Service:
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         log.info("started", address=self.settings.server.public_url, messengers=sorted(self.channels))
+        # The libraries stay for ever: searching them for garbage would stop everybody each time.
+        gc.collect()
+        gc.freeze()
         self.ready()
 
 
