@@ -8,6 +8,7 @@ connections read and then write. PostgreSQL: psycopg 3 for both engines.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,11 @@ _WRITER = "priem_writer"
 
 
 def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Half of a surrogate pair, which a messenger's JSON may hold and UTF-8 cannot.
+        return json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
 
 
 _JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads}

@@ -61,13 +61,18 @@ class GroupCommit(Generic[Op, Result]):
 
     async def run(self) -> None:
         """Serve until cancelled. What was taken before is finished first, so cancel this last."""
-        while True:
-            await self._arrived.wait()
-            # One turn of the loop lets everybody who is ready now join the same commit.
-            await asyncio.sleep(0)
-            self._arrived.clear()
-            while self._waiting:
-                await self._serve(self._take())
+        try:
+            while True:
+                await self._arrived.wait()
+                # One turn of the loop lets everybody who is ready now join the same commit.
+                await asyncio.sleep(0)
+                self._arrived.clear()
+                while self._waiting:
+                    await self._serve(self._take())
+        finally:
+            # Nobody will serve them: whoever waits must not wait for ever.
+            for _operations, done in self._waiting:
+                done.cancel()
 
     def _take(self) -> list[tuple[Sequence[Op], asyncio.Future[None]]]:
         count = 0
@@ -81,11 +86,15 @@ class GroupCommit(Generic[Op, Result]):
 
     async def _serve(self, members: list[tuple[Sequence[Op], asyncio.Future[None]]]) -> None:
         try:
-            result = await self.apply([op for operations, _done in members for op in operations])
+            await self._commit(members)
         except asyncio.CancelledError:
             for _operations, done in members:
                 done.cancel()
             raise
+
+    async def _commit(self, members: list[tuple[Sequence[Op], asyncio.Future[None]]]) -> None:
+        try:
+            result = await self.apply([op for operations, _done in members for op in operations])
         except Exception as error:  # noqa: BLE001 - the intake boundary: see the class docstring
             await self._one_by_one(members, error)
             return

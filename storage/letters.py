@@ -140,6 +140,7 @@ def write_posted(
     bag: _Bag | None = session.info.pop(_POSTED, None)
     if bag is None or not bag.postings:
         return Posted()
+    session.flush()
     postings = _addressed(session, _first_of_each_key(bag.postings))
     known = dict(addresses or {})
     wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}

@@ -119,7 +119,8 @@ async def test_the_long_life_of_a_request(firm):
     assert (request.done_at, request.assignee_id) == (None, boris)
     step(
         casework.reassign, "elena", anna, "Разберись",
-        status="assigned", stage="processing", told=[("boris", "lost"), ("anna", "card"), ("maria", "reassigned")],
+        status="assigned", stage="processing",
+        told=[("anna", "card"), ("boris", "lost"), ("maria", "reassigned")],
     )  # fmt: skip
     step(casework.done, "anna", "Теперь точно", (), status="done", stage="client", told=[("maria", "done")])
     request = step(casework.rate, "maria", 5, status="closed", stage=None, told=[("anna", "rated")])

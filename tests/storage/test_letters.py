@@ -29,7 +29,7 @@ def posted(firm, *postings, owner="", addresses=None):
     with firm.database.begin() as session:
         for posting in postings:
             post(session, firm.house, firm.clock, (posting,))
-        return write_posted(session, owner, addresses) if owner else ()
+        return write_posted(session, owner, addresses).leased if owner else ()
 
 
 def to(firm, name, key, text="Текст", **more):
@@ -51,11 +51,23 @@ async def test_what_was_posted_is_written_by_the_commit_in_its_order(firm):
 
 
 async def test_nothing_is_written_when_the_use_case_fails(firm):
-    with pytest.raises(ZeroDivisionError), firm.database.begin() as session:
-        post(session, firm.house, firm.clock, (to(firm, "maria", "k"),))
-        _ = 1 / 0
+    def fails():
+        with firm.database.begin() as session:
+            post(session, firm.house, firm.clock, (to(firm, "maria", "k"),))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     posted(firm)
     assert stored(firm) == []
+
+
+async def test_a_chat_linked_by_the_same_use_case_is_found(firm):
+    firm.change(Chat, firm.chats["maria"], person_id=None)
+    with firm.database.begin() as session:
+        session.get_one(Chat, firm.chats["maria"]).person_id = firm.people["maria"]
+        post(session, firm.house, firm.clock, (Posting("k", words("Раз"), person_id=firm.people["maria"]),))
+    assert stored(firm) == [("k", "todo")]
 
 
 async def test_a_letter_is_kept_whole(firm):

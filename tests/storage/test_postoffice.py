@@ -345,8 +345,9 @@ async def test_whatever_the_messenger_answers_each_letter_reaches_its_end_in_ord
 
     def dispatcher(owner):
         return Dispatcher(
-            {"webchat": messenger}, Desk(box, owner, now, 3), now, loop.time, lambda parcel, _limits: (parcel,),
-            policy=Policy(max_attempts=6, max_doubtful_attempts=2), claim_every_seconds=0.05, jitter=chance.random,
+            {"webchat": messenger}, Desk(box, owner, now, 3), now, loop.time, lambda parcel, _: (parcel,),
+            policy=Policy(max_attempts=6, max_doubtful_attempts=2),
+            claim_every_seconds=0.05, jitter=chance.random,
         )  # fmt: skip
 
     first = dispatcher(OURS)
