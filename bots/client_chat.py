@@ -604,7 +604,9 @@ def _repeat(turn: ChatTurn, facts: RequestFacts) -> None:
         return
     answers = {name: facts.answers[name] for name in REPEATED_FIELDS if name in facts.answers}
     again = begin(turn.context, answers, _next_revision(turn))
-    _show_form(turn, again, lines(*compose.summary_of(replace(facts, answers=answers), turn.context)))
+    # The question of the deadline reads the goods back by itself.
+    told = {name: value for name, value in answers.items() if name != "goods"}
+    _show_form(turn, again, lines(*compose.summary_of(replace(facts, answers=told), turn.context)))
 
 
 def _add(turn: ChatTurn, facts: RequestFacts) -> None:

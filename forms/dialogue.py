@@ -78,7 +78,7 @@ _WORDS_OF_NAV: Mapping[Nav, tuple[str, ...]] = MappingProxyType(
             "позовите человека", "позови человека", "живой человек", "нужен человек", "оператор", "оператора",
             "свяжите с человеком", "хочу поговорить с человеком", "бухгалтера", "позовите бухгалтера",
         ),
-        Nav.NEW: ("Новая заявка", "/new", "New request", "новая", "еще заявка"),
+        Nav.NEW: ("Новая заявка", "/new", "New request", "новая", "еще заявка", "заново"),
         Nav.MINE: ("Мои заявки", "/mine", "My requests"),
         Nav.STATUS: (
             "/status", "статус", "как дела", "что с заявкой", "где моя заявка", "как моя заявка",
@@ -110,7 +110,7 @@ def nav_word(text: str) -> Nav | None:
 
 _FORM_LABELS = (
     "Согласен", "Отправить", "Изменить", "Готово", "Пропустить", "Оставить",
-    "I agree", "Send", "Edit", "Done", "Skip", "Keep",
+    "I agree", "Send", "Change", "Done", "Skip", "Keep it",
 )  # fmt: skip
 _FORM_WORDS = frozenset(map(loosely, _FORM_LABELS))
 

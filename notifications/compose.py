@@ -107,10 +107,18 @@ def status_answer(facts: RequestFacts, context: FormContext) -> Text:
     return lines(
         _("Заявка № {number}: {kind}, {company}", number=facts.number, kind=kind, company=facts.client),
         _("Сейчас: {stage}", stage=status_words(facts.status)),
-        _("Ведёт: {name}", name=facts.assignee) if facts.assignee else _("Ведёт: пока не назначен"),
-        _("Дальше: {step} Срок: {deadline}", step=next_step(facts.status),
-          deadline=BY_NAME["deadline"].show(facts.answers["deadline"], context)),
-    )  # fmt: skip
+        *_who_and_next(facts, context),
+    )
+
+
+def _who_and_next(facts: RequestFacts, context: FormContext) -> tuple[Text, ...]:
+    if not facts.status.is_open:
+        return (_("Дальше: {step}", step=next_step(facts.status)),)
+    deadline = BY_NAME["deadline"].show(facts.answers["deadline"], context)
+    return (
+        _("Ведёт: {name}", name=facts.assignee) if facts.assignee else _("Ведёт: пока никто, подбираем"),
+        _("Дальше: {step} Срок: {deadline}", step=next_step(facts.status), deadline=deadline),
+    )
 
 
 def client_actions(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
