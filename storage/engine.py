@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session
@@ -177,21 +180,37 @@ def _open_postgresql(url: URL) -> Database:
     )
 
 
-def storage_is_down(error: BaseException) -> bool:
-    """Whether an error says the database itself cannot keep anything now (locked, full, gone), as
-    opposed to one message that it will never take."""
-    from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError as PoolTimeout
+_SQLITE_IS_DOWN = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
+    }
+)  # fmt: skip
 
+# Connections, read-only standbys, rollbacks, resources, locks, the operator, the disk:
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL_IS_DOWN = ("08", "25006", "40", "53", "55", "57", "58")
+
+
+def storage_is_down(error: BaseException) -> bool:
+    """Whether an error says that the database itself cannot keep anything now: locked, full, gone.
+
+    The opposite is an error of one message that it will never take.
+    """
     if isinstance(error, PoolTimeout):
         return True
-    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
+    if not isinstance(error, DBAPIError):
         return False
-    if isinstance(error.orig, sqlite3.OperationalError):
-        told = str(error.orig)
-        return not told.startswith(("no such", "near "))
-    return error.connection_invalidated or type(error.orig).__name__ in {
-        "OperationalError", "AdminShutdown", "DiskFull", "LockNotAvailable", "SerializationFailure", "DeadlockDetected",
-    }  # fmt: skip
+    if isinstance(error.orig, sqlite3.Error):
+        # The upper bits say more than we need: https://www.sqlite.org/rescode.html
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_IS_DOWN
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlstate", None)
+    if code is None:
+        return isinstance(error.orig, psycopg.OperationalError)
+    return str(code).startswith(_POSTGRESQL_IS_DOWN)
 
 
 __all__ = ["Database", "DatabaseUrlError", "open_database", "storage_is_down"]
