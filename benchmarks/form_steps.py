@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from benchmarks.load import TOKEN
 
@@ -76,9 +77,16 @@ def measure(bot: Bot, chats: int, at_once: int, environment: Mapping[str, str]) 
         assert load.stdin is not None
         api = f"http://127.0.0.1:{load.stdout.readline().strip()}"
         surroundings = {
-            **os.environ, "TG_API": api, "TG_TOKEN": TOKEN, "BENCH_DB": str(folder / bot.database), **environment,
-        }  # fmt: skip
-        with (folder / "log").open("w") as log, _running(bot.command(folder, api), surroundings, log) as process:
+            **os.environ,
+            "TG_API": api,
+            "TG_TOKEN": TOKEN,
+            "BENCH_DB": str(folder / bot.database),
+            **environment,
+        }
+        with (
+            (folder / "log").open("w") as log,
+            _running(bot.command(folder, api), surroundings, log) as process,
+        ):
             load.stdin.write(f"{process.pid}\n")
             load.stdin.flush()
             told = load.stdout.readline()
@@ -98,8 +106,13 @@ def _load(chats: int, at_once: int) -> Iterator[subprocess.Popen[str]]:
     options = ["--chats", str(chats), "--warm-up", str(min(at_once, chats)), "--at-once", str(at_once)]
     command = [sys.executable, "-m", "benchmarks.load", *options]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent, preexec_fn=_pin(1)
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=HERE.parent,
     )
+    pin(process.pid, 1)
     try:
         yield process
     finally:
@@ -108,8 +121,11 @@ def _load(chats: int, at_once: int) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def _running(command: Sequence[str], environment: Mapping[str, str], log: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=_pin(0))  # type: ignore[call-overload]
+def _running(
+    command: Sequence[str], environment: Mapping[str, str], log: IO[str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    pin(process.pid, 0)
     try:
         yield process
     finally:
@@ -121,13 +137,9 @@ def _running(command: Sequence[str], environment: Mapping[str, str], log: object
             process.wait()
 
 
-def _pin(core: int) -> Callable[[], None]:
-    cores = sorted(os.sched_getaffinity(0))
-
-    def pin() -> None:
-        os.sched_setaffinity(0, {cores[core % len(cores)]})
-
-    return pin
+def pin(process_id: int, core: int) -> None:
+    """Keep a process that has just begun, with the threads it will start, on one core; 0: this one."""
+    os.sched_setaffinity(process_id, {core % (os.cpu_count() or 1)})
 
 
 SLOW_FSYNC = r"""
@@ -141,8 +153,15 @@ static void wait_longer(void) {
     struct timespec pause = {(time_t)(ms / 1000), (long)(ms * 1e6) % 1000000000L};
     if (ms > 0) nanosleep(&pause, 0);
 }
-int fsync(int file) { static int (*real)(int); if (!real) real = dlsym(RTLD_NEXT, "fsync"); wait_longer(); return real(file); }
-int fdatasync(int file) { static int (*real)(int); if (!real) real = dlsym(RTLD_NEXT, "fdatasync"); wait_longer(); return real(file); }
+#define SLOWLY(name) \
+    int name(int file) { \
+        static int (*real)(int); \
+        if (!real) real = dlsym(RTLD_NEXT, #name); \
+        wait_longer(); \
+        return real(file); \
+    }
+SLOWLY(fsync)
+SLOWLY(fdatasync)
 """
 
 
@@ -166,7 +185,9 @@ def run_rounds(bots: Sequence[Bot], options: argparse.Namespace, environment: Ma
         for bot in bots if number % 2 == 0 else reversed(bots):
             seen = measure(bot, options.chats, options.at_once, environment)
             rounds[bot.name].append(seen)
-            print(f"  round {number + 1}, {bot.name}: {seen['steps_per_second']:.0f} steps/s", file=sys.stderr)
+            print(
+                f"  round {number + 1}, {bot.name}: {seen['steps_per_second']:.0f} steps/s", file=sys.stderr
+            )
     return rounds
 
 
@@ -179,14 +200,21 @@ def ratio(rounds: Rounds, over: str, under: str, figure: str = "steps_per_second
     return statistics.median(one[figure] / other[figure] for one, other in pairs)
 
 
+COLUMNS = (
+    ("steps/s", "steps_per_second", "12.0f"),
+    ("p50 ms", "p50_ms", "12.1f"),
+    ("p99 ms", "p99_ms", "12.1f"),
+    ("CPU ms/step", "cpu_ms_per_step", "12.3f"),
+    ("RSS MB", "rss_mb", "12.0f"),
+    ("unexpected", "unexpected", "12.0f"),
+    ("load's core", "load_core_share", "12.2f"),
+)
+
+
 def show(rounds: Rounds) -> None:
-    print(f"{'':20} {'steps/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'CPU ms/step':>12} {'RSS MB':>7} {'unexpected':>11} {'load busy':>10}")
+    print(" " * 20, *(f"{title:>12}" for title, _figure, _shape in COLUMNS))
     for name in rounds:
-        figures = [
-            median_of(rounds, name, figure)
-            for figure in ("steps_per_second", "p50_ms", "p99_ms", "cpu_ms_per_step", "rss_mb", "unexpected", "load_core_share")
-        ]
-        print("{:20} {:8.0f} {:7.1f} {:7.1f} {:12.3f} {:7.0f} {:11.0f} {:10.2f}".format(name, *figures))
+        print(f"{name:20}", *(f"{median_of(rounds, name, figure):{shape}}" for _, figure, shape in COLUMNS))
 
 
 def main() -> None:
@@ -206,10 +234,13 @@ def main() -> None:
         return
     print()
     if options.fsync_ms:
-        print(f"P2  ÷ aiogram + SQLite, fsync +{options.fsync_ms:g} ms: {ratio(rounds, OURS, DURABLE):.2f} (goal ≥ 20)")
+        print(
+            f"P2  steps/s ÷ aiogram + SQLite on a slow disk: {ratio(rounds, OURS, DURABLE):.2f} (goal ≥ 20)"
+        )
     print(f"P1  steps/s ÷ aiogram in memory: {ratio(rounds, OURS, MEMORY):.2f} (gate ≥ 1.0, goal ≥ 3.5)")
     print(f"P1  steps/s ÷ aiogram + SQLite: {ratio(rounds, OURS, DURABLE):.2f}")
-    print(f"P5  CPU per step ÷ aiogram in memory: {ratio(rounds, OURS, MEMORY, 'cpu_ms_per_step'):.2f} (goal ≤ 1.0)")
+    cpu = ratio(rounds, OURS, MEMORY, "cpu_ms_per_step")
+    print(f"P5  CPU per step ÷ aiogram in memory: {cpu:.2f} (goal ≤ 1.0)")
     print(f"P1  unexpected answers: {sum(seen['unexpected'] for seen in rounds[OURS]):.0f} (goal 0)")
 
 

@@ -254,13 +254,17 @@ class Telegram:
         if self._poller is not None:
             self._poller[2].cancel()
         wait_seconds = float(params.get("timeout") or 0)
-        timer = asyncio.get_running_loop().call_later(wait_seconds, self._hand, True)
+        timer = asyncio.get_running_loop().call_later(wait_seconds, self._give_up)
         self._poller = (connection, min(int(params.get("limit") or 100), 100), timer)
         self._hand()
 
-    def _hand(self, give_up: bool = False) -> None:
+    def _give_up(self) -> None:
+        """Answer a poll that has waited long enough, with whatever there is."""
+        self._hand(if_empty=True)
+
+    def _hand(self, *, if_empty: bool = False) -> None:
         self._hands_soon = False
-        if self._poller is None or not (self._updates or give_up):
+        if self._poller is None or not (self._updates or if_empty):
             return
         connection, limit, timer = self._poller
         timer.cancel()

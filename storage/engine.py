@@ -70,7 +70,7 @@ class Database:
         """Run the whole transaction in the thread of aiosqlite's connection.
 
         Statement by statement each would cost two switches of threads and a turn of the event loop,
-        more than the statement itself (docs/decisions/writer-thread.md). Once begun it is finished,
+        more than the statement itself (docs/decisions/0005). Once begun it is finished,
         even if whoever waits for it is cancelled.
         """
         async with self.async_engine.connect() as connection:

@@ -38,7 +38,9 @@ class Form(StatesGroup):
 
 def keyboard(*rows: tuple[str, ...]) -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup(
-        inline_keyboard=[[InlineKeyboardButton(text=label, callback_data=label) for label in row] for row in rows]
+        inline_keyboard=[
+            [InlineKeyboardButton(text=label, callback_data=label) for label in row] for row in rows
+        ]
     )
 
 
@@ -128,7 +130,9 @@ async def start(message: Message, state: FSMContext) -> None:
 async def agreed(press: CallbackQuery, state: FSMContext) -> None:
     await state.set_state(Form.company)
     await press.answer()
-    await press.message.answer("Пришлите ИНН компании или ИП. Можно вместе с названием.", reply_markup=COMPANY)
+    await press.message.answer(
+        "Пришлите ИНН компании или ИП. Можно вместе с названием.", reply_markup=COMPANY
+    )
 
 
 @router.message(Form.company, F.text)
@@ -184,8 +188,8 @@ async def main(storage_kind: str) -> None:
         await connection.execute("pragma journal_mode=wal")
         await connection.execute("pragma synchronous=full")
         await connection.execute(
-            "create table if not exists request (id integer primary key, chat_id integer, inn text, company text, "
-            "task text, deadline text)"
+            "create table if not exists request "
+            "(id integer primary key, chat_id integer, inn text, company text, task text, deadline text)"
         )
         await connection.execute(
             "create table if not exists fsm (chat_id integer primary key, state text, data text)"
