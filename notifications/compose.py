@@ -298,22 +298,32 @@ def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 
     answer = button(_("Ответить"), "answer")
     note = button(_("Заметка"), "note")
-    first: tuple[tuple[Button, ...], ...]
     match facts.status:
         case Status.CLOSED | Status.CANCELLED:
             return ((note, button(_("История"), "history")),)
         case Status.DONE:
             return ((answer, note), (button(_("История"), "history"),))
-        case Status.NEW | Status.ASSIGNED:
-            first = ((button(_("Принять"), "accept"), button(_("Отказаться"), "decline")),)
         case _:
-            first = ((button(_("Отказаться"), "decline"),),)
+            choice = _accept_rows(facts)
     return (
-        *first,
+        *choice,
         (button(_("Уточнить"), "clarify"), answer),
         (note, button(_("Передать"), "pass")),
         (button(_("Выполнено"), "done"), button(_("История"), "history")),
+        # Where buttons are numbered, 1 must not be the refusal of what one is working on.
+        *(() if choice else ((_decline(facts),),)),
     )
+
+
+def _accept_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    """The choice that comes before all else, as long as it is open."""
+    if facts.status not in (Status.NEW, Status.ASSIGNED):
+        return ()
+    return ((_request_button(_("Принять"), facts, "accept"), _decline(facts)),)
+
+
+def _decline(facts: RequestFacts) -> Button:
+    return _request_button(_("Отказаться"), facts, "decline")
 
 
 def clarify_choices(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
@@ -333,7 +343,9 @@ def clarify_choices(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 def client_wrote_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
     """The client added something."""
     head = _("Заявка № {number}, {client} пишет:", number=facts.number, client=facts.client)
+    # This takes the place of the card above it: who has not accepted yet must still be able to.
     rows = (
+        *_accept_rows(facts),
         (_request_button(_("Ответить"), facts, "answer"), _request_button(_("Выполнено"), facts, "done")),
         (_request_button(_("Карточка"), facts, "card"),),
     )
