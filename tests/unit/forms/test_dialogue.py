@@ -1,0 +1,106 @@
+"""The walk through the form itself: where words go, what a press counts for, what one field alone takes."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from forms.answers import AnswerError
+from forms.dialogue import SUMMARY, Nav, Outcome, Progress, advance, begin, nav_word, parse_one, screen
+from forms.fields import Company, FormContext, Said
+from forms.messages import Press
+from forms.request_form import recognise_kind
+from notifications.texts import Catalogue
+from router.worktime import WorkCalendar, parse_hours
+from tests.client import MOSCOW, WEDNESDAY
+
+CONTEXT = FormContext(WEDNESDAY, WorkCalendar(MOSCOW, *parse_hours("09:00-18:00")), "Баланс Актив")
+TWO = replace(CONTEXT, companies=(Company("7707083893", "ООО «Ромашка»"), Company("500100732259", "Value")))
+ANSWERS = {"inn": "7707083893", "company": "ООО «Ромашка»", "kind": "pay", "task": "ООО Свет, 500 ₽"}
+SAY = Catalogue.open("ru").say
+
+
+def says(progress: Progress, *texts: str, context: FormContext = CONTEXT) -> Progress:
+    for text in texts:
+        progress = advance(progress, Said(text=text), context).progress
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Оплатить счёт", "pay"), ("перевести деньги", "pay"), ("ПЛАТЁЖ", "pay"),
+        ("узнать остаток", "balance"),
+        ("недостаток на складе", None), ("УПД", "waybill"), ("есть вопрос по оплате", "advice"),
+        ("договор аренды", "document"), ("", None),
+    ],
+)  # fmt: skip
+def test_the_kind_whose_word_comes_first(text, code):
+    kind = recognise_kind(text)
+    assert (kind.code if kind else None) == code
+
+
+@pytest.mark.parametrize(
+    ("word", "nav"),
+    [
+        ("НАЗАД", Nav.BACK), ("«Отмена».", Nav.CANCEL), ("человека, позовите!", Nav.HUMAN), ("/new", Nav.NEW),
+        ("назад в СССР", None),
+    ],
+)  # fmt: skip
+def test_words_that_are_possible_at_any_moment(word, nav):
+    assert nav_word(word) is nav
+
+
+def test_words_in_the_same_breath_belong_to_the_task():
+    progress = says(begin(CONTEXT, ANSWERS | {"task": "счёт 15"}), "Назад", "счёт 16")
+    soon = replace(CONTEXT, now=CONTEXT.now + timedelta(seconds=2))
+    assert says(progress, "от ООО Свет", context=soon).answers["task"] == "счёт 16\nот ООО Свет"
+    later = replace(CONTEXT, now=CONTEXT.now + timedelta(seconds=10))
+    turn = advance(progress, Said(text="от ООО Свет"), later)
+    assert turn.progress.answers["task"] == "счёт 16"
+    assert turn.progress.failures == 1
+
+
+def test_a_company_is_chosen_by_its_name_typed():
+    assert says(begin(TWO), "value", context=TWO).answers["company"] == "Value"
+    assert says(begin(CONTEXT), "value").answers == {"_company_name": "value"}
+
+
+def test_a_press_counts_only_on_its_own_screen():
+    progress = begin(CONTEXT, ANSWERS, revision=7)
+    press = Press("form", "deadline", "tomorrow", 7)
+    assert advance(progress, Said(press=press), CONTEXT).progress.asking == "files"
+    for stale in (replace(press, revision=6), replace(press, target="kind"), replace(press, scope="nav")):
+        turn = advance(progress, Said(press=stale), CONTEXT)
+        assert turn.progress == progress
+        assert "от прошлого вопроса" in SAY(turn.replies[0].text)
+
+
+def test_every_button_leads_somewhere():
+    progress = says(begin(CONTEXT, ANSWERS), "завтра", "Готово")
+    assert progress.asking == SUMMARY
+    for button in screen(progress, CONTEXT).buttons():
+        turn = advance(progress, Said(press=Press.parse(button.press)), CONTEXT)
+        assert turn.outcome is not Outcome.GOING or turn.progress.revision > progress.revision
+
+
+def test_one_field_alone_leaves_the_others():
+    said = Said(text="нужно сдать отчёт по УСН за 2026 год")
+    assert parse_one("kind", said, ANSWERS, CONTEXT) == {"kind": "report"}
+    assert parse_one("inn", Said(text="500100732259"), ANSWERS, CONTEXT) == {
+        "inn": "500100732259", "company": "ООО «Ромашка»",
+    }  # fmt: skip
+    with pytest.raises(AnswerError):
+        parse_one("deadline", Said(text="вчера"), ANSWERS, CONTEXT)
+
+
+def test_a_kind_that_is_gone_is_asked_again():
+    progress = says(begin(CONTEXT, ANSWERS | {"kind": "abolished"}), "завтра", "Готово")
+    turn = advance(progress, Said(text="Отправить"), CONTEXT)
+    assert turn.progress.asking == "kind"
+    assert "Такого вида работ больше нет." in SAY(turn.replies[0].text)
+
+
+@pytest.mark.parametrize("kept", [None, {}, {"staff": {"step": "answer"}}, {"answers": {}}])
+def test_what_is_no_form_is_no_progress(kept):
+    assert Progress.from_json(kept) is None
