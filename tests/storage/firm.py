@@ -71,7 +71,7 @@ def house(**settled: int) -> House:
 
 @dataclass(slots=True)
 class Firm:
-    """People by their first names; `people` are persons, `chats` their only chats, `staff` numbers of staff."""
+    """People by their first names: `people` are persons, `chats` their only chats, `staff` their numbers."""
 
     database: Database
     house: House = field(default_factory=house)

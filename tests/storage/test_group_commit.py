@@ -15,7 +15,7 @@ from storage.work import get_setting, put_setting
 from tests.storage.firm import WEDNESDAY
 
 
-class Poisoned(ValueError):
+class PoisonedError(ValueError):
     """What an operation raises that fails for a reason of its own."""
 
 
@@ -35,14 +35,14 @@ class Store:
         def work(session):
             for number, word in enumerate(operations):
                 if word.startswith("bad"):
-                    raise Poisoned(word)
+                    raise PoisonedError(word)
                 put_setting(session, word, str(number), WEDNESDAY)
             return list(operations)
 
         return await self.database.transact(work)
 
     async def poisoned(self, word, error):
-        assert isinstance(error, Poisoned)
+        assert isinstance(error, PoisonedError)
         await self.database.transact(lambda session: put_setting(session, f"failed {word}", "", WEDNESDAY))
         return [f"failed {word}"]
 
@@ -93,7 +93,7 @@ async def test_what_cannot_even_be_kept_as_failed_is_not_acknowledged(store):
     store.commit.poisoned = poisoned
     first, second, third = await answers(store, ["a"], ["bad"], ["b"])
     assert (first, third) == (None, None)
-    assert isinstance(second, Poisoned)
+    assert isinstance(second, PoisonedError)
     assert store.stored() == ["a", "b"]
 
 
@@ -197,7 +197,7 @@ async def test_when_it_is_stopped_nobody_waits_for_ever(database, alone):
 
     async def apply(operations):
         if alone and len(operations) > 1:
-            raise Poisoned
+            raise PoisonedError
         begun.set()
         await asyncio.Event().wait()
 
