@@ -86,7 +86,7 @@ def time_left(deadline: datetime) -> Text:
     now, calendar = doors().now(), doors().house.calendar
     if deadline < now:
         return _("просрочена на {time}", time=spent(calendar.working_seconds(deadline, now)))
-    return _("осталось {time}", time=spent(calendar.working_seconds(now, deadline)))
+    return _("осталось {time} рабочего времени", time=spent(calendar.working_seconds(now, deadline)))
 
 
 def size(size_bytes: int) -> str:
