@@ -21,7 +21,8 @@ class Chatting(Firm):
             session.add_all(
                 Message(
                     chat_id=self.chats[name], person_id=self.people[name], direction="in",
-                    text=text, event_key=f"e-{text}", sent_at=self.clock - MINUTE, received_at=self.clock, files=list(files),
+                    text=text, event_key=f"e-{text}", files=list(files),
+                    sent_at=self.clock - MINUTE, received_at=self.clock,
                 )
                 for text in texts
             )  # fmt: skip
