@@ -49,6 +49,8 @@ def clarified(
     if asked is None:
         raise NoSuchRequest
     case = open_case(session, asked.request_id)
+    if case.row.person_id != who.person_id:
+        raise NoSuchRequest
     session.refresh(asked)
     if asked.answered_at is not None or not case.request.status.is_open:
         raise desk.WrongState(case.request.status)

@@ -307,6 +307,16 @@ async def test_an_answered_clarification_is_not_asked_again(town, maria):
     maria.sees("На этот вопрос вы уже ответили.", "Заявка № 1")
 
 
+async def test_nobody_answers_for_another(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "deadline", "")
+    boris = await town.client(key="boris", name="Борис")
+    maria.hears()
+    await boris.presses_id(maria.press_of("Завтра"))
+    boris.sees("На этот вопрос вы уже ответили.", "Пришлите ИНН")
+    assert town.request(1).status == "waiting_client"
+
+
 # --- the result --------------------------------------------------------------------------------
 
 
