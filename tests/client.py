@@ -27,12 +27,12 @@ from notifications.outbox import LetterState, Settlement
 from notifications.texts import Catalogue
 from router.model import Role
 from router.worktime import WorkCalendar, parse_hours
-from storage import casework, invitations, postoffice, shifts, work
+from storage import casework, invitations, postoffice, work
 from storage.engine import Database, open_database
 from storage.files import FileStore
 from storage.house import House
 from storage.migrate import migrate
-from storage.models import Chat, Letter, Request, Staff
+from storage.models import Chat, Letter, Request
 from storage.models import Client as ClientRow
 from storage.sweeps import sweep
 
@@ -181,9 +181,7 @@ class Town:
         talker = Talker(self, key or f"staff-{name}", name)
         await talker.starts(invited.chat_code)
         if not on_shift:
-            with self.database.begin() as session:
-                staff = session.exec(select(Staff).where(col(Staff.person_id) == invited.person_id)).one()
-                shifts.end_day(session, staff.id, self.clock)
+            await talker.says("Закончить день")
         return talker
 
     def new_consent(self, version: str) -> None:
