@@ -352,7 +352,7 @@ async def test_no_update_is_lost(firm):
     """Four threads and four tasks, each reading the number of changes and writing one more."""
     number = firm.accepted_by("anna")
     start = firm.request(number).version
-    times = 50
+    times = 25
 
     def note(session: Session) -> None:
         casework.note(session, firm.house, firm.who("anna"), number, "Ещё одна", (), firm.clock)
