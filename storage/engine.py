@@ -46,7 +46,7 @@ _JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjso
 
 
 class DatabaseUrlError(ValueError):
-    """The storage url is not one of ours: use sqlite:///FILE or postgresql://…"""
+    """The storage url is not one of ours: use sqlite:///FILE or postgresql://SERVER/DATABASE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,11 @@ class Database:
         """Run plain functions over a Session in one write transaction; commit, or roll back on any error."""
         if self.is_sqlite:
             return await self._transact_in_writer_thread(work)
-        async with AsyncSession(self.async_engine, sync_session_class=Session, expire_on_commit=False) as session:
-            async with session.begin():
-                return await session.run_sync(lambda sync: work(sync))  # type: ignore[arg-type]
+        async with (
+            AsyncSession(self.async_engine, sync_session_class=Session, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            return await session.run_sync(work)  # type: ignore[arg-type]
 
     async def _transact_in_writer_thread(self, work: Callable[[Session], T]) -> T:
         """Run the whole transaction in the thread of aiosqlite's connection.
