@@ -105,7 +105,11 @@ def _due_chats(
     if session.get_bind().dialect.name == "postgresql":
         # Two processes must not lease letters of one chat at once: whoever holds its row goes first.
         # Letters may be posted to it meanwhile (key_share).
-        locked = select(_chat.c.id).where(_chat.c.id.in_(chat_ids)).with_for_update(skip_locked=True, key_share=True)
+        locked = (
+            select(_chat.c.id)
+            .where(_chat.c.id.in_(chat_ids))
+            .with_for_update(skip_locked=True, key_share=True)
+        )
         mine = set(session.execute(locked).scalars())
         return [chat_id for chat_id in chat_ids if chat_id in mine]
     return chat_ids
