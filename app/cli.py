@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
@@ -91,6 +91,7 @@ def demo(
 def run(config: Config = None) -> None:
     """Start the service: every configured messenger, deliveries, timers and the panel in one process."""
     from app import logs
+    from app.loop import run_in_loop
     from app.server import listening
     from app.service import run_service
     from storage.migrate import migrate as bring_up_to_date
@@ -99,16 +100,17 @@ def run(config: Config = None) -> None:
     logs.configure(as_json=not sys.stderr.isatty(), secrets=settings.secrets())
     with listening(settings.server.host, settings.server.port) as port:
         bring_up_to_date(settings.storage.url)
-        _run_async(lambda: run_service(settings, port))
+        run_in_loop(lambda: run_service(settings, port))
 
 
 @app.command()
 def check(config: Config = None) -> None:
     """Say in words what is wrong in the configuration and which messenger answers."""
     from app.checks import inspect_settings
+    from app.loop import run_in_loop
 
     settings = _settings(config)
-    findings = _run_async(lambda: inspect_settings(settings, HEALTH_TIMEOUT_SECONDS))
+    findings = run_in_loop(lambda: inspect_settings(settings, HEALTH_TIMEOUT_SECONDS))
     for finding in findings:
         typer.echo(finding.line())
     if any(finding.is_wrong for finding in findings):
@@ -316,17 +318,6 @@ def _database(settings: Settings, *, may_create: bool = False) -> Iterator[Datab
         database.sync_engine.dispose()
 
 
-def _run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    import asyncio
-    import importlib
-
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if sys.platform != "win32":
-        factory = importlib.import_module("uvloop").new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(work())
-
-
 def _day(option: str, text: str) -> date | None:
     if not text:
         return None
@@ -398,10 +389,11 @@ def _invitation_lines(settings: Settings, invited: Invited) -> Iterator[str]:
 
 def _chat_link(settings: Settings, name: str, code: str) -> str | None:
     from app.checks import ask_health
+    from app.loop import run_in_loop
 
     if name not in _CHAT_LINKS:
         return None
-    health: Health = _run_async(lambda: ask_health(settings, name, timeout_seconds=5.0))
+    health: Health = run_in_loop(lambda: ask_health(settings, name, timeout_seconds=5.0))
     username = health.detail.removeprefix("@")
     if not health.reachable or not username.replace("_", "").isalnum():
         return None

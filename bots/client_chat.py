@@ -46,6 +46,7 @@ PICK_SCOPE = "pick"
 FORM_FOCUS = "form"
 CLARIFYING = "clar:"
 ADDING = "add:"
+COMPANIES_IN_A_CALL = 2
 PICKING = "pick:"
 
 FORCE = "force"
@@ -567,7 +568,8 @@ def _act(turn: ChatTurn, facts: RequestFacts, press: Press) -> None:
     match press.value:
         case "add":
             text = _("Напишите или приложите файлы, добавим к заявке № {number}.", number=facts.number)
-            turn.say_text(text, focus=f"{ADDING}{facts.number}")
+            cancel = Button(_("Отмена"), str(Press(NAV_SCOPE, Nav.CANCEL)))
+            turn.say(Reply(text, ((cancel,),), prompt=True), focus=f"{ADDING}{facts.number}")
         case "withdraw":
             _ask_whether_to_withdraw(turn, facts, None)
         case "withdraw-yes" if press.revision != facts.version:
@@ -741,7 +743,8 @@ def _call_human(turn: ChatTurn) -> None:
     """Pass the call to whoever keeps this client, else to the directors; the form stays as it is."""
     chat = turn.chat
     words = client_chats.last_words(turn.session, chat.chat_id)
-    call = compose.human_call(chat.person_name, chat.phone, words, chat.chat_id)
+    companies = tuple(company.name for company in chat.companies[:COMPANIES_IN_A_CALL])
+    call = compose.human_call(chat.person_name, companies, chat.phone, words, chat.chat_id)
     people = casework.people_for_call(turn.session, chat.person_id, turn.now)
     for person_id in people:
         key = f"human:{turn.inbound.channel}:{turn.inbound.event_key}:{person_id}"

@@ -375,7 +375,7 @@ def _without_time(said: _Said, base: Base) -> Deadline:
     _refuse_numbers(said)
     if said.turned:
         raise AnswerError(
-            _("Понял, когда не надо, а нужен срок: к какому дню сделать? Например: «до пятницы».")
+            _("Поняли, когда не надо, а нужен срок: к какому дню сделать? Например: «до пятницы».")
         )
     if said.has(Mark.PAST):
         words = plain(said.words_of(Mark.PAST)[:SHOWN_ANSWER_CHARS])
@@ -404,7 +404,8 @@ def _without_time(said: _Said, base: Base) -> Deadline:
             )
         )
     raise AnswerError(
-        _("Не понял срок. Назовите день или дату. Например: «завтра до 15:00», «до пятницы», «25 декабря».")
+        _("Не поняли срок. Назовите день или дату. Например: «завтра до 15:00», «до пятницы», «25 декабря»."),
+        unrecognised=True,
     )
 
 
@@ -415,7 +416,7 @@ def _refuse_numbers(said: _Said) -> None:
     if said.names_time or not digits.isdecimal() or not 1 <= int(digits) <= LAST_DAY_OF_MONTH:
         raise AnswerError(
             _(
-                "Не понял, что значит «{number}». Напишите день и час. "
+                "Не поняли, что значит «{number}». Напишите день и час. "
                 "Например: «завтра до 15:00» или «25 декабря».",
                 number=plain(digits[:SHOWN_ANSWER_CHARS]),
             )

@@ -286,8 +286,8 @@ class _Walk:
             return self.shown(self.to_next(_turned(progress)), note)
         try:
             filled = asked.parse(said, asked.others(progress.answers), self.context)
-        except AnswerError:
-            if said.press or not self.is_more_of_task(progress):
+        except AnswerError as error:
+            if said.press or not self.is_more_of_task(progress, error):
                 raise
             return self.add_to_task(progress, said.text, note)
         taken = self.take(progress, asked, filled)
@@ -304,7 +304,7 @@ class _Walk:
             answers[FILES] = filled[_FILES]
         return _turned(replace(progress, answers=answers))
 
-    def is_more_of_task(self, progress: Progress) -> bool:
+    def is_more_of_task(self, progress: Progress, error: AnswerError) -> bool:
         """Whether words that do not answer the question belong to the task before it."""
         if TASK not in progress.answers:
             return False
@@ -312,7 +312,11 @@ class _Walk:
             return True
         written = progress.answers.get(_TASK_AT)
         breath = timedelta(seconds=SAME_BREATH_SECONDS)
-        return written is not None and self.context.now - datetime.fromisoformat(written) <= breath
+        if written is None:
+            return False
+        passed = self.context.now - datetime.fromisoformat(written)
+        # Of what arrived together nobody has seen the next question; a moment later somebody may have.
+        return not passed or (error.unrecognised and passed <= breath)
 
     def add_to_task(self, progress: Progress, text: str, note: Text | None = None) -> Turn:
         """Nothing typed is lost, and the client sees where it went."""
@@ -334,8 +338,12 @@ class _Walk:
         missing = self.missing(progress.answers)
         if progress.asking in (SUMMARY, EDIT):
             return missing is None
-        names = {f.name for f in self.form if f.asked_if(progress.answers)}
-        return progress.asking == missing or progress.asking in names & progress.answers.keys()
+        answered = {
+            f.name
+            for f in self.form
+            if f.asked_if(progress.answers) and {f.name, f.part_of or f.name} <= progress.answers.keys()
+        }
+        return progress.asking == missing or progress.asking in answered
 
     def placed(self, progress: Progress) -> Progress:
         """A draft of last month may stand at a question that is not asked any more."""

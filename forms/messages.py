@@ -93,8 +93,9 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """What a button means: `scope` (form, request, staff …), a target, a value, and the revision of
-    the screen it was shown on, so that a stale or doubled press is recognised.
+    """What a button means: `scope` (form, request, staff …), a target, a value.
+
+    The revision of the screen it was shown on tells a stale or doubled press.
 
     >>> str(Press("form", "kind", "pay", 7))
     'form:kind:pay:7'

@@ -85,7 +85,7 @@ def _is_task(text: str) -> bool:
     legal_form = _LEGAL_FORM.search(text)
     # «Оплатите счёт ООО Свет» is a task, «ООО Отчёт и документ» a name.
     if recognise_kind(text[: legal_form.start()] if legal_form else text) is not None:
-        return words > 1
+        return True
     return legal_form is None and words > _WORDS_OF_A_NAME
 
 
@@ -137,7 +137,7 @@ def _kind_choices(_answers: Answers, _context: FormContext) -> tuple[Choice, ...
 _WORDS_OF_A_LABEL = 3
 
 
-def _parse_kind(said: Said, _answers: Answers, _context: FormContext) -> Answers:
+def _parse_kind(said: Said, _answers: Answers, context: FormContext) -> Answers:
     if said.press:
         if said.press.value not in BY_CODE:
             raise AnswerError(
@@ -146,7 +146,18 @@ def _parse_kind(said: Said, _answers: Answers, _context: FormContext) -> Answers
         return {"kind": said.press.value}
     if not re.search(r"\w{2}", said.text):
         raise AnswerError(_("Напишите словами, что нужно сделать, или выберите из списка."))
+    if re.fullmatch(r"[0-9\s-]{10,16}", said.text.strip()):
+        return _company_instead(said.text, context)
     return _kind_and_details(recognise_kind(said.text) or BY_CODE["other"], said.text)
+
+
+def _company_instead(text: str, context: FormContext) -> Answers:
+    """An INN where the kind was asked is another company, if we know it."""
+    inn = parse_inn(text)
+    known = _known_name(inn, context)
+    if known is None:
+        raise AnswerError(_("Чтобы сменить компанию, нажмите «Назад». Или выберите, что нужно сделать."))
+    return {"inn": inn, "company": known}
 
 
 def _kind_and_details(kind: RequestKind, text: str) -> Answers:
@@ -192,7 +203,7 @@ def _parse_task(said: Said, answers: Answers, _context: FormContext) -> Answers:
     if any(file.is_voice for file in said.files):
         return {"task": "Голосовое сообщение (приложено)"}
     if said.files and kind.code == "pay":
-        return {"task": "Оплатить по приложенному счёту"}
+        return {"task": "по приложенному счёту"}
     raise AnswerError(_("Напишите, пожалуйста, словами, что нужно сделать."))
 
 
@@ -231,16 +242,24 @@ def _needs_goods(answers: Answers) -> bool:
 def _ask_goods(_answers: Answers, _context: FormContext) -> Text:
     return _(
         "Пришлите товары, каждый с новой строки: наименование; количество; цена.\n"
-        "Например:\nБумага А4; 10; 350\nРучка; 25; 40,50"
+        "Например:\nБумага А4; 10; 350\nРучка; 25; 40,50\n"
+        "Если список в файле, приложите его и нажмите «Пропустить»."
     )
 
 
+def _goods_choices(_answers: Answers, _context: FormContext) -> tuple[Choice, ...]:
+    return (Choice("skip", _("Пропустить"), ("нет", "без списка", "список в файле", "в файле", "skip")),)
+
+
 def _parse_goods(said: Said, _answers: Answers, _context: FormContext) -> Answers:
+    if said.press:
+        return {"goods": Goods(()).to_text()}
     return {"goods": parse_goods(said.text).to_text()}
 
 
 def _show_goods(value: str, _context: FormContext) -> Text:
-    return show_goods(Goods.from_text(value))
+    goods = Goods.from_text(value)
+    return show_goods(goods) if goods.lines else _("списком не указаны")
 
 
 # --- deadline ----------------------------------------------------------------------------------
@@ -248,7 +267,11 @@ def _show_goods(value: str, _context: FormContext) -> Text:
 
 def _ask_deadline(answers: Answers, context: FormContext) -> Text:
     question = _("К какому сроку? Выберите или напишите словами: «до 28-го», «к понедельнику утром».")
-    return lines(_show_goods(answers["goods"], context), question) if "goods" in answers else question
+    return lines(_show_goods(answers["goods"], context), question) if _has_goods(answers) else question
+
+
+def _has_goods(answers: Answers) -> bool:
+    return "goods" in answers and bool(Goods.from_text(answers["goods"]).lines)
 
 
 def _deadline_buttons(_answers: Answers, context: FormContext) -> tuple[Choice, ...]:
@@ -352,7 +375,7 @@ FORM: Form = (
     ),
     Field(
         name="goods", title=_("Товары"), question=_ask_goods, parse=_parse_goods,
-        show=_show_goods, sample="Бумага А4; 10; 350", asked_if=_needs_goods,
+        show=_show_goods, sample="Бумага А4; 10; 350", choices=_goods_choices, asked_if=_needs_goods,
     ),
     Field(
         name="deadline", title=_("Срок"), question=_ask_deadline, parse=_parse_deadline,
@@ -376,11 +399,18 @@ def summary_lines(answers: Answers, context: FormContext, form: Form = FORM) -> 
         kind = _show_kind(answers["kind"], context)
         shown.append(_("Что сделать: {kind} — {task}", kind=kind, task=answers["task"]))
     shown += [
-        _("{title}: {value}", title=field.title, value=field.show(answers[field.name], context))
+        _shown_line(field, answers, context)
         for field in form
         if field.name in answers and field.name not in _SHOWN_TOGETHER and field.asked_if(answers)
     ]
     return tuple(shown)
+
+
+def _shown_line(field: Field, answers: Answers, context: FormContext) -> Text:
+    value = field.show(answers[field.name], context)
+    if field.name == "goods" and _has_goods(answers):
+        return lines(_("{title}:", title=field.title), value)
+    return _("{title}: {value}", title=field.title, value=value)
 
 
 _SHOWN_TOGETHER = frozenset({"inn", "company", "kind", "task"})

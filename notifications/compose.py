@@ -342,7 +342,7 @@ def clarify_choices(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 
 def client_wrote_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
     """The client added something."""
-    head = _("Заявка № {number}, {client} пишет:", number=facts.number, client=facts.client)
+    head = _("{client} пишет по заявке № {number}:", client=facts.client, number=facts.number)
     # This takes the place of the card above it: who has not accepted yet must still be able to.
     rows = (
         *_accept_rows(facts),
@@ -454,10 +454,11 @@ def undelivered_alarm(facts: RequestFacts, reason: str) -> Reply:
     )
 
 
-def human_call(client: str, phone: str, words: str, chat_id: int) -> Reply:
+def human_call(client: str, companies: tuple[str, ...], phone: str, words: str, chat_id: int) -> Reply:
     """A client asked for a person; the answer goes straight into that chat."""
+    name = listed(client or None, *companies) if client or companies else _("Клиент")
     text = lines(
-        _("{client} просит позвать человека.", client=client or _("Клиент")),
+        _("{client} просит позвать человека.", client=name),
         _("Телефон: {phone}", phone=phone) if phone else None,
         _("Последнее сообщение: {words}", words=words) if words else None,
     )

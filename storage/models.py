@@ -1,5 +1,6 @@
-"""The tables. Rows never leave `storage` (the panel's views excepted); SQLModel tables validate
-nothing, so every typed value is validated in `forms` before it comes here.
+"""The tables. Rows never leave `storage`.
+
+SQLModel tables validate nothing, so every typed value is validated in `forms` before it comes here.
 
 Times are aware UTC. Enums are stored by value as text. JSON columns are reassigned, never mutated.
 """
@@ -21,12 +22,17 @@ NAMING = {
 }
 
 metadata: MetaData = SQLModel.metadata
-metadata.naming_convention = NAMING  # type: ignore[assignment]  # SQLAlchemy accepts a plain dict
+metadata.naming_convention = NAMING
 
 
 def _one_of(column: str, *values: str) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """A partial index, the same on both engines."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Client(SQLModel, table=True):
@@ -277,7 +283,7 @@ class InboxEvent(SQLModel, table=True):
         _one_of("state", "done", "waiting", "failed"),
         Index(
             "ix_inbox_event_unfinished", "chat_id", "id",
-            sqlite_where=text("state != 'done'"), postgresql_where=text("state != 'done'"),
+            **_where("state != 'done'"),
         ),
     )  # fmt: skip
     id: int | None = Field(default=None, primary_key=True)
@@ -285,7 +291,9 @@ class InboxEvent(SQLModel, table=True):
     event_key: str = Field(max_length=200)
     chat_id: int | None = Field(default=None, foreign_key="chat.id")
     state: str = Field(default="done", max_length=10)
-    payload: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    payload: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSON(none_as_null=True), nullable=True)
+    )
     received_at: datetime
 
 
@@ -296,11 +304,11 @@ class Letter(SQLModel, table=True):
         _one_of("state", "todo", "doing", "sent", "superseded", "failed"),
         Index(
             "ix_letter_unfinished", "chat_id", "id",
-            sqlite_where=text("state in ('todo', 'doing')"), postgresql_where=text("state in ('todo', 'doing')"),
+            **_where("state in ('todo', 'doing')"),
         ),
         Index(
             "ix_letter_failed", "created_at",
-            sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'"),
+            **_where("state = 'failed'"),
         ),
     )  # fmt: skip
     id: int | None = Field(default=None, primary_key=True)

@@ -100,7 +100,7 @@ async def test_words_after_sending_go_to_the_accountant(town, maria, anna):
     await maria.says("Ещё нужна копия платёжки")
     maria.sees("Добавили к заявке № 1, ведёт Анна Петрова.", buttons=["Новая заявка", "Мои заявки"])
     anna.hears()
-    anna.sees("Заявка № 1, ООО «Ромашка» пишет:", "Ещё нужна копия платёжки")
+    anna.sees("ООО «Ромашка» пишет по заявке № 1:", "Ещё нужна копия платёжки")
     assert town.rows(Message)[-1].request_id == 1
 
 
@@ -112,7 +112,7 @@ async def test_adding_by_its_button(maria, anna):
     await maria.sends_files({"договор.pdf": PDF_2, "вирус.pdf": PROGRAM}, album="a1")
     maria.sees("Добавили к заявке № 1", "«вирус.pdf» — программа")
     anna.hears()
-    anna.sees("пишет:", files=["договор.pdf"])
+    anna.sees("пишет по заявке № 1:", files=["договор.pdf"])
 
 
 @pytest.mark.parametrize("typed", ["отправить", "Готово", "согласен"])
@@ -163,7 +163,7 @@ async def test_with_two_open_requests_the_client_points(town, maria, anna):
     await maria.says("№ 1: оплатить счёт")
     maria.sees("Добавили к заявке № 1, ведёт Анна Петрова.")
     anna.hears()
-    anna.sees("Заявка № 1", "копию пришлите\nи ещё чек")
+    anna.sees("по заявке № 1", "копию пришлите\nи ещё чек")
 
 
 async def test_with_two_open_requests_it_may_be_a_third(maria):

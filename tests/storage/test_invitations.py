@@ -147,7 +147,7 @@ async def test_an_unknown_purpose_is_a_mistake_of_ours(database):
     ("role", "department", "skills"),
     [
         (Role.ACCOUNTANT, "finance", ["documents", "payments", "reports"]),
-        (Role.LAWYER, "legal", ["advice", "documents"]),
+        (Role.LAWYER, "legal", ["advice", "contracts"]),
         (Role.DIRECTOR, "finance", []),
         (Role.ADMIN, "finance", []),
     ],
@@ -197,7 +197,7 @@ async def test_a_new_role_brings_its_own_department_and_skills(database):
         invite_staff(session, Role.LAWYER, "Анна", "anna@example.ru", NOW)
     with database.read() as session:
         staff = session.exec(select(Staff)).one()
-    assert (staff.role, staff.department, staff.skills) == ("lawyer", "legal", ["advice", "documents"])
+    assert (staff.role, staff.department, staff.skills) == ("lawyer", "legal", ["advice", "contracts"])
 
 
 async def test_without_an_address_the_name_and_the_role_tell_people_apart(database):

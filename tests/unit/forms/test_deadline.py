@@ -256,10 +256,10 @@ UNDERSTOOD = [
     ("  завтра\u00a0в\n10  ", "2026-11-26 10:00"),
 ]
 
-NOT_A_DATE = "Не понял срок"
+NOT_A_DATE = "Не поняли срок"
 WHICH_DAY = "Какой день верный"
 WHICH_TIME = "Названо разное время"
-WHAT_NUMBER = "Не понял, что значит"
+WHAT_NUMBER = "Не поняли, что значит"
 REFUSED = [
     ("", NOT_A_DATE),
     ("ромашка", NOT_A_DATE),
