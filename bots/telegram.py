@@ -13,8 +13,8 @@ import hmac
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -753,14 +753,34 @@ class _NotTelegram(_Fault):
     """Something between us and Telegram answered: a proxy, a provider's page."""
 
 
+@contextmanager
+def _types_left_unbuilt() -> Iterator[None]:
+    """Import aiogram without building the validators of its thousand types.
+
+    aiogram declares them as built on first use and then has all of them built at import: 3 seconds and
+    105 MB. We read and write Telegram's JSON ourselves and use none of them (docs/decisions/0006).
+    """
+
+    def left(_model: type[BaseModel], /, **_options: object) -> None:
+        return None
+
+    built = BaseModel.__dict__["model_rebuild"]
+    BaseModel.model_rebuild = classmethod(left)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        BaseModel.model_rebuild = built  # type: ignore[method-assign]
+
+
 class _Api:
     """The Bot API through aiogram's session. Raises `_Fault`, or aiogram's error as `refusal`."""
 
     def __init__(self, settings: Settings) -> None:
-        from aiogram import Bot
-        from aiogram.client.session.aiohttp import AiohttpSession
-        from aiogram.client.telegram import TelegramAPIServer
-        from aiogram.exceptions import TelegramAPIError
+        with _types_left_unbuilt():
+            from aiogram import Bot
+            from aiogram.client.session.aiohttp import AiohttpSession
+            from aiogram.client.telegram import TelegramAPIServer
+            from aiogram.exceptions import TelegramAPIError
         from aiohttp import ClientTimeout
 
         self._token = settings.token.get_secret_value()
@@ -854,13 +874,17 @@ class _Api:
 
     def _refused(self, method: str, status: int, answer: Json, body: bytes) -> _Fault:
         """Raise aiogram's error when it is Telegram who refuses; give the fault when it is not."""
-        from aiogram import methods
         from aiogram.exceptions import ClientDecodeError
+        from aiogram.methods import DeleteWebhook
 
         if isinstance(answer, dict) and isinstance(answer.get("description"), str):
-            shape = getattr(methods, method[0].upper() + method[1:])
+            # A refusal looks the same for every method; this one returns no type that must be built.
+            any_method = DeleteWebhook.model_construct()
             try:
-                self._session.check_response(self._bot, shape.model_construct(), status, body.decode())
+                self._session.check_response(self._bot, any_method, status, body.decode())
+            except self.refusal as error:
+                error.message = error.message.replace(DeleteWebhook.__name__, method)
+                raise
             except ClientDecodeError:
                 logger.debug("telegram refused in an unknown form", method=method, status=status)
         if status == HTTPStatus.OK:

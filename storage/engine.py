@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
-import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -211,7 +210,8 @@ def storage_is_down(error: BaseException) -> bool:
         return True
     code = getattr(error.orig, "sqlstate", None)
     if code is None:
-        return isinstance(error.orig, psycopg.OperationalError)
+        # psycopg's own, by name: with SQLite it is never imported.
+        return type(error.orig).__name__ == "OperationalError"
     return str(code).startswith(_POSTGRESQL_IS_DOWN)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
@@ -36,13 +36,32 @@ def migrate(url: str) -> None:
 
     Several processes may call it at once. Raises MigrationError, DatabaseUrlError.
     """
+    parsed = _parsed(url)
+    if _is_newest(parsed):
+        return
     from alembic import command
 
-    parsed = _parsed(url)
     _create_missing(parsed)
     with alembic_config(parsed) as config:
         _refuse_newer(config)
         command.upgrade(config, "head")
+
+
+def _is_newest(url: URL) -> bool:
+    """Whether there is nothing to do, found out without Alembic: it would stay in memory for ever."""
+    if not _exists(url):
+        return False
+    # Revisions are numbered, and a file's name begins with its number.
+    newest = max(path.name for path in (MIGRATIONS_FOLDER / "versions").glob("[0-9]*.py")).partition("_")[0]
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return False
+            versions = connection.execute(text("select version_num from alembic_version")).scalars()
+            return list(versions) == [newest]
+    finally:
+        engine.dispose()
 
 
 def pending(url: str) -> bool:
