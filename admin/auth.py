@@ -163,14 +163,14 @@ def _check(email: str, password: str) -> tuple[str, int, Member | None]:
     now, database = doors().now(), doors().database
     keys = _throttle_keys(email)
     with database.read() as reading:
-        if any(invitations.attempts_left(reading, key, now) == 0 for key in keys):
+        if any(_must_wait(reading, key, now) for key in keys):
             return _too_many(), 429, None
         member = roster.member_by_email(reading, email)
     right = _verify(member, password)
     with database.begin() as writing:
         if member is None or not right or not member.active:
             for key in keys:
-                invitations.failed(writing, key, now)
+                _failed(writing, key, now)
             return _("Почта или пароль не подошли. Проверьте раскладку и попробуйте снова."), 401, None
         invitations.succeeded(writing, keys[0])
         return "", 200, _signed_in(writing, member, password)
@@ -199,8 +199,23 @@ def _throttle_keys(email: str) -> tuple[str, str]:
     return f"login:{email.lower()}"[:200], _address_key()
 
 
+_ADDRESS = "address:"
+
+
 def _address_key() -> str:
-    return f"address:{request.remote_addr or 'unknown'}"[:200]
+    return f"{_ADDRESS}{request.remote_addr or 'unknown'}"[:200]
+
+
+def _attempts(key: str) -> int:
+    return invitations.ATTEMPTS_BY_ADDRESS if key.startswith(_ADDRESS) else invitations.ATTEMPTS
+
+
+def _must_wait(session: Session, key: str, now: datetime) -> bool:
+    return invitations.attempts_left(session, key, now, attempts=_attempts(key)) == 0
+
+
+def _failed(session: Session, key: str, now: datetime) -> None:
+    invitations.failed(session, key, now, attempts=_attempts(key))
 
 
 @auth.route("/sign-out", methods=["POST"])
@@ -225,7 +240,7 @@ def invitation(code: str) -> Response | str | tuple[str, int]:
     password = request.form.get("password", "")
     now, database = doors().now(), doors().database
     with database.read() as reading:
-        waits = invitations.attempts_left(reading, _address_key(), now) == 0
+        waits = _must_wait(reading, _address_key(), now)
     if waits:
         return render_template("invitation.html", code=code, refusal=_too_many()), 429
     flaw = _flaw(password, request.form.get("again", ""))
@@ -251,7 +266,7 @@ def enter(code: str) -> Response | str | tuple[str, int]:
         return ""
     now, database = doors().now(), doors().database
     with database.read() as reading:
-        waits = invitations.attempts_left(reading, _address_key(), now) == 0
+        waits = _must_wait(reading, _address_key(), now)
     if waits:
         return render_template("refused.html", refusal=_too_many()), 429
     try:
@@ -286,7 +301,7 @@ def _redeemed(writing: Session, code: str, purpose: Purpose, now: datetime) -> M
 
 def _refused(refused: InvitationRefused, now: datetime) -> tuple[str, int]:
     with doors().database.begin() as writing:
-        invitations.failed(writing, _address_key(), now)
+        _failed(writing, _address_key(), now)
     return render_template("refused.html", refusal=doors().house.say(refused.text)), 404
 
 

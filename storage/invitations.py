@@ -30,6 +30,8 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _FROM_CYRILLIC = str.maketrans("АВЕКМНРСТУХ", "ABEKMHPCTYX")
 
 ATTEMPTS = 5
+ATTEMPTS_BY_ADDRESS = 50
+"""A whole office may share one address, and each of them mistypes."""
 FIRST_PAUSE = timedelta(minutes=15)
 LONGEST_PAUSE = timedelta(days=1)
 
@@ -267,20 +269,20 @@ def _waits_until(session: Session, key: str, now: datetime) -> datetime | None:
     return throttle.until
 
 
-def attempts_left(session: Session, key: str, now: datetime) -> int:
+def attempts_left(session: Session, key: str, now: datetime, *, attempts: int = ATTEMPTS) -> int:
     """How often this key (an address, a login) may still fail; 0 while it must wait."""
     throttle = session.get(Throttle, key, populate_existing=True)
     if throttle is None or now - throttle.updated_at >= LONGEST_PAUSE:
-        return ATTEMPTS
+        return attempts
     if _waits_until(session, key, now) is not None:
         return 0
-    return max(1, ATTEMPTS - throttle.failures)
+    return max(1, attempts - throttle.failures)
 
 
-def failed(session: Session, key: str, now: datetime) -> datetime | None:
+def failed(session: Session, key: str, now: datetime, *, attempts: int = ATTEMPTS) -> datetime | None:
     """Count a failure; returns until when the key must wait, if it must.
 
-    The fifth one costs 15 minutes, each further one twice as much, a day at most. A day without
+    The last of `attempts` costs 15 minutes, each further one twice as much, a day at most. A day without
     failures forgives them.
     """
     upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -294,9 +296,9 @@ def failed(session: Session, key: str, now: datetime) -> datetime | None:
         },
     ).returning(col(Throttle.failures))
     failures = int(session.exec(counted).scalar_one())
-    if failures < ATTEMPTS:
+    if failures < attempts:
         return None
-    until = now + min(FIRST_PAUSE * (1 << min(failures - ATTEMPTS, 10)), LONGEST_PAUSE)
+    until = now + min(FIRST_PAUSE * (1 << min(failures - attempts, 10)), LONGEST_PAUSE)
     session.exec(update(Throttle).where(col(Throttle.key) == key).values(until=until))
     return until
 
