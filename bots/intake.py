@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 _INN_LIKE = re.compile(r"[0-9](?:\D{0,3}[0-9]){9}")
 _NOT_DIGIT = re.compile(r"[^0-9]")
+_START_WITH_CODE = re.compile(r"/start(?:@\w+)?\s+(\S{4,64})")
 
 
 class Transactions(Protocol):
@@ -127,6 +128,7 @@ class Intake:
             return
         if "\0" in inbound.text:  # PostgreSQL keeps no NUL in a text
             inbound = replace(inbound, text=inbound.text.replace("\0", ""))
+        inbound = _with_typed_code(inbound)
         batch.fresh.discard(event)
         if inbound.kind in (InboundKind.IGNORED, InboundKind.DELIVERY) or not inbound.chat_key:
             return
@@ -197,6 +199,12 @@ class Intake:
             work.finish_waiting(session, [item[0] for item in operation.messages], state="failed")
         posted = batch.flush(self.owner)
         return Applied(posted.leased, wakes_delivery=posted.others_wait)
+
+
+def _with_typed_code(inbound: Inbound) -> Inbound:
+    """Read «/start CODE» in every messenger: not each has links that carry a code."""
+    typed = _START_WITH_CODE.fullmatch(inbound.text.strip()) if inbound.kind is InboundKind.TEXT else None
+    return replace(inbound, kind=InboundKind.STARTED, start_code=typed[1]) if typed else inbound
 
 
 def _block(session: Session, chat: ChatView, now: datetime) -> None:

@@ -113,6 +113,14 @@ async def test_an_invited_client_is_not_asked_for_the_company(town):
     olga.sees("ООО «Ромашка», ИНН 7707083893. Что нужно сделать?")
 
 
+@pytest.mark.parametrize("typed", ["/start {}", " /start   {} ", "/start@priem_bot {}"])
+async def test_a_code_may_be_typed(town, typed):
+    olga = town.newcomer(key="olga", name="Оля")
+    await olga.says(typed.format(town.invite_client("7707083893")))
+    await olga.says("Согласен")
+    olga.sees("ООО «Ромашка», ИНН 7707083893. Что нужно сделать?")
+
+
 async def test_a_used_code_opens_nothing(town):
     code = town.invite_client("7707083893")
     await town.newcomer(key="olga").starts(code)
