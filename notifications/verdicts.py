@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import assert_never
@@ -26,6 +26,9 @@ BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 """The silence after the first, second … failed attempt; the last one is repeated."""
 
 REVOKED_SILENCE_SECONDS = 60.0
+
+LONGEST_UNNAMED_CHANNEL_SILENCE_SECONDS = 30.0
+"""When the messenger names no time: one letter's long back-off is its own, the others try sooner."""
 
 _JITTER_SHARE = 0.25
 _SHORTEST_SILENCE_SECONDS = 0.1
@@ -85,9 +88,13 @@ def judge(
             )
         case Retry():
             silence = _silence(outcome.after_seconds, letter.attempts, spread)
-            return _try_again(
+            verdict = _try_again(
                 letters, at, silence, outcome.reason, policy.max_attempts, whole_channel=outcome.whole_channel
             )
+            if outcome.after_seconds is None:
+                longest = LONGEST_UNNAMED_CHANNEL_SILENCE_SECONDS
+                return replace(verdict, silence_channel_seconds=min(verdict.silence_channel_seconds, longest))
+            return verdict
         case Unknown(reason):
             silence = _silence(None, letter.attempts, spread)
             return _try_again(letters, at, silence, reason, policy.max_doubtful_attempts)
