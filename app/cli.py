@@ -48,6 +48,8 @@ Config = Annotated[
 ]
 
 HEALTH_TIMEOUT_SECONDS = 20.0
+YEARS = range(2000, 2101)
+"""Of the days that an option may name; others are slips, and their midnights may not exist."""
 
 
 class Invitee(StrEnum):
@@ -322,9 +324,12 @@ def _day(option: str, text: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise CommandError(f"{option} is a day like 2026-11-30, not «{text}».") from None
+    if day.year not in YEARS:
+        raise CommandError(f"{option} is a day from {YEARS[0]} to {YEARS[-1]}, not «{text}».")
+    return day
 
 
 @contextmanager

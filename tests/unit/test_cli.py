@@ -116,6 +116,8 @@ MISTAKES = {
     "no table": (["import", "clients", "config.toml"], "нет столбца"),
     "no database": (["export", "requests"], "run `priem migrate` first"),
     "no day": (["export", "requests", "--since", "yesterday"], "a day like 2026-11-30"),
+    "a day too early": (["export", "requests", "--since", "0001-01-01"], "a day from 2000 to 2100"),
+    "a day too late": (["export", "requests", "--until", "9999-12-31"], "a day from 2000 to 2100"),
     "no order": (["export", "requests", "--since", "2026-11-30", "--until", "2026-11-01"], "swap them"),
     "no format": (["export", "requests", "--format", "pdf"], "pdf"),
     "no configuration": (["migrate", "--config", "other.toml"], "no configuration file other.toml"),
