@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 HEALTH_TIMEOUT_SECONDS = 10.0
 SILENT_LOOKS_BEFORE_ATTENTION = 3
 LETTER_WAITS_TOO_LONG_SECONDS = 15 * 60
+TIMERS_LATE_SECONDS = 5 * 60
 
 
 @dataclass(slots=True)
@@ -41,6 +42,11 @@ class Monitor:
     channels: Mapping[str, Channel]
     now: Callable[[], datetime]
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _swept_at: datetime | None = None
+
+    def swept(self, at: datetime) -> None:
+        """The timers have looked at everything that was due at `at`."""
+        self._swept_at = at
 
     async def look(self) -> None:
         """Ask every messenger whether it knows us."""
@@ -72,6 +78,13 @@ class Monitor:
         oldest = max((page["oldest_letter_seconds"] or 0 for page in pages.values()), default=0)
         if oldest > LETTER_WAITS_TOO_LONG_SECONDS:
             attention.append(f"A letter has waited {oldest} s to leave: look at its messenger.")
+        if figures and figures.failed_messages:
+            attention.append(
+                f"{figures.failed_messages} messages of the last day could not be processed: "
+                "answer their senders, and look for «message failed» in the log."
+            )
+        if self._swept_at and (now - self._swept_at).total_seconds() > TIMERS_LATE_SECONDS:
+            attention.append("The timers have not run for a while: look for «sweep failed» in the log.")
         return not attention, {
             "status": "attention" if attention else "ok",
             "attention": attention,

@@ -35,6 +35,7 @@ from bots.rendering import fit
 from forms.messages import Inbound, OutgoingFile
 from forms.texts import Text
 from notifications.delivery import Dispatcher
+from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
 from storage import chat_log, postoffice
@@ -185,7 +186,7 @@ class Service:
             await commit.do([*operations, cursor] if cursor else operations)
             for inbound in inbounds:
                 if inbound.acknowledge is not None and not self.stop.is_set():
-                    tasks.create_task(channel.acknowledge_button(inbound))
+                    tasks.create_task(_acknowledge(channel, inbound))
 
         key = f"cursor:{channel.name}"
         cursor = await self.database.transact(lambda session: get_setting(session, key))
@@ -198,9 +199,9 @@ class Service:
             started = monotonic()
             try:
                 await channel.receive(doors)
-            except Exception:
-                log.exception("messenger failed", channel=channel.name)
-            failures = 0 if monotonic() - started > RESTART_PAUSES_SECONDS[-1] else failures + 1
+            except Exception as error:  # noqa: BLE001 - the channel runner: the others go on
+                log.error("messenger failed", channel=channel.name, **_told(error))  # noqa: TRY400
+            failures = 1 if monotonic() - started > RESTART_PAUSES_SECONDS[-1] else failures + 1
             await asyncio.sleep(RESTART_PAUSES_SECONDS[min(failures, len(RESTART_PAUSES_SECONDS)) - 1])
 
     @asynccontextmanager
@@ -209,7 +210,12 @@ class Service:
 
         async def tick() -> None:
             now = self.now()
-            swept = await self.database.transact(lambda session: sweep(session, self.house, now))
+            try:
+                swept = await self.database.transact(lambda session: sweep(session, self.house, now))
+            except Exception as error:  # noqa: BLE001 - the next minute looks again
+                log.error("sweep failed", **_told(error))  # noqa: TRY400
+                return
+            monitor.swept(now)
             if swept.anything:
                 dispatcher.wake()
 
@@ -288,6 +294,18 @@ def _chat_links(settings: Settings, profile: str = "") -> tuple[tuple[str, str],
 
 def _catalogue(settings: Settings) -> Catalogue:
     return Catalogue.open(settings.firm.language)
+
+
+async def _acknowledge(channel: Channel, inbound: Inbound) -> None:
+    """Stop a button's spinner; whatever goes wrong with it is not worth more than a line in the log."""
+    try:
+        await channel.acknowledge_button(inbound)
+    except Exception as error:  # noqa: BLE001 - a spinner must not end the service
+        log.warning("press not acknowledged", channel=channel.name, **_told(error))
+
+
+def _told(error: Exception) -> dict[str, str]:
+    return {"error": type(error).__name__, "place": place_of(error)}
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

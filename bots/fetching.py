@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -13,6 +15,7 @@ from bots.intake import Fetched, Transactions, inbound_from_json
 from forms.fields import ReceivedFile
 from forms.messages import FileRole, Inbound, IncomingFile
 from forms.texts import _
+from notifications.faults import place_of
 from storage import work
 from storage.files import FileStore
 
@@ -60,19 +63,32 @@ class Fetcher:
                 while waiting := await self._waiting(chat_id):
                     messages = []
                     for event_id, _chat_id, payload in waiting:
-                        inbound = inbound_from_json(payload)
+                        inbound = await self._read(event_id, payload)
+                        if inbound is None:
+                            continue
                         files = [await self._fetch(inbound, file) for file in inbound.files]
                         messages.append((event_id, inbound, tuple(files)))
-                    await self.deliver([Fetched(chat_id, tuple(messages))])
+                    if messages:
+                        await self.deliver([Fetched(chat_id, tuple(messages))])
         except Exception as error:  # noqa: BLE001 - the database or the disk is down; the rows still wait
-            log.error("files not fetched", error=type(error).__name__)  # noqa: TRY400
+            log.error("files not fetched", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
             await asyncio.sleep(ATTEMPTS_PAUSES_SECONDS[-1])
             self._wanted.add(chat_id)
         finally:
             self._busy.discard(chat_id)
             self._bell.set()
 
-    async def _waiting(self, chat_id: int) -> list[tuple[int, int, dict[str, object]]]:
+    async def _read(self, event_id: int, payload: dict[str, Any]) -> Inbound | None:
+        """The kept message; one of an older program that cannot be read any more is given up."""
+        try:
+            return inbound_from_json(payload)
+        except (KeyError, TypeError, ValueError) as error:
+            log.error("kept message unreadable", event=event_id, error=type(error).__name__)  # noqa: TRY400
+            give_up = partial(work.finish_waiting, event_ids=[event_id], state="failed")
+            await self.database.transact(give_up)
+            return None
+
+    async def _waiting(self, chat_id: int) -> list[tuple[int, int, dict[str, Any]]]:
         return await self.database.transact(lambda session: work.waiting_events(session, chat_id))
 
     async def _fetch(self, inbound: Inbound, file: IncomingFile) -> ReceivedFile:
@@ -89,6 +105,11 @@ class Fetcher:
             except (FileUnavailable, TimeoutError):
                 if pause is not None:
                     await asyncio.sleep(pause)
+            except OSError:
+                raise  # the disk: the message waits until there is room again
+            except Exception as error:  # noqa: BLE001 - one file must not stop its chat for ever
+                log.error("file not judged", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+                break
         reason = _(
             "Файл «{name}» не удалось получить. Пришлите его ещё раз, не больше 20 МБ.", name=file.name
         )

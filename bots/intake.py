@@ -23,8 +23,10 @@ from forms.fields import ReceivedFile, Said
 from forms.inn import split_company
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, Reply
 from forms.texts import _
+from notifications import compose
 from notifications.outbox import Letter, Settlement
-from storage import postoffice, work
+from storage import casework, postoffice, work
+from storage.engine import storage_is_down
 from storage.house import House
 from storage.letters import Posting, collect_postings, post
 from storage.models import Chat
@@ -46,6 +48,11 @@ class Transactions(Protocol):
         """Run in one write transaction."""
 
 
+Message = tuple[int, Inbound, tuple[ReceivedFile, ...]]
+"""The number of a kept event, the message, its files."""
+Messages = tuple[Message, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A message as it came."""
@@ -58,7 +65,7 @@ class Fetched:
     """Messages of one chat whose files were fetched, in their order."""
 
     chat_id: int
-    messages: tuple[tuple[int, Inbound, tuple[ReceivedFile, ...]], ...]
+    messages: Messages
 
 
 Op = Arrival | Fetched | Cursor | Settlement
@@ -96,7 +103,24 @@ class Intake:
         log.error("message kept as failed", error=type(error).__name__)
         if not isinstance(operation, Arrival | Fetched):
             return Applied()
+        if isinstance(operation, Fetched) and len(albums := by_album(operation.messages)) > 1:
+            return await self._apart(operation.chat_id, albums)
         return await self.database.transact(lambda session: self._keep_failed(session, operation, now))
+
+    async def _apart(self, chat_id: int, albums: Sequence[Messages]) -> Applied:
+        """Take the messages of one chat one after another: only the one that fails is kept as failed."""
+        together = Applied()
+        for messages in albums:
+            operation = Fetched(chat_id, messages)
+            try:
+                applied = await self.apply([operation])
+            except Exception as error:
+                if storage_is_down(error):
+                    raise
+                applied = await self.poisoned(operation, error)
+            together.letters += applied.letters
+            together.wakes_delivery |= applied.wakes_delivery
+        return together
 
     def _apply(self, session: Session, operations: Sequence[Op], now: datetime) -> Applied:
         applied = Applied()
@@ -151,9 +175,12 @@ class Intake:
         return chat.staff is not None or chat.consent_version == self.house.consent_version
 
     def _fetched(self, batch: Work, operation: Fetched) -> None:
-        for inbound, files in merged_albums(operation.messages):
+        taken = work.take_waiting(
+            batch.session, [event_id for event_id, _inbound, _files in operation.messages]
+        )
+        ours = [message for message in operation.messages if message[0] in taken]
+        for inbound, files in merged_albums(ours):
             self._answer(batch, batch.chat_of(inbound), inbound, files)
-        work.finish_waiting(batch.session, [event_id for event_id, _inbound, _files in operation.messages])
 
     def _answer(self, batch: Work, chat: ChatView, inbound: Inbound, files: tuple[ReceivedFile, ...]) -> None:
         batch.seen(chat)
@@ -195,10 +222,23 @@ class Intake:
                 )
                 key = f"failed:{inbound.channel}:{inbound.event_key}"
                 post(session, self.house, now, (Posting(key, apology, chat_id=chat.chat_id, urgent=True),))
+                self._call_a_person(session, chat, inbound, now)
         if isinstance(operation, Fetched):
             work.finish_waiting(session, [item[0] for item in operation.messages], state="failed")
         posted = batch.flush(self.owner)
         return Applied(posted.leased, wakes_delivery=posted.others_wait)
+
+    def _call_a_person(self, session: Session, chat: ChatView, inbound: Inbound, now: datetime) -> None:
+        """What the program could not answer, a person must."""
+        call = compose.failed_message(chat.person_name, chat.chat_id)
+        people = casework.people_for_call(session, chat.person_id, now)
+        postings = [
+            Posting(
+                f"failed:{inbound.channel}:{inbound.event_key}:{person}", call, person_id=person, urgent=True
+            )
+            for person in people
+        ]
+        post(session, self.house, now, postings)
 
 
 def _with_typed_code(inbound: Inbound) -> Inbound:
@@ -219,8 +259,20 @@ def _inns(inbounds: Iterable[Inbound]) -> set[str]:
     return {_NOT_DIGIT.sub("", number) for number, _name in map(split_company, texts) if number}
 
 
+def by_album(messages: Messages) -> list[Messages]:
+    """Messages one by one, the parts of an album together."""
+    albums: list[list[Message]] = []
+    for message in messages:
+        group = message[1].group_id
+        if albums and group and albums[-1][-1][1].group_id == group:
+            albums[-1].append(message)
+        else:
+            albums.append([message])
+    return [tuple(album) for album in albums]
+
+
 def merged_albums(
-    messages: Sequence[tuple[int, Inbound, tuple[ReceivedFile, ...]]],
+    messages: Sequence[Message],
 ) -> list[tuple[Inbound, tuple[ReceivedFile, ...]]]:
     """Make one message of the parts of an album: one answer, answered once."""
     merged: list[tuple[Inbound, tuple[ReceivedFile, ...]]] = []

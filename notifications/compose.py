@@ -466,6 +466,14 @@ def human_call(client: str, companies: tuple[str, ...], phone: str, words: str, 
     return Reply(text, ((button,),))
 
 
+def failed_message(client: str, chat_id: int) -> Reply:
+    """A message that the program could not process: a person must answer it."""
+    text = _(
+        "{client}: программа не смогла обработать сообщение. Ответьте сами.", client=client or _("Клиент")
+    )
+    return Reply(text, ((Button(_("Ответить"), str(Press("chat", str(chat_id), "answer"))),),))
+
+
 # --- pieces ------------------------------------------------------------------------------------
 
 

@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heappop, heappush
-from traceback import walk_tb
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from notifications.faults import place_of
 from notifications.outbox import Letter, LetterState, Outcome, Parcel, Sent, Settlement, Unknown
 from notifications.pacing import Gate, Pace, Turns
 from notifications.verdicts import Policy, Verdict, give_back, judge
@@ -626,14 +626,8 @@ async def _guarded(work: Awaitable[_T], doing: str, **context: str) -> _T | _Fau
         return await work
     except Exception as error:  # noqa: BLE001 - delivery is one of the three supervisors
         name = type(error).__name__
-        _log.error("failed to " + doing, error=name, place=_place(error), **context)
+        _log.error("failed to " + doing, error=name, place=place_of(error), **context)
         return _Fault(name)
-
-
-def _place(error: Exception) -> str:
-    """Say where an exception was raised."""
-    *_, (frame, line) = walk_tb(error.__traceback__)
-    return f"{frame.f_code.co_filename}:{line}"
 
 
 async def _ring_or_time(bell: asyncio.Event, seconds: float) -> None:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from notifications.faults import place_of
 from storage.engine import storage_is_down
 
 Op = TypeVar("Op")
@@ -126,5 +127,5 @@ class GroupCommit(Generic[Op, Result]):
         except Exception as error:
             if storage_is_down(error):
                 raise
-            log.exception("message failed")
+            log.error("message failed", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
             return await self.poisoned(operation, error)

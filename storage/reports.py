@@ -26,6 +26,7 @@ class Figures:
     last_delivered: Mapping[str, datetime]
     oldest_letter_seconds: Mapping[str, int]
     failed_messages: int
+    """Messages of the last day that the program could not process."""
 
 
 def figures(session: Session, now: datetime) -> Figures:
@@ -42,7 +43,9 @@ def figures(session: Session, now: datetime) -> Figures:
         select(col(Chat.channel), func.max(col(Chat.last_inbound_at))).group_by(col(Chat.channel))
     ).all()
     failed = session.execute(
-        select(func.count()).select_from(InboxEvent).where(col(InboxEvent.state) == "failed")
+        select(func.count())
+        .select_from(InboxEvent)
+        .where(col(InboxEvent.state) == "failed", col(InboxEvent.received_at) > now - timedelta(days=1))
     ).scalar_one()
     return Figures(
         letters={(channel, state): count for channel, state, count, _at in letters},

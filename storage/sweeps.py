@@ -15,11 +15,13 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from notifications import compose
+from notifications.faults import place_of
 from notifications.outbox import LetterState
 from router.desk import DeskError
 from router.escalation import accept_due
 from router.model import Role, Status
 from storage import casework, history
+from storage.engine import storage_is_down
 from storage.house import House
 from storage.letters import Posting, post
 from storage.models import Chat, Letter, Request, Staff
@@ -70,6 +72,12 @@ def _each(session: Session, numbers: list[int], act: Callable[[int], object]) ->
             done += 1
         except DeskError as error:
             log.info("sweep left a request as it is", request=number, why=type(error).__name__)
+        except Exception as error:
+            if storage_is_down(error):
+                raise
+            # One request that the program fails on must not stop the timers of all the others.
+            name, place = type(error).__name__, place_of(error)
+            log.error("sweep failed on a request", request=number, error=name, place=place)  # noqa: TRY400
     return done
 
 

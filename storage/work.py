@@ -323,6 +323,17 @@ def keep_waiting(session: Session, inbound: Inbound, payload: dict[str, Any]) ->
     )
 
 
+def take_waiting(session: Session, event_ids: Sequence[int]) -> set[int]:
+    """Claim fetched messages for processing: those that another process was quicker with are left out."""
+    taken = session.connection().execute(
+        update(_inbox)
+        .where(_inbox.c.id.in_(list(event_ids)), _inbox.c.state == "waiting")
+        .values(state="done", payload=None)
+        .returning(_inbox.c.id)
+    )
+    return {event_id for (event_id,) in taken}
+
+
 def finish_waiting(session: Session, event_ids: Sequence[int], state: str = "done") -> None:
     """Say that messages were processed: what they held stands elsewhere. A `failed` one stays whole."""
     changed = {"state": state} | ({"payload": None} if state == "done" else {})

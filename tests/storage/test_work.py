@@ -157,13 +157,19 @@ async def test_what_a_chat_says_while_its_files_are_fetched_waits_in_order(firm)
     assert [row.event_key for row in firm.rows(Message, chat_id=firm.chats["maria"])] == ["e1", "e2", "e4"]
 
 
+def letters_to(firm, name):
+    return [letter for letter in firm.rows(Letter) if letter.chat_id == firm.chats[name]]
+
+
 async def test_a_message_that_fails_is_kept_whole_and_apologised_for_once(firm):
     message = inbound("maria", "e1", "Важное")
     for _time in range(2):
         await intake(firm).poisoned(Arrival(message), ValueError())
     row = firm.row(InboxEvent)
     assert (row.state, row.payload["text"], row.chat_id) == ("failed", "Важное", firm.chats["maria"])
-    assert len(firm.rows(Letter)) == 1
+    assert len(letters_to(firm, "maria")) == 1
+    [call] = letters_to(firm, "elena")
+    assert "Ответьте сами" in call.text
 
 
 async def test_fetched_messages_that_fail_again_and_again_are_apologised_for_once(firm):
@@ -172,8 +178,31 @@ async def test_fetched_messages_that_fail_again_and_again_are_apologised_for_onc
     operation = Fetched(firm.chats["maria"], ((firm.row(InboxEvent).id, message, ()),))
     for _time in range(2):
         await intake(firm).poisoned(operation, ValueError())
-    assert (firm.row(InboxEvent).state, len(firm.rows(Letter))) == ("failed", 1)
+    assert (firm.row(InboxEvent).state, len(letters_to(firm, "maria"))) == ("failed", 1)
     assert firm.row(InboxEvent).payload["text"] == "Вот"
+
+
+async def test_one_bad_message_of_a_waiting_chat_harms_no_other(firm):
+    good = [inbound("maria", f"e{n}", f"Слово {n}", kind=InboundKind.FILE, files=(BILL,)) for n in (1, 3)]
+    bad = inbound("maria", "e2", "Слово 2", kind=InboundKind.FILE, files=(BILL,))
+    await take(firm, good[0], bad, good[1])
+    spoilt = replace(bad, kind=None)
+    messages = zip((row.id for row in firm.rows(InboxEvent)), (good[0], spoilt, good[1]), strict=True)
+    operation = Fetched(firm.chats["maria"], tuple((number, message, ()) for number, message in messages))
+    with pytest.raises(AttributeError):
+        await intake(firm).apply([operation])
+    await intake(firm).poisoned(operation, AttributeError())
+    assert [row.state for row in firm.rows(InboxEvent)] == ["done", "failed", "done"]
+
+
+async def test_what_another_process_has_answered_is_not_answered_again(firm):
+    message = inbound("maria", "e1", "Вот", kind=InboundKind.FILE, files=(BILL,))
+    await take(firm, message)
+    operation = Fetched(firm.chats["maria"], ((firm.row(InboxEvent).id, message, ()),))
+    await intake(firm).apply([operation])
+    once = len(firm.rows(Message))
+    await intake(firm).apply([operation])
+    assert len(firm.rows(Message)) == once
 
 
 @pytest.mark.parametrize(
@@ -186,7 +215,7 @@ async def test_whatever_bytes_a_message_holds_it_is_kept_or_kept_as_failed(firm,
     except Exception as error:  # noqa: BLE001 - what the group commit does
         await intake(firm).poisoned(Arrival(message), error)
     assert firm.row(InboxEvent).state in ("done", "failed")
-    assert len(firm.rows(Letter)) == 1
+    assert len(letters_to(firm, "maria")) == 1
 
 
 # --- chats come and go ---------------------------------------------------------------------------
