@@ -281,6 +281,8 @@ def _menu_reply(turn: ChatTurn, note: Text | None = None) -> Reply:
 
 
 def _board(turn: ChatTurn) -> Reply:
+    if screens.sees_none(_role(turn)):
+        return _menu_reply(turn)
     limit = screens.ALL_LINES if screens.sees_all(_role(turn)) else screens.OWN_LINES
     sections = staff_reading.board(turn.session, _own(turn), limit)
     if not sections:
@@ -295,6 +297,8 @@ def _visible(turn: ChatTurn, number: int) -> Case:
     """
     case = casework.open_case(turn.session, number)
     staff_id = _staff_id(turn)
+    if screens.sees_none(_role(turn)):
+        raise NoSuchRequest
     if (
         screens.sees_all(_role(turn))
         or case.row.assignee_id == staff_id
@@ -833,5 +837,8 @@ def _staff_id(turn: ChatTurn) -> int:
 
 
 def _own(turn: ChatTurn) -> int | None:
-    """Whose requests this person lists: their own, or (None) everybody's."""
+    """Whose requests this person lists: their own, (None) everybody's, or (0) nobody's."""
+    if screens.sees_none(_role(turn)):
+        # Even what they were given while they had another role.
+        return 0
     return None if screens.sees_all(_role(turn)) else _staff_id(turn)

@@ -47,7 +47,12 @@ class Desk:
 
 def sees_all(role: Role) -> bool:
     """Whether this role reads everybody's requests."""
-    return role.directs or role in (Role.CONTROLLER, Role.ADMIN)
+    return role.directs or role is Role.CONTROLLER
+
+
+def sees_none(role: Role) -> bool:
+    """Whether clients' requests are closed to this role, as they are in the panel."""
+    return role is Role.ADMIN
 
 
 def only_reads(role: Role) -> bool:
@@ -61,9 +66,11 @@ def only_reads(role: Role) -> bool:
 def menu(desk: Desk, context: FormContext, note: Text | None = None) -> Reply:
     """The main screen: the working day, how much waits, the few things to do from here."""
     day = None if only_reads(desk.role) else _day_line(desk.day, context)
+    helps = Button(_("Помощь"), str(Press(NAV_SCOPE, Nav.HELP)))
+    if sees_none(desk.role):
+        return Reply(lines(note or help_text(desk.role)), ((helps,),), prompt=True)
     text = lines(note, day, _counts_line(desk))
     mine = Button(mine_label(desk.role), str(Press(NAV_SCOPE, Nav.MINE)), ("мои заявки", "/mine"))
-    helps = Button(_("Помощь"), str(Press(NAV_SCOPE, Nav.HELP)))
     rows: Rows = ((mine, helps),)
     if not only_reads(desk.role):
         rows = (*rows, _day_buttons(desk.day))
@@ -131,6 +138,8 @@ def day_ended(day: WorkingDay, left: Section) -> Text:
 
 def help_text(role: Role) -> Text:
     """What can be done here, in a few lines."""
+    if sees_none(role):
+        return _("Администратор не видит заявок клиентов: его разделы — в панели.")
     if only_reads(role):
         return lines(
             _("Здесь можно смотреть заявки: «Все заявки» или /mine."),

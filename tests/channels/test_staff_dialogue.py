@@ -14,7 +14,7 @@ from bots.staff_pending import StaffPending, Step, pending_from_json
 from forms.messages import FileRole, InboundKind, OutgoingFile
 from router.model import Role, Status
 from storage import casework, history
-from storage.models import Attachment, Chat, Message, Shift
+from storage.models import Attachment, Chat, Message, Request, Shift, Staff
 from storage.staff_reading import Wanted
 from tests.client import Town
 
@@ -739,9 +739,27 @@ async def test_start_leaves_whatever_was_begun(scene):
     assert whom.startswith("Кому это?")
 
 
-@pytest.mark.parametrize("role", [Role.CONTROLLER, Role.ADMIN])
-async def test_a_reader_only_reads(scene, role):
-    reader = await scene.town.staff("Зоя Читатель", role)
+async def test_the_administrator_sees_no_request(scene):
+    """As in the panel, whose requests are closed to them too; even one they had in another role."""
+    zoya = await scene.town.staff("Зоя Прежняя", Role.ACCOUNTANT)
+    with scene.town.database.begin() as session:
+        row = session.exec(select(Staff).order_by(Staff.id.desc())).first()
+        session.get_one(Request, 1).assignee_id, row.role = row.id, Role.ADMIN.value
+    (menu,) = await zoya.says("Меню")
+    assert menu == "Администратор не видит заявок клиентов: его разделы — в панели."
+    assert zoya.last.labels == ("Помощь",)
+    for text in ("Все заявки", "/mine", "№ 1", "/find ромашка", "7707083893", "/help", "Привет клиенту"):
+        (told,) = await zoya.says(text)
+        assert "Ромашка" not in told
+        assert "№ 1 " not in told
+    for action in ("card", "history", "accept", "answer", "note", "done", "field-deadline"):
+        (told,) = await zoya.presses_id(f"req:1:{action}:1")
+        assert "Ромашка" not in told
+    assert scene.status() is Status.ASSIGNED
+
+
+async def test_a_reader_only_reads(scene):
+    reader = await scene.town.staff("Зоя Читатель", Role.CONTROLLER)
     assert reader.last.labels == ("Все заявки", "Помощь")
     assert "№ 1" in (await reader.presses("Все заявки"))[0]
     await reader.presses("№ 1")
