@@ -91,10 +91,7 @@ def judge(
             verdict = _try_again(
                 letters, at, silence, outcome.reason, policy.max_attempts, whole_channel=outcome.whole_channel
             )
-            if outcome.after_seconds is None:
-                longest = LONGEST_UNNAMED_CHANNEL_SILENCE_SECONDS
-                return replace(verdict, silence_channel_seconds=min(verdict.silence_channel_seconds, longest))
-            return verdict
+            return verdict if outcome.after_seconds is not None else _channel_soon_again(verdict)
         case Unknown(reason):
             silence = _silence(None, letter.attempts, spread)
             return _try_again(letters, at, silence, reason, policy.max_doubtful_attempts)
@@ -128,6 +125,11 @@ def _try_again(
         silence_chat_seconds=silence_chat_seconds,
         silence_channel_seconds=silence_channel_seconds,
     )
+
+
+def _channel_soon_again(verdict: Verdict) -> Verdict:
+    silence_seconds = min(verdict.silence_channel_seconds, LONGEST_UNNAMED_CHANNEL_SILENCE_SECONDS)
+    return replace(verdict, silence_channel_seconds=silence_seconds)
 
 
 def _silence(after_seconds: float | None, attempts: int, spread: float) -> float:
