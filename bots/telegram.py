@@ -309,20 +309,24 @@ class TelegramChannel:
         calls = _calls(parcel)
         done, message_key = self._half_sent.pop(parcel.key, (0, ""))
         outcome: Outcome | None = None
-        while done < len(calls) and outcome is None:
-            try:
-                message_key = await self._api.deliver(calls[done], self._files)
-                done += 1
-            except _Fault as fault:
-                outcome = fault.outcome
-            except self._api.refusal as error:
-                outcome = self._outcome(error)
-            except OSError as error:
-                outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
+        comes_again = True
+        try:
+            while done < len(calls) and outcome is None:
+                try:
+                    message_key = await self._api.deliver(calls[done], self._files)
+                    done += 1
+                except _Fault as fault:
+                    outcome = fault.outcome
+                except self._api.refusal as error:
+                    outcome = self._outcome(error)
+                except OSError as error:
+                    outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
+            comes_again = isinstance(outcome, Retry | Unknown)
+        finally:  # delivery may lose its patience in the middle
+            if done and comes_again:
+                self._remember(parcel.key, done, message_key)
         if outcome is None:
             return Sent(message_key) if calls else Rejected("nothing to send")
-        if done and isinstance(outcome, Retry | Unknown):
-            self._remember(parcel.key, done, message_key)
         return outcome
 
     def _remember(self, key: str, done: int, message_key: str) -> None:

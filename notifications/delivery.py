@@ -38,6 +38,10 @@ _LARGEST_WINDOW = 2048
 _LETTERS_PER_CHAT = 16
 _URGENT_RESERVE = 64
 
+_SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
+_LONGEST_SEND_SHARE_OF_LEASE = 0.45
+"""A letter may wait for half of its lease before it leaves; it must be settled within the other half."""
+
 _PARCELS_PER_TASK = 32
 _SETTLEMENTS_AT_ONCE = 500
 _OFFICE_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -229,6 +233,7 @@ class Dispatcher(Generic[LimitsT]):
     """How many messages may be in flight to one messenger; an eighth of them is for urgent ones."""
     claim_every_seconds: float = 1.0
     send_timeout_seconds: float = 60.0
+    """For a message without files; each 64 KB of a file add a second, but the lease is kept."""
     lease_seconds: float = 180.0
     grace_seconds: float = 5.0
     """How long what is in flight may take to finish after a cancellation."""
@@ -473,11 +478,18 @@ class Dispatcher(Generic[LimitsT]):
         if not chat.parts:
             parcel = _parcel(chat.letters[0])
             chat.parts = self.fit(parcel, lane.sender.limits) or (parcel,)
+        part = chat.parts[chat.parts_sent]
+        limit_seconds = self._limit_seconds(part)
         try:
-            async with asyncio.timeout(self.send_timeout_seconds):
-                return await lane.sender.send(chat.parts[chat.parts_sent])
+            async with asyncio.timeout(limit_seconds):
+                return await lane.sender.send(part)
         except TimeoutError:
-            return Unknown(f"Нет ответа за {self.send_timeout_seconds:g} с")
+            return Unknown(f"Нет ответа за {limit_seconds:.0f} с")
+
+    def _limit_seconds(self, parcel: Parcel) -> float:
+        uploading_seconds = sum(file.size_bytes for file in parcel.files) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        longest = max(self.send_timeout_seconds, self.lease_seconds * _LONGEST_SEND_SHARE_OF_LEASE)
+        return min(self.send_timeout_seconds + uploading_seconds, longest)
 
     def _conclude(self, lane: _Lane[LimitsT], chat: _Chat, outcome: Outcome, now: float) -> None:
         verdict = judge(outcome, chat.letters, self.policy, self.now(), self.jitter())

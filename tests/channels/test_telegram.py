@@ -686,6 +686,18 @@ async def test_what_was_sent_is_not_sent_twice_when_the_rest_is_tried_again(
     assert [each.text for each in chat.messages][3:] == ["Вот акты.", "", ""]
 
 
+async def test_what_was_sent_is_not_sent_twice_after_a_cancellation(
+    channel: TelegramChannel, telegram: TelegramEmulator, chat: Chat, shelf: Shelf
+):
+    parcel = Parcel("k", "523", "Вот акты.", (), (shelf.add("1.pdf", b"1"), shelf.add("2.pdf", b"2")))
+    telegram.fail_next("sendMediaGroup", hangs=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await channel.send(parcel)
+    assert isinstance(await channel.send(parcel), Sent)
+    assert [each.text for each in chat.messages] == ["Вот акты.", "", ""]
+
+
 @pytest.mark.parametrize(
     ("status", "description", "outcome"),
     [

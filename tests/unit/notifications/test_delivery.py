@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from forms.messages import OutgoingFile
 from notifications.delivery import Dispatcher
 from notifications.outbox import (
     Blocked,
@@ -558,6 +559,20 @@ def test_a_send_that_never_ends_is_an_unknown_one():
     deliver(office, messenger, send_timeout_seconds=20)
     assert messenger.keys() == ["1", "2"]
     assert messenger.taken[0][0] >= 1020
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "limit_seconds"), [(0, 20), (1, 36), (50, 81)], ids=["text", "file", "within the lease"]
+)
+def test_a_large_file_may_take_longer(megabytes, limit_seconds):
+    office, messenger = Office(), Messenger()
+    delays = [1e6]
+    messenger.delay_seconds = lambda: delays.pop(0) if delays else 0.0
+    file = OutgoingFile("a" * 64, "акт.pdf", "application/pdf", megabytes * 2**20)
+    office.add(replace(letter(1), files=(file,) if megabytes else ()))
+    deliver(office, messenger, send_timeout_seconds=20)
+    first, second = (moment for moment, _chat, _key in messenger.asked)
+    assert limit_seconds + 5 > second - first >= limit_seconds
 
 
 def test_a_revoked_token_is_told_once_and_tried_by_one_letter_a_minute():
