@@ -55,6 +55,8 @@ SWEEP_EVERY_SECONDS = 60
 RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
 FILE_LINK_SECONDS = 24 * 3600
 STOP_SECONDS = 15.0
+HALF_WRITTEN_SECONDS = 3600.0
+"""A file that another process may still be writing is younger."""
 MAX_FILE_BYTES = 20 * 1024 * 1024
 
 
@@ -321,6 +323,7 @@ def open_service(settings: Settings, port: socket.socket, now: Callable[[], date
     house.calendar.next_opening(now())
     database = open_database(settings.storage.url)
     store = FileStore(settings.storage.files, MAX_FILE_BYTES)
+    store.sweep_temporary(HALF_WRITTEN_SECONDS, now())
     secret_key = settings.server.secret_key.get_secret_value()
     links = FileLinks(secret_key, settings.server.public_url)
     lent = lent_to_channels(settings, database, store, catalogue.say, now)

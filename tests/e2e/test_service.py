@@ -7,6 +7,7 @@ import csv
 import http.client
 import io
 import json
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
@@ -25,6 +26,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app.server import MAX_BODY_BYTES, BodyLimit
+from app.service import open_service
+from app.settings import load
 from storage.files import FileLinks
 from tests.channels.harness import free_address
 from tests.e2e.conftest import PRIEM, Running, clean_environment, has_printed_links, running
@@ -251,6 +254,19 @@ async def test_a_second_start_finds_everything(office: Office) -> None:
         again = await office.does("import", "clients", str(clients))
         assert "Added 0" in again.text
         assert await service.stops() == 0
+
+
+async def test_a_start_sweeps_what_was_left_half_written(office: Office) -> None:
+    settings = load(office.config)
+    settings.storage.files.mkdir()
+    old, fresh = (settings.storage.files / f".arriving-{name}" for name in ("old", "fresh"))
+    for path, age_seconds in ((old, 7200), (fresh, 60)):
+        path.write_bytes(b"half")
+        written_at = datetime.now(UTC).timestamp() - age_seconds
+        os.utime(path, (written_at, written_at))
+    with socket.socket() as port:
+        await open_service(settings, port).database.close()
+    assert (old.exists(), fresh.exists()) == (False, True)
 
 
 async def test_commands_work_beside_the_service(office: Office) -> None:
