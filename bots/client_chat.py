@@ -27,7 +27,7 @@ from forms.dialogue import (
     screen,
 )
 from forms.fields import Answers, ReceivedFile, Said
-from forms.messages import Button, InboundKind, Press, Reply, loosely
+from forms.messages import Button, Contact, InboundKind, Press, Reply, loosely
 from forms.request_form import BY_NAME
 from forms.texts import Text, _, lines, n_, sentence
 from notifications import compose
@@ -324,11 +324,24 @@ def _edited(turn: ChatTurn) -> None:
 def _contact(turn: ChatTurn) -> None:
     contact = turn.said.contact
     assert contact is not None
-    if turn.chat.phone and not contact.verified:
-        _present(turn, _("Контакт увидели. Если он нужен для заявки, напишите об этом словами."))
+    if not contact.verified:
+        _somebodys_contact(turn, contact)
         return
     client_chats.keep_phone(turn.session, turn.chat, contact.phone[:MAX_PHONE_LENGTH])
     _present(turn, _("Телефон записали: {phone}.", phone=contact.phone))
+
+
+def _somebodys_contact(turn: ChatTurn, contact: Contact) -> None:
+    """Somebody else's card is never the client's own phone: it is words for a request, if there is one."""
+    progress = _progress(turn)
+    if (progress is not None and not progress.cancelled) or not any(
+        facts.status.is_open for facts in _requests(turn)
+    ):
+        _present(turn, _("Контакт увидели. Если он нужен для заявки, напишите об этом словами."))
+        return
+    words = " ".join(part for part in (turn.said.text.strip(), contact.name, contact.phone) if part)
+    # No answer to a clarification: a card would replace the task.
+    _free_words(replace(turn, said=replace(turn.said, text=words, contact=None)))
 
 
 _UNSOLVED = re.compile(r"^\W*не\s+решен[оа]?\b\W*", re.IGNORECASE)

@@ -8,7 +8,7 @@ from forms.messages import FileRole, InboundKind, IncomingFile
 from router.model import Role
 from storage import casework
 from storage.models import Chat, Message, Person
-from tests.client import Town
+from tests.client import Talker, Town
 from tests.dialogue.paths import ASKED, QUESTIONS, WALK, staff_does, submits, walk_to
 from tests.dialogue.samples import PDF, PHOTO, VOICE
 
@@ -200,6 +200,20 @@ async def test_somebody_elses_contact_does_not_replace_the_phone(town, maria):
     maria.sees("Контакт увидели.")
     assert town.rows(Person)[-1].phone == "+79161234567"
     assert town.rows(Message)[-1].text == "+70000000000"
+
+
+async def test_somebody_elses_contact_is_nobodys_phone(town, maria):
+    await maria.sends_contact("+70000000000", verified=False)
+    maria.sees("Контакт увидели.", "Пришлите ИНН")
+    assert town.rows(Person)[-1].phone == ""
+
+
+async def test_somebody_elses_contact_after_sending_goes_to_the_accountant(town, maria):
+    await submits(maria)
+    await maria.sends_contact("+70000000000", verified=False)
+    maria.sees("Добавили к заявке № 1")
+    assert town.rows(Person)[-1].phone == ""
+    assert "+70000000000" in Talker(town, "staff-Анна Петрова", "Анна").last.text
 
 
 async def test_new_asks_before_a_form_is_dropped(maria):
