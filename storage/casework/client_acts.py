@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlmodel import Session
 
 from forms.answers import AnswerError
-from forms.dialogue import parse_one
+from forms.dialogue import SMALL_TALK, parse_one
 from forms.fields import Answers, AttachedFile, FormContext, Said, files_from_text, files_to_text
-from forms.messages import OutgoingFile
+from forms.messages import OutgoingFile, loosely
+from forms.texts import plain
 from notifications import compose
 from router import desk
 from router.model import Status
@@ -54,6 +55,9 @@ def clarified(
     session.refresh(asked)
     if asked.answered_at is not None or not case.request.status.is_open:
         raise desk.WrongState(case.request.status)
+    if _is_courtesy(said):
+        wanted = compose.field_wanted(asked.field, case.row.answers, context)
+        raise AnswerError(plain(asked.question) if asked.question else wanted)
     old = case.row.answers.get(asked.field, "")
     filled = _corrected(asked.field, said, case.row.answers, context)
     change = desk.clarified(case.request, actor_of(who, house), context.now)
@@ -68,6 +72,11 @@ def clarified(
     notice = compose.clarified_notice(case.facts, asked.field, old, context_of(house, context.now))
     to_assignee_or_directors(session, house, case, notice, context.now, "clarified")
     return case
+
+
+def _is_courtesy(said: Said) -> bool:
+    """«Ок» and «спасибо» say that the question was read; as an answer they would replace the task."""
+    return not (said.press or said.files) and loosely(said.text) in SMALL_TALK
 
 
 def _corrected(field: str, said: Said, answers: Answers, context: FormContext) -> dict[str, str]:

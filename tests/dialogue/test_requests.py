@@ -236,6 +236,18 @@ async def test_a_clarification_is_answered_wrongly_and_then_rightly(town, maria,
     ]
 
 
+@pytest.mark.parametrize("word", ["ок", "Спасибо!", "хорошо"])
+async def test_courtesy_answers_no_clarification(town, maria, word):
+    task = (await submits(maria)) and town.request(1).task
+    await staff_does(town, casework.clarify, 1, "task", "Какой номер счёта?")
+    maria.hears()
+    await maria.says(word)
+    maria.sees("Какой номер счёта?")
+    assert (town.request(1).task, town.request(1).status) == (task, "waiting_client")
+    await maria.says("счёт 16")
+    maria.sees("Записали в заявку № 1.", "счёт 16")
+
+
 async def test_a_clarification_by_button_while_another_form_is_open(town, maria):
     await submits(maria)
     await maria.says_all("/new", "Консультация")
