@@ -105,11 +105,19 @@ class _ChatLog:
     """The web chat's memory."""
 
     database: Database
+    consent_version: str
 
     async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[chat_log.Logged]:
         def read() -> Sequence[chat_log.Logged]:
             with self.database.read() as session:
                 return chat_log.latest(session, "webchat", chat_key, limit, before)
+
+        return await asyncio.to_thread(read)
+
+    async def may_keep(self, chat_key: str) -> bool:
+        def read() -> bool:
+            with self.database.read() as session:
+                return chat_log.may_keep(session, "webchat", chat_key, self.consent_version)
 
         return await asyncio.to_thread(read)
 
@@ -349,7 +357,7 @@ def lent_to_channels(
 
     return Lent(
         files=store,
-        log=_ChatLog(database),
+        log=_ChatLog(database, settings.consent.version),
         file_link=file_link,
         render=say,
         uploads=settings.storage.files / "uploads",

@@ -128,6 +128,9 @@ class ChatLog(Protocol):
         messages; their text is the button's label.
         """
 
+    async def may_keep(self, chat_key: str) -> bool:
+        """Whether this person has agreed to the consent in force, or is staff: else nothing is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lent:

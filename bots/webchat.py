@@ -105,12 +105,12 @@ class Settings(BaseModel):
     """For one visitor; five times as many for one address, since an office shares it."""
     max_sockets_per_address: int = Field(40, ge=1)
     upload_megabytes_per_visitor: int = Field(300, ge=20)
-    """How much of one visitor's files may wait to be sent."""
+    """How much of one visitor's files may lie here, not yet sent or only just sent."""
     keep_free_megabytes: int = Field(500, ge=0)
     """Below this much free space no files are taken."""
     keep_unsent_hours: int = Field(24, ge=1)
     """A file that was uploaded and never sent goes after that long."""
-    keep_sent_days: int = Field(30, ge=1)
+    keep_sent_days: int = Field(3, ge=1)
     """A sent file waits that long for the house to store it."""
     refresh_seconds: float = Field(0, ge=0)
     """Only where several processes serve one database: how often an open page looks for what another
@@ -549,6 +549,8 @@ class _Entrance:
         return visitor
 
     async def _keep(self, request: Request, visitor: _Visitor) -> Response:
+        if not await self._lent.log.may_keep(visitor.chat_key):
+            raise _RefusedUpload(403, _CONSENT_FIRST)
         await asyncio.to_thread(self._check_room, visitor)
         part = await asyncio.to_thread(self._uploads.begin, visitor.folder)
         try:
@@ -566,10 +568,10 @@ class _Entrance:
     def _check_room(self, visitor: _Visitor) -> None:
         if self._uploads.free_bytes() < self._settings.keep_free_megabytes * 2**20:
             raise _RefusedUpload(507, _NO_ROOM)
-        if self._uploads.waiting_bytes(visitor.folder) > self._settings.upload_megabytes_per_visitor * 2**20:
+        if self._uploads.kept_bytes(visitor.folder) > self._settings.upload_megabytes_per_visitor * 2**20:
             raise _RefusedUpload(
                 429,
-                _("Загружено слишком много файлов. Отправьте прикреплённые или попробуйте завтра."),
+                _("Загружено слишком много файлов. Попробуйте завтра или пришлите их другим способом."),
             )
 
     async def socket(self, socket: WebSocket) -> None:
@@ -665,11 +667,10 @@ class _Entrance:
         now = self._doors.now()
         try:
             inbound = await self._inbound(visitor, frame, now)
+            await self._doors.accept([inbound], None)
         except _RefusedFrame as refused:
             page.push(self._refusal(key, refused.text))
             return
-        try:
-            await self._doors.accept([inbound], None)
         except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: the page repeats it
             # The traceback may hold the visitor's words.
             logger.error("a web chat message was not stored and will be repeated", error=type(error).__name__)  # noqa: TRY400
@@ -710,6 +711,9 @@ class _Entrance:
             case _Pressed(press=press, label=label):
                 return event(InboundKind.BUTTON, text=label, button=press)
             case _Attached(text=text, files=files):
+                # Uploaded under a consent that was taken back, or replaced by a newer one, meanwhile.
+                if not await self._lent.log.may_keep(visitor.chat_key):
+                    raise _RefusedFrame(_CONSENT_FIRST)
                 caption = _clean(text) if text.strip() else ""
                 taken = await asyncio.to_thread(self._take, visitor, files)
                 return event(InboundKind.FILE, text=caption, files=taken)
@@ -819,6 +823,7 @@ _TOO_BIG = _("Файл больше {limit}. Сожмите его или раз
 _TOO_FAST = _("Вы пишете слишком быстро. Отправим через несколько секунд.")
 _NOT_STORED = _("Сообщение пока не сохранилось. Отправим его ещё раз.")
 _NOT_UNDERSTOOD = _("Мы не поняли сообщение. Обновите страницу и отправьте снова.")
+_CONSENT_FIRST = _("Сначала нажмите «Согласен»: до согласия мы ничего не сохраняем.")
 _NO_ROOM = _("Сейчас мы не можем принять файл. Попробуйте через час или пришлите его другим способом.")
 
 
@@ -905,10 +910,14 @@ class _Uploads:
             raise FileNotFoundError(reference)
         return (self._sent / visitor / token).open("rb")
 
-    def waiting_bytes(self, visitor: str) -> int:
-        """What this visitor has uploaded and not sent."""
-        folder = self._new / visitor
-        return sum(path.stat().st_size for path in folder.iterdir()) if folder.exists() else 0
+    def kept_bytes(self, visitor: str) -> int:
+        """What lies here of this visitor, sent or not."""
+        size_bytes = 0
+        for folder in (self._new, self._sent):
+            for path in folder.glob(f"{visitor}/*"):
+                with suppress(FileNotFoundError):  # sent, finished or swept this moment
+                    size_bytes += path.stat().st_size
+        return size_bytes
 
     def free_bytes(self) -> int:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

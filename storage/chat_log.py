@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 
 from forms.messages import OutgoingFile
 from notifications.outbox import LetterState, ShownButton
-from storage.models import Chat, Letter, Message
+from storage.models import Chat, Letter, Message, Person, Staff
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _ROWS_IN_A_MILLISECOND = 2048
@@ -66,6 +66,18 @@ def latest(session: Session, channel: str, chat_key: str, limit: int, before: in
     ]
     found = sorted((item for item in found if before is None or item.id < before), key=lambda item: item.id)
     return found[-limit:]
+
+
+def may_keep(session: Session, channel: str, chat_key: str, consent_version: str) -> bool:
+    """Whether who writes in this chat has agreed to this consent, or is a member of staff at work here."""
+    found = session.execute(
+        select(col(Person.consent_version), col(Staff.active))
+        .select_from(Chat)
+        .join(Person, col(Person.id) == col(Chat.person_id))
+        .outerjoin(Staff, col(Staff.person_id) == col(Person.id))
+        .where(col(Chat.channel) == channel, col(Chat.chat_key) == chat_key)
+    ).one_or_none()
+    return found is not None and (bool(found[1]) or found[0] == consent_version)
 
 
 def _of_message(row: Message) -> Logged:

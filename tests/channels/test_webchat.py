@@ -602,6 +602,37 @@ async def test_one_visitor_cannot_fill_the_disk(serve: Serve):
         assert (await (await stand.tab()).uploads(b"1")).status == 200
 
 
+async def test_sent_files_count_too(serve: Serve):
+    async with serve(upload_megabytes_per_visitor=20) as stand:
+        tab = await stand.tab()
+        for number in (1, 2):
+            await tab.sends_file("a.pdf", b"\0" * 11 * 2**20)
+            await tab.gets("ack", number)
+        assert (await tab.uploads(b"1")).status == 429
+
+
+async def test_no_file_is_kept_before_consent(serve: Serve, tmp_path: Path):
+    async with serve() as stand:
+        tab = await stand.tab()
+        stand.log.strangers.add(tab.chat_key)
+        response = await tab.uploads(b"1")
+        assert response.status == 403
+        assert "Сначала нажмите «Согласен»" in await response.text()
+    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+
+
+async def test_a_file_is_not_taken_once_the_consent_is_gone(serve: Serve, tmp_path: Path):
+    async with serve() as stand:
+        tab = await stand.tab()
+        reference = (await (await tab.uploads(b"1")).json())["reference"]
+        stand.log.strangers.add(tab.chat_key)
+        await tab.says(type="files", files=[{"reference": reference, "name": "a.pdf"}])
+        (refused,) = await tab.gets("refused")
+    assert refused["text"].startswith("Сначала нажмите «Согласен»")
+    assert stand.house.received == []
+    assert list((tmp_path / "uploads" / "sent").rglob("*")) == []
+
+
 async def test_uploads_are_paced_with_the_messages(serve: Serve):
     async with serve(messages_per_10_seconds=3) as stand:
         tab = await stand.tab()

@@ -56,10 +56,15 @@ class MemoryLog:
     """The house's log of one or several chats."""
 
     messages: dict[str, list[Logged]] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+    """The chats of those who have not agreed."""
 
     async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[Logged]:
         chat = self.messages.get(chat_key, [])
         return [message for message in chat if before is None or message.id < before][-limit:]
+
+    async def may_keep(self, chat_key: str) -> bool:
+        return chat_key not in self.strangers
 
     def heard(self, inbound: Inbound) -> None:
         self._add(inbound.chat_key, inbound.event_key, inbound.text, mine=True)

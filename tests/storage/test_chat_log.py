@@ -49,6 +49,16 @@ def chat(database):
     return Chatting.open(database)
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "may"),
+    [("maria", "3", True), ("maria", "4", False), ("anna", "4", True), ("nobody", "3", False)],
+    ids=["agreed", "agreed to an older one", "staff", "unknown"],
+)
+async def test_what_may_be_kept_of_whom(chat, name, version, may):
+    with chat.database.read() as session:
+        assert chat_log.may_keep(session, "webchat", name, version) is may
+
+
 async def test_both_sides_in_the_order_of_what_was_said(chat):
     chat.hears("д")
     chat.says("а", "б")
