@@ -688,8 +688,13 @@ def _rate(turn: ChatTurn, facts: RequestFacts, mark: int) -> None:
         )
         turn.say_text(told)
         return
-    casework.rate(turn.session, turn.house, turn.who, facts.number, mark, turn.now)
-    told = _("Спасибо за оценку. Заявка № {number} закрыта.", number=facts.number)
+    case = casework.rate(turn.session, turn.house, turn.who, facts.number, mark, turn.now)
+    if case.request.status is Status.DONE:
+        told = _(
+            "Спасибо за оценку. На ваше сообщение по заявке № {number} ещё ответят.", number=facts.number
+        )
+    else:
+        told = _("Спасибо за оценку. Заявка № {number} закрыта.", number=facts.number)
     if mark > BAD_MARK:
         turn.say(Reply(told, menu_rows()))
         return
@@ -727,6 +732,9 @@ def _clarify(turn: ChatTurn, clarification_id: int, said: Said) -> None:
         _("Записали в заявку № {number}.", number=case.number),
         *compose.summary_of(case.facts, turn.context),
         *turn.refusals(),
+        _("Остался ещё один вопрос по этой заявке: он выше в чате, ответьте и на него.")
+        if case.request.status is Status.WAITING_CLIENT
+        else None,
     )
     progress = _progress(turn)
     if progress is not None and not progress.cancelled:

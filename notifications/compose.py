@@ -403,7 +403,14 @@ def unsolved_notice(facts: RequestFacts, reason: str) -> Reply:
 
 
 def rated_notice(facts: RequestFacts, rating: int) -> Reply:
-    """The client gave a mark."""
+    """The client gave a mark; a request on which the client waits for an answer stays open."""
+    if facts.status is Status.DONE:
+        return Reply(
+            _(
+                "Заявка № {number}: клиент поставил {rating} из 5 и ждёт ответа на своё сообщение.",
+                number=facts.number, rating=rating,
+            )
+        )  # fmt: skip
     return Reply(
         _("Заявка № {number}: клиент поставил {rating} из 5. Закрыта.", number=facts.number, rating=rating)
     )

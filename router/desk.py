@@ -359,16 +359,17 @@ def ask_clarification(
     return _change(Event.CLARIFICATION_ASKED, request, after, actor, now, comment=comment)
 
 
-def clarified(request: Request, actor: Actor, now: datetime) -> Change:
-    """The client has answered the asked field with something its validator accepts.
+def clarified(request: Request, actor: Actor, now: datetime, *, still_asked: str | None = None) -> Change:
+    """The client has answered an asked field with something its validator accepts.
 
-    A request that was passed on meanwhile stays where it is: only the question is settled.
+    While another field is `still_asked`, the client goes on being waited for. A request that was
+    passed on meanwhile stays where it is: only the question is settled.
     """
     _require_status(request, _UNFINISHED)
     if request.question is None and request.status is not Status.WAITING_CLIENT:
         raise WrongState(request.status)
-    after = replace(request, question=None)
-    if request.status is Status.WAITING_CLIENT:
+    after = replace(request, question=still_asked)
+    if request.status is Status.WAITING_CLIENT and still_asked is None:
         after = replace(after, status=Status.ACCEPTED, stage=Stage.CLARIFICATION)
     return _change(Event.CLARIFICATION_ANSWERED, request, after, actor, now)
 
@@ -465,8 +466,12 @@ def rate(request: Request, actor: Actor, now: datetime, points: int, comment: st
     return _change(Event.RATED, request, replace(request, rating=points), actor, now, comment=comment)
 
 
-def reopen(request: Request, actor: Actor, now: datetime, reason: str = "") -> Change:
+def reopen(
+    request: Request, actor: Actor, now: datetime, reason: str = "", *, assignee_left: bool = False
+) -> Change:
     """«Не решено»: the same assignee works on it again; without one it waits in the queue.
+
+    So does it when the assignee works here no more.
 
     Raises:
         TooLate: it was closed more than `REOPEN_DAYS` days ago.
@@ -484,7 +489,7 @@ def reopen(request: Request, actor: Actor, now: datetime, reason: str = "") -> C
         closed_at=None,
         unanswered_since=request.unanswered_since or now,
     )
-    if request.assignee_id is None:
+    if request.assignee_id is None or assignee_left:
         after = _queued(after)
     return _change(Event.REOPENED, request, after, actor, now, comment=reason)
 

@@ -17,8 +17,8 @@ from sqlalchemy import func, or_, select, update
 from sqlmodel import Session, col
 
 from router.model import Role
-from storage import history
-from storage.house import Who
+from storage import casework, history
+from storage.house import House, Who
 from storage.invitations import Invited, Purpose, invite_person
 from storage.models import Absence, Chat, Client, ClientPerson, Person, Request, Shift, Staff
 from storage.reading import LAST_PAGE, OWING, PAGE_ROWS, Page
@@ -422,8 +422,12 @@ def email_taken(session: Session, email: str, except_staff_id: int | None = None
     return session.execute(query).first() is not None
 
 
-def save_staff(session: Session, act: Act, staff_id: int, version: int, fields: StaffFields) -> None:
+def save_staff(
+    session: Session, house: House, act: Act, staff_id: int, version: int, fields: StaffFields
+) -> None:
     """Change a card of staff; another role or leaving signs the person out everywhere.
+
+    The requests of whoever leaves go back to the queue.
 
     Raises CardChanged, NoSuchCard, EmailTaken.
     """
@@ -445,6 +449,8 @@ def save_staff(session: Session, act: Act, staff_id: int, version: int, fields: 
     _record(
         session, act, "staff_changed", f"staff:{staff_id}", before=_flat(before.fields), after=_flat(fields)
     )
+    if before.fields.active and not fields.active:
+        casework.release(session, house, act.who, staff_id, act.now)
 
 
 def invite_again(session: Session, act: Act, staff_id: int, valid: timedelta) -> Invited:

@@ -63,7 +63,7 @@ class StaffView(PanelView):
             fields = _fields(card)
             with doors().database.begin() as session:
                 _keep_a_director(fields, card, roster.other_directors(session, staff_id))
-                roster.save_staff(session, act(), staff_id, version, fields)
+                roster.save_staff(session, doors().house, act(), staff_id, version, fields)
         except AnswerError as refused:
             return self._show(staff_id, refused.text), 422
         except EmailTaken:

@@ -28,6 +28,7 @@ from storage.casework.staff_acts import (
     note,
     pass_on,
     reassign,
+    release,
 )
 from storage.casework.submitting import NewRequest, submit
 from storage.casework.timer_acts import close_silent, escalate
@@ -60,6 +61,7 @@ __all__ = [
     "pick_up_unassigned",
     "rate",
     "reassign",
+    "release",
     "reopen",
     "search_text",
     "staff_name",

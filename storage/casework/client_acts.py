@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import Session
+from sqlalchemy import func, or_, select, update
+from sqlmodel import Session, col
 
 from forms.answers import AnswerError
 from forms.dialogue import SMALL_TALK, parse_one
@@ -17,11 +18,12 @@ from router.model import Status
 from storage.casework.opening import Case, NoSuchRequest, actor_of, context_of, open_case
 from storage.casework.routing import route
 from storage.casework.submitting import client_of
-from storage.casework.telling import to_assignee_or_directors, to_person
+from storage.casework.telling import to_assignee_or_directors
 from storage.casework.writing import keep_files, replace_answers, write_change
 from storage.house import House, Who
 from storage.models import (
     Clarification,
+    History,
 )
 
 
@@ -60,18 +62,54 @@ def clarified(
         raise AnswerError(plain(asked.question) if asked.question else wanted)
     old = case.row.answers.get(asked.field, "")
     filled = _corrected(asked.field, said, case.row.answers, context)
-    change = desk.clarified(case.request, actor_of(who, house), context.now)
+    left = _still_asked(session, case, asked)
+    change = desk.clarified(case.request, actor_of(who, house), context.now, still_asked=left)
     if "inn" in filled:
         client = client_of(session, filled, who, context.now)
         filled["company"], case.row.client_id = client.name, client.id
     replace_answers(session, case, filled, who, context.now)
-    asked.answered_at = context.now
+    _settle(session, asked, context.now)
     case = write_change(
         session, case, change, who, {"field": asked.field, **filled}, {"field": asked.field, "value": old}
     )
     notice = compose.clarified_notice(case.facts, asked.field, old, context_of(house, context.now))
     to_assignee_or_directors(session, house, case, notice, context.now, "clarified")
     return case
+
+
+def _still_asked(session: Session, case: Case, asked: Clarification) -> str | None:
+    """The field of the newest question that this answer leaves open; those before «Выполнено» are over."""
+    done_at = select(func.max(col(History.at))).where(
+        col(History.subject) == f"request:{case.number}", col(History.action) == desk.Event.DONE.value
+    )
+    query = (
+        select(col(Clarification.field))
+        .where(
+            col(Clarification.request_id) == case.number,
+            col(Clarification.answered_at).is_(None),
+            # An answer settles the older questions about the same field.
+            or_(col(Clarification.field) != asked.field, col(Clarification.id) > asked.id),
+        )
+        .order_by(col(Clarification.id).desc())
+        .limit(1)
+    )
+    finished_at = session.execute(done_at).scalar_one()
+    if finished_at is not None:
+        query = query.where(col(Clarification.asked_at) >= finished_at)
+    return session.execute(query).scalar_one_or_none()
+
+
+def _settle(session: Session, asked: Clarification, now: datetime) -> None:
+    session.execute(
+        update(Clarification)
+        .where(
+            col(Clarification.request_id) == asked.request_id,
+            col(Clarification.field) == asked.field,
+            col(Clarification.id) <= asked.id,
+            col(Clarification.answered_at).is_(None),
+        )
+        .values(answered_at=now)
+    )
 
 
 def _is_courtesy(said: Said) -> bool:
@@ -95,23 +133,23 @@ def _corrected(field: str, said: Said, answers: Answers, context: FormContext) -
 
 
 def rate(session: Session, house: House, who: Who, request_id: int, points: int, now: datetime) -> Case:
-    """The client's mark 1–5; it closes a done request."""
+    """The client's mark 1–5; it closes a done request, unless an answer is still owed to the client."""
     case = open_case(session, request_id)
     actor = actor_of(who, house)
     change = desk.rate(case.request, actor, now, points)
     case = write_change(session, case, change, who, {"rating": points})
-    if case.request.status is Status.DONE:
+    if case.request.status is Status.DONE and case.request.unanswered_since is None:
         case = write_change(session, case, desk.close(case.request, actor, now), who)
-    to_person(
-        session, house, case, case.assignee_person_id, compose.rated_notice(case.facts, points), now, "rated"
-    )
+    to_assignee_or_directors(session, house, case, compose.rated_notice(case.facts, points), now, "rated")
     return case
 
 
 def reopen(session: Session, house: House, who: Who, request_id: int, reason: str, now: datetime) -> Case:
-    """«Не решено»: the same assignee works on it again."""
+    """«Не решено»: the same assignee works on it again; after one who has left the router chooses."""
     case = open_case(session, request_id)
-    case = write_change(session, case, desk.reopen(case.request, actor_of(who, house), now, reason), who)
+    has_left = case.assignee_person_id is None
+    change = desk.reopen(case.request, actor_of(who, house), now, reason, assignee_left=has_left)
+    case = write_change(session, case, change, who)
     if case.request.status is Status.NEW:
         return route(session, house, case, now)
     notice = compose.unsolved_notice(case.facts, reason)

@@ -122,12 +122,17 @@ def _desk_request(row: Request) -> desk.Request:
 
 
 def staff_name(session: Session, staff_id: int | None) -> tuple[str, int | None]:
-    """Name and person of a member of staff; empty for nobody."""
+    """Name and person of a member of staff; empty for nobody.
+
+    Whoever has left keeps the name in the books and is no person to be written to.
+    """
     if staff_id is None:
         return "", None
-    query = select(col(Person.name), col(Person.id)).join(Staff, col(Staff.person_id) == col(Person.id))
+    query = select(col(Person.name), col(Person.id), col(Staff.active)).join(
+        Staff, col(Staff.person_id) == col(Person.id)
+    )
     found = session.execute(query.where(col(Staff.id) == staff_id)).one_or_none()
-    return (found[0], found[1]) if found else ("", None)
+    return (found[0], found[1] if found[2] else None) if found else ("", None)
 
 
 def form_context(session: Session, house: House, now: datetime, person_id: int | None = None) -> FormContext:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from forms.messages import OutgoingFile
 from notifications import compose
 from router import desk
-from storage.casework.opening import Case, actor_of, context_of, open_checked
+from router.model import Status
+from storage.casework.opening import Case, actor_of, context_of, open_case, open_checked
 from storage.casework.routing import route
 from storage.casework.telling import give_card, to_assignee_or_directors, to_client, to_person
 from storage.casework.writing import file_json, keep_files, mark_declined, note_assignment, write_change
@@ -18,6 +20,7 @@ from storage.house import House, Who
 from storage.models import (
     Clarification,
     Message,
+    Request,
 )
 
 
@@ -133,9 +136,25 @@ def reassign(
     actor = actor_of(who, house)
     if to_staff_id is None:
         change = desk.unassign(case.request, actor, now, comment)
+        # Or the next sweep would bounce it back.
+        mark_declined(session, case)
     else:
         change = desk.reassign(case.request, actor, now, to_staff_id, comment)
     return _handed_over(session, house, who, case, change, comment, now)
+
+
+def release(session: Session, house: House, who: Who, staff_id: int, now: datetime) -> None:
+    """Whoever leaves the firm leaves their requests: all that are not done go back to the queue."""
+    query = select(col(Request.id)).where(
+        col(Request.assignee_id) == staff_id,
+        col(Request.status).in_([Status.ASSIGNED.value, Status.ACCEPTED.value, Status.WAITING_CLIENT.value]),
+    )
+    for number in session.execute(query.order_by(col(Request.id))).scalars().all():
+        case = open_case(session, number or 0)
+        # The administrator, who takes people off the list, disposes of no requests.
+        change = desk.unassign(case.request, replace(desk.MACHINE, zone=house.calendar.zone), now)
+        case = write_change(session, case, change, who)
+        note_assignment(session, case, None, who.through, "", now)
 
 
 def _handed_over(

@@ -347,6 +347,13 @@ async def test_the_result_is_rated(town, done, mark):
     assert (town.request(1).rating, town.request(1).status) == (int(mark), "closed")
 
 
+async def test_a_mark_while_an_answer_is_owed_promises_it(town, done):
+    await done.says("А почему сумма другая?")
+    await done.presses("4")
+    done.sees("Спасибо за оценку. На ваше сообщение по заявке № 1 ещё ответят.")
+    assert (town.request(1).rating, town.request(1).status) == (4, "done")
+
+
 async def test_a_bad_mark_offers_to_reopen(town, done):
     await done.presses("2")
     done.sees(

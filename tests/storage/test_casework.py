@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,7 @@ from router.desk import (
     StaleVersion,
     WrongState,
 )
-from storage import casework
+from storage import casework, roster
 from storage.casework import NoSuchRequest
 from storage.models import (
     AnswerVersion,
@@ -243,6 +244,92 @@ async def test_a_bad_answer_to_a_question_is_refused_and_leaves_it_open(firm):
         clarified(firm, Said("7707083893"), asked.id)
     with pytest.raises(NoSuchRequest):
         clarified(firm, Said("7707083893"), 999)
+
+
+async def test_an_answer_to_an_older_question_leaves_the_newer_one_open(firm):
+    number = firm.accepted_by("anna")
+    firm.do(casework.clarify, "anna", number, "task", "На какую сумму?")
+    firm.do(casework.clarify, "anna", number, "deadline", "")
+    task, deadline = firm.rows(Clarification)
+    clarified(firm, Said("Оплатить 500 рублей"), task.id)
+    request = firm.request(number)
+    assert (request.status, request.question, request.task) == (
+        "waiting_client", "deadline", "Оплатить 500 рублей"
+    )  # fmt: skip
+    clarified(firm, Said("завтра"), deadline.id)
+    assert (firm.request(number).status, firm.request(number).question) == ("accepted", None)
+
+
+async def test_an_answer_to_the_newer_question_waits_for_the_older(firm):
+    number = firm.accepted_by("anna")
+    firm.do(casework.clarify, "anna", number, "task", "На какую сумму?")
+    firm.do(casework.clarify, "anna", number, "deadline", "")
+    clarified(firm, Said("завтра"))
+    assert (firm.request(number).status, firm.request(number).question) == ("waiting_client", "task")
+    clarified(firm, Said("Оплатить 500 рублей"), firm.rows(Clarification)[0].id)
+    assert firm.request(number).status == "accepted"
+
+
+async def test_questions_before_done_are_waited_for_no_more(firm):
+    number = firm.accepted_by("anna")
+    firm.do(casework.clarify, "anna", number, "task", "На какую сумму?")
+    firm.clock += MINUTE
+    firm.do(casework.done, "anna", number, "Готово", ())
+    firm.clock += MINUTE
+    firm.do(casework.reopen, "maria", number, "Не то")
+    firm.do(casework.clarify, "anna", number, "deadline", "")
+    clarified(firm, Said("завтра"))
+    assert firm.request(number).status == "accepted"
+
+
+async def test_a_mark_closes_nothing_while_the_firm_owes_an_answer(firm):
+    number = firm.accepted_by("anna")
+    firm.do(casework.done, "anna", number, "Готово", ())
+    firm.do(casework.add, "maria", number, "А чек?", ())
+    firm.do(casework.rate, "maria", number, 4)
+    request = firm.request(number)
+    assert (request.status, request.rating, request.unanswered_since) == ("done", 4, firm.clock)
+    assert "ждёт ответа" in firm.letters("anna")[-1].text
+
+
+async def test_what_the_director_took_away_does_not_bounce_back(firm):
+    number = firm.accepted_by("anna")
+    firm.do(casework.reassign, "elena", number, None, "Пусть другой")
+    with firm.database.begin() as session:
+        casework.pick_up_unassigned(session, firm.house, firm.clock)
+    assert firm.request(number).assignee_id == firm.staff["boris"]
+
+
+def leaves(firm, key):
+    with firm.database.begin() as session:
+        row = roster.read_staff(session, firm.staff[key], firm.clock)
+        act = roster.Act(firm.who("elena", "panel"), firm.clock)
+        fields = replace(row.fields, active=False)
+        roster.save_staff(session, firm.house, act, row.staff_id, row.version, fields)
+
+
+async def test_whoever_leaves_leaves_their_requests_and_hears_no_more(firm):
+    assigned, accepted, asked, done = (
+        firm.submitted_to("anna"),
+        *(firm.accepted_by("anna") for _n in range(3)),
+    )
+    firm.do(casework.clarify, "anna", asked, "task", "На какую сумму?")
+    firm.do(casework.done, "anna", done, "Готово", ())
+    leaves(firm, "anna")
+    for number in (assigned, accepted, asked):
+        assert (firm.request(number).status, firm.request(number).assignee_id) == ("new", None)
+    firm.check()
+    with firm.database.begin() as session:
+        casework.pick_up_unassigned(session, firm.house, firm.clock)
+    assert {firm.request(number).assignee_id for number in (assigned, accepted, asked)} == {
+        firm.staff["boris"]
+    }
+    letters = len(firm.rows(Letter))
+    firm.do(casework.add, "maria", done, "А чек?", ())
+    assert firm.told(letters) == [("elena", "client"), ("oleg", "client")]
+    firm.do(casework.reopen, "maria", done, "Не то")
+    assert firm.request(done).assignee_id == firm.staff["boris"]
+    assert "anna" not in dict(firm.told(letters))
 
 
 async def test_asked_for_files_the_new_ones_join_the_old(firm):
