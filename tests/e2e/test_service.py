@@ -207,9 +207,9 @@ async def test_a_body_that_is_too_large_is_refused(office: Office) -> None:
         page = await office.ask("/chat")
         cookie = page.headers["set-cookie"].partition(";")[0]
         origin = f"http://127.0.0.1:{office.port}"
-        chunks = (b"x" * 65536 for _ in range(MAX_BODY_BYTES // 65536 + 1))
-        hidden = await office.ask("/chat/upload", "POST", chunks, Cookie=cookie, Origin=origin)
-        assert hidden.status == 413
+        # A stranger may not upload at all; that a hidden size is counted shows the next test.
+        early = await office.ask("/chat/upload", "POST", b"%PDF-1.4", Cookie=cookie, Origin=origin)
+        assert early.status == 403
         assert (await office.ask("/health")).status == 200
         assert "Traceback" not in service.log
 
