@@ -28,7 +28,7 @@ from app import clock
 from app.monitor import Monitor
 from app.server import Reports, create_app, make_server
 from app.settings import Settings, channel_kinds
-from bots.base import Channel, Cursor, Doors, Lent
+from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
@@ -57,7 +57,6 @@ FILE_LINK_SECONDS = 24 * 3600
 STOP_SECONDS = 15.0
 HALF_WRITTEN_SECONDS = 3600.0
 """A file that another process may still be writing is younger."""
-MAX_FILE_BYTES = 20 * 1024 * 1024
 
 
 def house_of(settings: Settings, catalogue: Catalogue) -> House:

@@ -18,9 +18,10 @@ from starlette.routing import BaseRoute
 from forms.messages import Inbound, IncomingFile, OutgoingFile
 from forms.texts import Text
 from notifications.outbox import Outcome, Parcel
+from storage import inspection
 from storage.chat_log import Logged
 
-MAX_FILE_BYTES = 20 * 1024 * 1024
+MAX_FILE_BYTES = inspection.MAX_FILE_BYTES
 """What we take from a client: Telegram's getFile gives no more, and mail servers neither."""
 
 

@@ -84,7 +84,7 @@ class Fetcher:
             return inbound_from_json(payload)
         except (KeyError, TypeError, ValueError) as error:
             log.error("kept message unreadable", event=event_id, error=type(error).__name__)  # noqa: TRY400
-            give_up = partial(work.finish_waiting, event_ids=[event_id], state="failed")
+            give_up = partial(work.give_up_waiting, event_ids=[event_id])
             await self.database.transact(give_up)
             return None
 

@@ -224,7 +224,7 @@ class Intake:
                 post(session, self.house, now, (Posting(key, apology, chat_id=chat.chat_id, urgent=True),))
                 self._call_a_person(session, chat, inbound, now)
         if isinstance(operation, Fetched):
-            work.finish_waiting(session, [item[0] for item in operation.messages], state="failed")
+            work.give_up_waiting(session, [item[0] for item in operation.messages])
         posted = batch.flush(self.owner)
         return Applied(posted.leased, wakes_delivery=posted.others_wait)
 

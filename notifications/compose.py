@@ -238,15 +238,6 @@ def cancelled_notice(facts: RequestFacts, reason: str) -> Reply:
     )
 
 
-def reopened_notice(facts: RequestFacts) -> Reply:
-    """It is worked on again."""
-    return Reply(
-        _("Заявка № {number} снова в работе. Ведёт {name}.", number=facts.number, name=facts.assignee)
-        if facts.assignee
-        else _("Заявка № {number} снова в работе. Подбираем бухгалтера.", number=facts.number)
-    )
-
-
 # --- for staff ---------------------------------------------------------------------------------
 
 

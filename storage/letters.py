@@ -19,7 +19,6 @@ from forms.messages import OutgoingFile, Reply
 from forms.texts import Text
 from notifications.outbox import Letter, LetterState, ShownButton
 from storage.house import House
-from storage.models import Chat as ChatRow
 from storage.models import metadata
 
 LEASE_SECONDS = 300
@@ -179,12 +178,6 @@ def _insert(session: Session, rows: Sequence[Mapping[str, Any]]) -> dict[str, in
 def shown_buttons(reply: Reply, say: Callable[[Text], str]) -> list[list[str]]:
     """The buttons of a message as a chat remembers them: label, press id, what may be typed instead."""
     return [[say(button.label), button.press, *button.synonyms] for button in reply.buttons()]
-
-
-def address_of(row: ChatRow) -> ChatAddress:
-    """The address of a chat row."""
-    assert row.id is not None
-    return ChatAddress(row.id, row.channel, row.chat_key, row.screen, row.blocked_at is not None)
 
 
 def _addressed(session: Session, postings: Sequence[Posting]) -> list[Posting]:

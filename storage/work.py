@@ -334,10 +334,11 @@ def take_waiting(session: Session, event_ids: Sequence[int]) -> set[int]:
     return {event_id for (event_id,) in taken}
 
 
-def finish_waiting(session: Session, event_ids: Sequence[int], state: str = "done") -> None:
-    """Say that messages were processed: what they held stands elsewhere. A `failed` one stays whole."""
-    changed = {"state": state} | ({"payload": None} if state == "done" else {})
-    session.connection().execute(update(_inbox).where(_inbox.c.id.in_(list(event_ids))).values(**changed))
+def give_up_waiting(session: Session, event_ids: Sequence[int]) -> None:
+    """Say that messages could not be processed; they stay whole, for a person."""
+    session.connection().execute(
+        update(_inbox).where(_inbox.c.id.in_(list(event_ids))).values(state="failed")
+    )
 
 
 def waiting_events(session: Session, chat_id: int | None = None) -> list[tuple[int, int, dict[str, Any]]]:
