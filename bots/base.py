@@ -35,10 +35,14 @@ class FileUnavailable(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a messenger answers. `detail` is for the operator and holds no secret."""
+    """Whether a messenger answers. `detail` is for the operator and holds no secret.
+
+    `link` is where a person opens the chat; `{code}` stands in it for a one-time code.
+    """
 
     reachable: bool
     detail: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Doors:
     cursor: str | None = None
     """The value of the last stored `Cursor` of this channel."""
     public_url: str = ""
+    refused: Callable[[str], None] = lambda _reason: None
+    """Count a webhook post that was turned away, by a short word: secret, signature, size, malformed."""
 
 
 @runtime_checkable

@@ -21,7 +21,16 @@ from bots.base import Cursor
 from bots.turns import ChatTurn, press_of
 from forms.fields import ReceivedFile, Said
 from forms.inn import split_company
-from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, Reply
+from forms.messages import (
+    Contact,
+    Delivery,
+    DeliveryState,
+    FileRole,
+    Inbound,
+    InboundKind,
+    IncomingFile,
+    Reply,
+)
 from forms.texts import _
 from notifications import compose
 from notifications.outbox import Letter, Settlement
@@ -161,7 +170,7 @@ class Intake:
             _block(batch.session, chat, batch.now)
             return
         if inbound.kind in (InboundKind.UNBLOCKED, InboundKind.DELETED):
-            batch.seen(chat)
+            batch.seen(chat, inbound.sent_at)
             return
         if chat.has_waiting or (inbound.files and self._may_keep(chat)):
             work.keep_waiting(batch.session, inbound, inbound_to_json(inbound))
@@ -183,7 +192,7 @@ class Intake:
             self._answer(batch, batch.chat_of(inbound), inbound, files)
 
     def _answer(self, batch: Work, chat: ChatView, inbound: Inbound, files: tuple[ReceivedFile, ...]) -> None:
-        batch.seen(chat)
+        batch.seen(chat, inbound.sent_at)
         said = Said(
             text=inbound.text,
             press=press_of(inbound, chat),
@@ -291,6 +300,10 @@ def inbound_to_json(inbound: Inbound) -> dict[str, Any]:
     return {**asdict(inbound), "sent_at": inbound.sent_at.isoformat()}
 
 
+def _delivery_from_json(stored: dict[str, Any] | None) -> Delivery | None:
+    return Delivery(**{**stored, "state": DeliveryState(stored["state"])}) if stored else None
+
+
 def inbound_from_json(stored: dict[str, Any]) -> Inbound:
     """Read what `inbound_to_json` wrote."""
     files = tuple(IncomingFile(**{**file, "role": FileRole(file["role"])}) for file in stored["files"])
@@ -301,5 +314,6 @@ def inbound_from_json(stored: dict[str, Any]) -> Inbound:
             "sent_at": datetime.fromisoformat(stored["sent_at"]),
             "files": files,
             "contact": Contact(**stored["contact"]) if stored["contact"] else None,
+            "delivery": _delivery_from_json(stored.get("delivery")),
         }
     )

@@ -38,7 +38,7 @@ def fit(parcel: Parcel, limits: Limits, menu_hint: str = MENU_HINT.msgid) -> tup
     parts = split(text, limits.text_length)
     last = replace(parcel, text=parts[-1], rows=_laid(rows, limits))
     return *(
-        Parcel(f"{parcel.key}/{number}", parcel.chat_key, part)
+        Parcel(f"{parcel.key}/{number}", parcel.chat_key, part, last_inbound_at=parcel.last_inbound_at)
         for number, part in enumerate(parts[:-1], start=1)
     ), last
 

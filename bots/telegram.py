@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
-import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import orjson
 import structlog
@@ -39,6 +37,23 @@ from bots.base import (
     Lent,
     Limits,
     StoredFiles,
+)
+from bots.wire import (
+    CHUNK_BYTES,
+    CONNECT_SECONDS,
+    SLOWEST_UPLOAD_BYTES_PER_SECOND,
+    AnswerLost,
+    Fault,
+    HalfSent,
+    Json,
+    Misanswered,
+    NotSent,
+    Pauses,
+    clean,
+    decoded,
+    header_safe,
+    limited_body,
+    network_errors,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
 from notifications.outbox import (
@@ -70,13 +85,7 @@ CAPTION_LENGTH = 1024
 MEDIA_GROUP_SIZE = 10
 UPLOAD_BYTES = 50 * 1024 * 1024
 
-_CONNECT_SECONDS = 10
-_SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
-_CHUNK_BYTES = 64 * 1024
 _HOOK_CHECK_SECONDS = 300
-
-Json = Any
-"""A value out of a JSON body; it does not leave this module."""
 
 
 def _allowed(pattern: str, sentence: str) -> AfterValidator:
@@ -123,20 +132,6 @@ class Settings(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Pauses:
-    """How long to wait after a failure; `misconfigured_seconds` when only a person can help."""
-
-    first_seconds: float = 1
-    longest_seconds: float = 30
-    misconfigured_seconds: float = 30
-
-    def after(self, failures: int) -> float:
-        """Grow with the number of failures in a row, jittered so that processes do not knock together."""
-        pause = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 16))
-        return pause * random.uniform(0.5, 1)  # noqa: S311 - nothing to guess here
-
-
 class TelegramChannel:
     """One bot. In polling mode it takes the updates itself, in webhook mode they are posted to it."""
 
@@ -159,7 +154,7 @@ class TelegramChannel:
         self._pauses = pauses or Pauses()
         self._api = _Api(settings)
         self._hook_url = ""
-        self._half_sent: dict[str, tuple[int, str]] = {}
+        self._half_sent = HalfSent()
 
     # ------------------------------------------------------------------ receiving
 
@@ -242,7 +237,7 @@ class TelegramChannel:
         while True:
             try:
                 return await self._api.call(method, params, within)
-            except _Fault as fault:
+            except Fault as fault:
                 failures += 1
                 pause, sentence, reason = self._pauses.after(failures), "telegram does not answer", str(fault)
             except self._api.refusal as error:
@@ -282,12 +277,15 @@ class TelegramChannel:
 
         async def hook(request: Request) -> Response:
             if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), expected):
+                doors.refused("secret")
                 return Response(status_code=HTTPStatus.FORBIDDEN)
-            body = await _limited(request)
+            body = await limited_body(request, MAX_HOOK_BYTES)
             if body is None:
+                doors.refused("size")
                 return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            update = _decoded(body)
+            update = decoded(body)
             if _update_id(update) is None:
+                doors.refused("malformed")
                 return Response(status_code=HTTPStatus.BAD_REQUEST)
             try:
                 await doors.accept((parse(update, doors.now()),), None)
@@ -307,7 +305,7 @@ class TelegramChannel:
         A parcel of several messages that stopped half-way goes on from there when it comes again.
         """
         calls = _calls(parcel)
-        done, message_key = self._half_sent.pop(parcel.key, (0, ""))
+        done, message_key = self._half_sent.take(parcel.key)
         outcome: Outcome | None = None
         comes_again = True
         try:
@@ -315,7 +313,7 @@ class TelegramChannel:
                 try:
                     message_key = await self._api.deliver(calls[done], self._files)
                     done += 1
-                except _Fault as fault:
+                except Fault as fault:
                     outcome = fault.outcome
                 except self._api.refusal as error:
                     outcome = self._outcome(error)
@@ -324,16 +322,10 @@ class TelegramChannel:
             comes_again = isinstance(outcome, Retry | Unknown)
         finally:  # delivery may lose its patience in the middle
             if done and comes_again:
-                self._remember(parcel.key, done, message_key)
+                self._half_sent.keep(parcel.key, done, message_key)
         if outcome is None:
             return Sent(message_key) if calls else Rejected("nothing to send")
         return outcome
-
-    def _remember(self, key: str, done: int, message_key: str) -> None:
-        """Keep how far a parcel got; of parcels that never came again only the latest are kept."""
-        self._half_sent[key] = (done, message_key)
-        if len(self._half_sent) > 1000:  # noqa: PLR2004
-            del self._half_sent[next(iter(self._half_sent))]
 
     def _outcome(self, error: TelegramAPIError) -> Outcome:
         from aiogram import exceptions
@@ -359,7 +351,7 @@ class TelegramChannel:
             return
         try:
             await self._api.call("answerCallbackQuery", {"callback_query_id": inbound.acknowledge})
-        except (_Fault, self._api.refusal):
+        except (Fault, self._api.refusal):
             logger.debug("a press was not acknowledged", channel=NAME)
 
     # ------------------------------------------------------------------ the rest
@@ -374,7 +366,7 @@ class TelegramChannel:
             if "file is too big" in error.message:
                 raise FileRefused("the file is over the 20 MB that Telegram gives to bots") from error
             raise FileUnavailable(self._api.hushed(error.message)) from error
-        except _Fault as fault:
+        except Fault as fault:
             raise FileUnavailable(str(fault)) from fault
         path = found.get("file_path") if isinstance(found, dict) else None
         if not isinstance(path, str):
@@ -391,13 +383,14 @@ class TelegramChannel:
         try:
             me = await self._api.call("getMe", {})
             hook = await self._api.call("getWebhookInfo", {}) if self._hook_url else {}
-        except _Fault as fault:
+        except Fault as fault:
             return Health(reachable=False, detail=f"Telegram does not answer: {fault}")
         except self._api.refusal as error:
             return Health(reachable=False, detail=self._api.hushed(error.message))
         if self._hook_url and hook.get("url") != self._hook_url:
             return Health(reachable=False, detail="the webhook is set to another address")
-        return Health(reachable=True, detail=f"@{me.get('username', '')}")
+        username = me.get("username", "")
+        return Health(reachable=True, detail=f"@{username}", link=f"https://t.me/{username}?start={{code}}")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -454,7 +447,7 @@ def _read_message(event_key: str, message: Json, now: datetime) -> Inbound | Non
         files=files,
         contact=contact,
         start_code=code,
-        group_id=None if group is None else _clean(group),
+        group_id=None if group is None else clean(group),
         message_key=str(message["message_id"]),
         user_name=_name(sender),
     )
@@ -466,14 +459,14 @@ _Content = tuple[InboundKind, str, str | None, tuple[IncomingFile, ...], Contact
 def _content(message: Json, sender: Json) -> _Content:
     text = message.get("text")
     if text is not None:
-        text = _clean(text)
+        text = clean(text)
         command, _, rest = text.partition(" ")
         if command == "/start" or command.startswith("/start@"):
             return InboundKind.STARTED, text, rest.strip() or None, (), None
         return InboundKind.TEXT, text, None, (), None
     file = _file(message)
     if file is not None:
-        return InboundKind.FILE, _clean(message.get("caption", "")), None, (file,), None
+        return InboundKind.FILE, clean(message.get("caption", "")), None, (file,), None
     if "contact" in message:
         return InboundKind.CONTACT, "", None, (), _contact(message["contact"], sender)
     kind, text = _unanswerable(message)
@@ -521,10 +514,10 @@ def _read_press(event_key: str, press: Json, now: datetime) -> Inbound | None:
         chat_key=str(message["chat"]["id"]),
         sent_at=now,
         kind=InboundKind.BUTTON,
-        button=_clean(press["data"]),
+        button=clean(press["data"]),
         message_key=str(message["message_id"]) if "message_id" in message else None,
         user_name=_name(sender),
-        acknowledge=_clean(press["id"]),
+        acknowledge=clean(press["id"]),
     )
 
 
@@ -572,9 +565,9 @@ def _place(location: Json) -> str:
 
 _OTHER: Mapping[str, Callable[[Json], str]] = {
     "sticker": lambda _: "наклейка",
-    "venue": lambda venue: f"место «{_clean(venue['title'])}», {_clean(venue['address'])}",
+    "venue": lambda venue: f"место «{clean(venue['title'])}», {clean(venue['address'])}",
     "location": _place,
-    "poll": lambda poll: f"опрос «{_clean(poll['question'])}»",
+    "poll": lambda poll: f"опрос «{clean(poll['question'])}»",
     "dice": lambda _: "игральная кость",
     "game": lambda _: "игра",
     "story": lambda _: "история",
@@ -619,10 +612,10 @@ def _file(message: Json) -> IncomingFile | None:
             found = max(found, key=lambda size: size["width"] * size["height"])
         size_bytes, media_type = found.get("file_size"), found.get("mime_type")
         return IncomingFile(
-            reference=_clean(found["file_id"]),
-            name=_clean(found.get("file_name") or default_name),
+            reference=clean(found["file_id"]),
+            name=clean(found.get("file_name") or default_name),
             size_bytes=None if size_bytes is None else int(size_bytes),
-            media_type="image/jpeg" if kind == "photo" else media_type and _clean(media_type),
+            media_type="image/jpeg" if kind == "photo" else media_type and clean(media_type),
             role=role,
         )
     return None
@@ -631,20 +624,13 @@ def _file(message: Json) -> IncomingFile | None:
 def _contact(contact: Json, sender: Json) -> Contact:
     # A card of somebody else has another user_id, or none at all.
     verified = contact.get("user_id") is not None and contact["user_id"] == sender["id"]
-    return Contact(_clean(contact["phone_number"]), _name(contact), verified)
+    return Contact(clean(contact["phone_number"]), _name(contact), verified)
 
 
 def _name(person: Json) -> str:
     last_name = person.get("last_name")
-    first_name = _clean(person["first_name"])
-    return f"{first_name} {_clean(last_name)}".strip() if last_name else first_name
-
-
-def _clean(text: Json) -> str:
-    """Take a string without NUL, which PostgreSQL cannot store. Raises TypeError for anything else."""
-    if type(text) is not str:
-        raise TypeError("a string was expected")
-    return text.replace("\x00", "") if "\x00" in text else text
+    first_name = clean(person["first_name"])
+    return f"{first_name} {clean(last_name)}".strip() if last_name else first_name
 
 
 def _time(unix_seconds: Json) -> datetime:
@@ -654,17 +640,6 @@ def _time(unix_seconds: Json) -> datetime:
 def _update_id(update: Json) -> int | None:
     number = update.get("update_id") if isinstance(update, dict) else None
     return number if type(number) is int and number >= 0 else None
-
-
-async def _limited(request: Request) -> bytes | None:
-    """Read a body of at most MAX_HOOK_BYTES; a longer one is None."""
-    parts, size_bytes = [], 0
-    async for part in request.stream():
-        size_bytes += len(part)
-        if size_bytes > MAX_HOOK_BYTES:
-            return None
-        parts.append(part)
-    return b"".join(parts)
 
 
 # ---------------------------------------------------------------------- calls
@@ -733,30 +708,6 @@ def _is_nobody(description: str) -> bool:
 # ---------------------------------------------------------------------- the wire
 
 
-class _Fault(Exception):  # noqa: N818 - the base of what the network does to us
-    """The network failed us; its sentence names no address, for addresses hold the token."""
-
-    @property
-    def outcome(self) -> Outcome:
-        return Retry(reason=str(self), whole_channel=True)
-
-
-class _NotSent(_Fault):
-    """No connection, so nothing was sent."""
-
-
-class _AnswerLost(_Fault):
-    """The request left us and no whole answer came back."""
-
-    @property
-    def outcome(self) -> Outcome:
-        return Unknown(str(self))
-
-
-class _NotTelegram(_Fault):
-    """Something between us and Telegram answered: a proxy, a provider's page."""
-
-
 @contextmanager
 def _types_left_unbuilt() -> Iterator[None]:
     """Import aiogram without building the validators of its thousand types.
@@ -777,7 +728,7 @@ def _types_left_unbuilt() -> Iterator[None]:
 
 
 class _Api:
-    """The Bot API through aiogram's session. Raises `_Fault`, or aiogram's error as `refusal`."""
+    """The Bot API through aiogram's session. Raises `Fault`, or aiogram's error as `refusal`."""
 
     def __init__(self, settings: Settings) -> None:
         with _types_left_unbuilt():
@@ -797,14 +748,14 @@ class _Api:
         self._bot = Bot(self._token, session=self._session)
         self._send_timeout_seconds = settings.send_timeout_seconds
         self.refusal: type[TelegramAPIError] = TelegramAPIError
-        self._not_sent, self._lost = _network_errors()
+        self._not_sent, self._lost = network_errors()
         self._download_timeout = ClientTimeout(
-            connect=_CONNECT_SECONDS, sock_read=settings.request_timeout_seconds
+            connect=CONNECT_SECONDS, sock_read=settings.request_timeout_seconds
         )
-        self.request_timeout = ClientTimeout(settings.request_timeout_seconds, connect=_CONNECT_SECONDS)
-        self.send_timeout = ClientTimeout(settings.send_timeout_seconds, connect=_CONNECT_SECONDS)
+        self.request_timeout = ClientTimeout(settings.request_timeout_seconds, connect=CONNECT_SECONDS)
+        self.send_timeout = ClientTimeout(settings.send_timeout_seconds, connect=CONNECT_SECONDS)
         self.poll_timeout = ClientTimeout(
-            settings.poll_timeout_seconds + settings.request_timeout_seconds, connect=_CONNECT_SECONDS
+            settings.poll_timeout_seconds + settings.request_timeout_seconds, connect=CONNECT_SECONDS
         )
 
     def hushed(self, sentence: str) -> str:
@@ -835,8 +786,8 @@ class _Api:
 
         size_bytes = sum(file.size_bytes for file in call.files)
         timeout = ClientTimeout(
-            self._send_timeout_seconds + size_bytes / _SLOWEST_UPLOAD_BYTES_PER_SECOND,
-            connect=_CONNECT_SECONDS,
+            self._send_timeout_seconds + size_bytes / SLOWEST_UPLOAD_BYTES_PER_SECOND,
+            connect=CONNECT_SECONDS,
         )
         # Names go as they are: Telegram does not undo percent-encoding.
         form = FormData(quote_fields=False)
@@ -846,9 +797,7 @@ class _Api:
             for number, file in enumerate(call.files):
                 content = await asyncio.to_thread(files.path(file.sha256).open, "rb")
                 opened.enter_context(content)
-                form.add_field(
-                    f"file{number}", content, filename=_header_safe(file.name), content_type=_BYTES
-                )
+                form.add_field(f"file{number}", content, filename=header_safe(file.name), content_type=_BYTES)
             return await self._post(call.method, form, None, timeout)
 
     async def _post(
@@ -868,15 +817,15 @@ class _Api:
             ) as response:
                 body = await response.read()
         except self._not_sent as error:
-            raise _NotSent(type(error).__name__) from error
+            raise NotSent(type(error).__name__) from error
         except self._lost as error:
-            raise _AnswerLost(type(error).__name__) from error
-        answer = _decoded(body)
+            raise AnswerLost(type(error).__name__) from error
+        answer = decoded(body)
         if response.status == HTTPStatus.OK and isinstance(answer, dict) and answer.get("ok") is True:
             return answer.get("result")
         raise self._refused(method, response.status, answer, body)
 
-    def _refused(self, method: str, status: int, answer: Json, body: bytes) -> _Fault:
+    def _refused(self, method: str, status: int, answer: Json, body: bytes) -> Fault:
         """Raise aiogram's error when it is Telegram who refuses; give the fault when it is not."""
         from aiogram.exceptions import ClientDecodeError
         from aiogram.methods import DeleteWebhook
@@ -892,8 +841,8 @@ class _Api:
             except ClientDecodeError:
                 logger.debug("telegram refused in an unknown form", method=method, status=status)
         if status == HTTPStatus.OK:
-            return _AnswerLost("the answer is cut short")
-        return _NotTelegram(f"status {status} from somebody who is not Telegram")
+            return AnswerLost("the answer is cut short")
+        return Misanswered(f"status {status} from somebody who is not Telegram")
 
     async def download(self, path: str) -> AsyncIterator[bytes]:
         """Stream a file by its path. Raises FileUnavailable, without a cause: a cause may name the URL."""
@@ -901,11 +850,11 @@ class _Api:
         url = self._session.api.file_url(self._token, path)
         try:
             async with session.get(
-                url, timeout=self._download_timeout, allow_redirects=False, read_bufsize=4 * _CHUNK_BYTES
+                url, timeout=self._download_timeout, allow_redirects=False, read_bufsize=4 * CHUNK_BYTES
             ) as response:
                 if response.status != HTTPStatus.OK:
                     raise FileUnavailable(f"status {response.status} instead of the file")
-                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                     yield chunk
         except (*self._not_sent, *self._lost) as error:
             raise FileUnavailable(type(error).__name__) from None
@@ -915,41 +864,5 @@ class _Api:
         await (await self._session.create_session()).close()
 
 
-def _network_errors() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
-    """Errors before the request was sent, and errors after which it may have arrived."""
-    import aiohttp
-    import aiohttp_socks
-
-    not_sent = (
-        aiohttp.ClientConnectorError,
-        aiohttp.ConnectionTimeoutError,
-        # The proxy connector raises its own, which are not aiohttp's ClientError.
-        aiohttp_socks.ProxyConnectionError,
-        aiohttp_socks.ProxyError,
-        aiohttp_socks.ProxyTimeoutError,
-    )
-    return not_sent, (aiohttp.ClientError, TimeoutError, OSError)
-
-
 _JSON_HEADERS = {"Content-Type": "application/json"}
 _BYTES = "application/octet-stream"
-
-
-def _header_safe(file_name: str) -> str:
-    """A name that cannot break out of its header; servers disagree about escaped quotes."""
-    return file_name.translate(_UNSAFE_IN_HEADER)
-
-
-_UNSAFE_IN_HEADER = dict.fromkeys(range(32), " ") | {ord('"'): "'", ord("\\"): "_", 127: " "}
-
-
-def _decoded(body: bytes) -> Json:
-    """Read JSON; None when it is none. Half surrogates, which orjson refuses, become question marks."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None

@@ -30,6 +30,7 @@ class InboundKind(StrEnum):
     EDITED = "edited"
     DELETED = "deleted"
     DELIVERY = "delivery"
+    """The messenger tells what became of a message of ours."""
     BLOCKED = "blocked"
     UNBLOCKED = "unblocked"
     IGNORED = "ignored"
@@ -64,6 +65,28 @@ class Contact:
     verified: bool = False
 
 
+class DeliveryState(StrEnum):
+    """What a messenger tells about a message it had taken."""
+
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of the message of ours whose key stands in `Inbound.message_key`.
+
+    Of a failed one: why, in words for the operator; whether the person closed the chat; whether it
+    came too late after the person's own message.
+    """
+
+    state: DeliveryState
+    reason: str = ""
+    blocked: bool = False
+    window_closed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """One event of one chat. `sent_at` is the messenger's own time, aware UTC.
@@ -89,6 +112,7 @@ class Inbound:
     user_name: str = ""
     acknowledge: str | None = None
     """What the channel needs to stop the button's spinner, if anything."""
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -622,7 +622,7 @@ def _lane(name: str, sender: Sender[LimitsT]) -> _Lane[LimitsT]:
 
 
 def _parcel(letter: Letter) -> Parcel:
-    return Parcel(letter.key, letter.chat_key, letter.text, letter.rows, letter.files)
+    return Parcel(letter.key, letter.chat_key, letter.text, letter.rows, letter.files, letter.last_inbound_at)
 
 
 @dataclass(frozen=True, slots=True)

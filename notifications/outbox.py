@@ -40,6 +40,8 @@ class Parcel:
     text: str
     rows: tuple[tuple[ShownButton, ...], ...] = ()
     files: tuple[OutgoingFile, ...] = ()
+    last_inbound_at: datetime | None = None
+    """When this chat's person wrote last, aware UTC: some messengers let us write only for a time after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Letter:
     urgent: bool = False
     """An answer to what a person has just done: goes before mailings and reminders."""
     created_at: datetime | None = None
+    last_inbound_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

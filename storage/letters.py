@@ -37,9 +37,9 @@ _CHATS_OF_PEOPLE = (
     .order_by(_chat.c.last_inbound_at.asc().nulls_first(), _chat.c.id)
 )
 """The liveliest chat of each person comes last."""
-_ADDRESSES = select(_chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.screen, _chat.c.blocked_at).where(
-    _chat.c.id.in_(bindparam("chats", expanding=True))
-)
+_ADDRESSES = select(
+    _chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.screen, _chat.c.blocked_at, _chat.c.last_inbound_at
+).where(_chat.c.id.in_(bindparam("chats", expanding=True)))
 _UNFINISHED = select(
     _letter.c.chat_id, _letter.c.id, _letter.c.state, _letter.c.prompt, _letter.c.lease_owner
 ).where(
@@ -98,6 +98,7 @@ class ChatAddress:
     chat_key: str
     screen: Sequence[Sequence[str]] = ()
     blocked: bool = False
+    last_inbound_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _addresses(session: Session, chat_ids: Iterable[int]) -> dict[int, ChatAddre
     if not wanted:
         return {}
     found = session.connection().execute(_ADDRESSES, {"chats": wanted})
-    return {row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None) for row in found}
+    return {row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None, row[5]) for row in found}
 
 
 def _unfinished(
@@ -318,6 +319,7 @@ def letter_of(letter_id: int, row: Mapping[str, Any], address: ChatAddress) -> L
         attempts=row["attempts"],
         urgent=row["urgent"],
         created_at=row["created_at"],
+        last_inbound_at=address.last_inbound_at,
     )
 
 

@@ -83,6 +83,8 @@ class Chat(SQLModel, table=True):
     person_id: int | None = Field(default=None, foreign_key="person.id", index=True)
     last_inbound_at: datetime | None = None
     blocked_at: datetime | None = None
+    rank: int = 0
+    """The person's own order of their chats: the lowest is written to first; among equals, the liveliest."""
     screen: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     """The buttons now in sight, in their numbered order: [[label, press id], …]."""
     focus: str = Field(default="", max_length=60)
@@ -177,6 +179,10 @@ class Request(SQLModel, table=True):
     """The field the client was asked to correct."""
     unanswered_since: datetime | None = None
     """When the client wrote last without an answer from the firm."""
+    recorded_by: int | None = Field(default=None, foreign_key="staff.id")
+    """Who wrote it down from a call or a visit; empty when the client filled the form."""
+    confirmed_at: datetime | None = None
+    """When the client said that a recorded request was written down right."""
     search: str = Field(default="", sa_column=Column(Text, nullable=False))
     """Company, INN and task in lower case, for the search by words."""
     version: int = 1
@@ -236,7 +242,10 @@ class Clarification(SQLModel, table=True):
 class Message(SQLModel, table=True):
     """What a person wrote (`in`), or a note of staff that no client sees (`note`)."""
 
-    __table_args__ = (_one_of("direction", "in", "note"),)
+    __table_args__ = (
+        _one_of("direction", "in", "note"),
+        Index("ix_message_message_key", "chat_id", "message_key", **_where("message_key != ''")),
+    )
     id: int | None = Field(default=None, primary_key=True)
     chat_id: int | None = Field(default=None, foreign_key="chat.id", index=True)
     request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
@@ -246,8 +255,44 @@ class Message(SQLModel, table=True):
     text: str = Field(sa_column=Column(Text, nullable=False))
     files: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     event_key: str = Field(default="", max_length=200)
+    message_key: str = Field(default="", max_length=200)
+    """The messenger's own name of the message: its edits and its deletion refer to it."""
+    field: str = Field(default="", max_length=40)
+    """The field of the form that these words answered."""
     sent_at: datetime
     received_at: datetime
+    deleted_at: datetime | None = None
+
+
+class Proposal(SQLModel, table=True):
+    """Another value for a field of a submitted request, by the client; in force once staff agree."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: int = Field(foreign_key="request.id", index=True)
+    field: str = Field(max_length=40)
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    person_id: int = Field(foreign_key="person.id")
+    created_at: datetime
+    decided_at: datetime | None = None
+    decided_by: int | None = Field(default=None, foreign_key="staff.id")
+    agreed: bool | None = None
+
+
+class CallTask(SQLModel, table=True):
+    """Somebody to be telephoned, because no messenger reaches them; open until it is done."""
+
+    __tablename__ = "call_task"
+    __table_args__ = (Index("ix_call_task_open", "created_at", **_where("done_at is null")),)
+    id: int | None = Field(default=None, primary_key=True)
+    person_id: int = Field(foreign_key="person.id", index=True)
+    request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
+    letter_id: int | None = Field(default=None, foreign_key="letter.id", unique=True)
+    """What could not be delivered; empty when the task is something else, a read-back for instance."""
+    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
+    created_at: datetime
+    done_at: datetime | None = None
+    done_by: int | None = Field(default=None, foreign_key="staff.id")
+    outcome: str = Field(default="", sa_column=Column(Text, nullable=False))
 
 
 class Attachment(SQLModel, table=True):
@@ -310,6 +355,7 @@ class Letter(SQLModel, table=True):
             "ix_letter_failed", "created_at",
             **_where("state = 'failed'"),
         ),
+        Index("ix_letter_message_key", "chat_id", "message_key", **_where("message_key != ''")),
     )  # fmt: skip
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(max_length=200, unique=True)
@@ -332,6 +378,10 @@ class Letter(SQLModel, table=True):
     reason: str = Field(default="", max_length=500)
     created_at: datetime
     sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    read_at: datetime | None = None
+    replaces_id: int | None = Field(default=None, foreign_key="letter.id", index=True)
+    """The same words in another chat, which did not arrive there: only one copy counts."""
 
 
 class History(SQLModel, table=True):

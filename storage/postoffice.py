@@ -118,7 +118,7 @@ def _due_chats(
 def _read(session: Session, letter_ids: Sequence[int]) -> tuple[Letter, ...]:
     columns = [_letter.c[name] for name in _COLUMNS]
     found = session.execute(
-        select(*columns, _chat.c.channel, _chat.c.chat_key)
+        select(*columns, _chat.c.channel, _chat.c.chat_key, _chat.c.last_inbound_at)
         .join(_chat, _chat.c.id == _letter.c.chat_id)
         .where(_letter.c.id.in_(letter_ids))
         .order_by(_letter.c.id)
@@ -126,7 +126,9 @@ def _read(session: Session, letter_ids: Sequence[int]) -> tuple[Letter, ...]:
     letters = []
     for values in found:
         row = dict(zip(_COLUMNS, values, strict=False))
-        letters.append(letter_of(row["id"], row, ChatAddress(row["chat_id"], values[-2], values[-1])))
+        channel, chat_key, last_inbound_at = values[len(_COLUMNS) :]
+        address = ChatAddress(row["chat_id"], channel, chat_key, last_inbound_at=last_inbound_at)
+        letters.append(letter_of(row["id"], row, address))
     place = {letter_id: number for number, letter_id in enumerate(letter_ids)}
     return tuple(sorted(letters, key=lambda letter: place[letter.letter_id]))
 

@@ -49,7 +49,8 @@ def _upsert(insert_in: Any, table: Table, key: str, changed: Sequence[str]) -> A
 _CHATS = (
     select(
         _chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.person_id, _chat.c.screen, _chat.c.focus,
-        _chat.c.blocked_at, _person.c.name, _person.c.phone, _person.c.consent_version,
+        _chat.c.blocked_at, _chat.c.last_inbound_at, _person.c.name, _person.c.phone,
+        _person.c.consent_version,
         _staff.c.id, _staff.c.role, _staff.c.active, _draft.c.progress, _draft.c.created_at,
         # Both conditions, so that the partial index of unfinished events answers.
         exists().where(
@@ -120,6 +121,7 @@ class ChatView:
     focus: str = ""
     blocked: bool = False
     has_waiting: bool = False
+    last_inbound_at: datetime | None = None
     companies: tuple[Company, ...] = ()
 
 
@@ -185,9 +187,11 @@ class Work:
             "created_at": chat.draft_created_at or self.now, "updated_at": self.now,
         }  # fmt: skip
 
-    def seen(self, chat: ChatView) -> None:
+    def seen(self, chat: ChatView, sent_at: datetime) -> None:
         """The person has written: the chat is alive, whatever was thought of it before."""
-        self._seen[chat.chat_id] = self.now
+        written_at = min(sent_at, self.now)
+        chat.last_inbound_at = max(chat.last_inbound_at or written_at, written_at)
+        self._seen[chat.chat_id] = chat.last_inbound_at
         chat.blocked = False
 
     def move_cursor(self, channel: str, value: str) -> None:
@@ -210,7 +214,9 @@ class Work:
                 _SEE_CHAT, [{"b_id": chat_id, "b_at": at} for chat_id, at in self._seen.items()]
             )
         addresses = {
-            chat.chat_id: ChatAddress(chat.chat_id, chat.channel, chat.chat_key, chat.screen, chat.blocked)
+            chat.chat_id: ChatAddress(
+                chat.chat_id, chat.channel, chat.chat_key, chat.screen, chat.blocked, chat.last_inbound_at
+            )
             for chat in self.chats.values()
         }
         return write_posted(self.session, lease_owner, addresses)
@@ -272,12 +278,12 @@ def _read_chats(work: Work, wanted: Mapping[str, Mapping[str, str]]) -> None:
     connection = work.session.connection()
     for name, keys in wanted.items():
         for row in connection.execute(_CHATS, {"channel": name, "keys": list(keys)}):
-            staff = StaffView(row[10], Role(row[11])) if row[10] is not None and row[12] else None
+            staff = StaffView(row[11], Role(row[12])) if row[11] is not None and row[13] else None
             view = ChatView(
                 chat_id=row[0], channel=row[1], chat_key=row[2], person_id=row[3], screen=row[4],
-                focus=row[5], blocked=row[6] is not None, person_name=row[7] or "", phone=row[8] or "",
-                consent_version=row[9] or "", staff=staff, draft=row[13], draft_created_at=row[14],
-                has_waiting=row[15],
+                focus=row[5], blocked=row[6] is not None, last_inbound_at=row[7],
+                person_name=row[8] or "", phone=row[9] or "", consent_version=row[10] or "", staff=staff,
+                draft=row[14], draft_created_at=row[15], has_waiting=row[16],
             )  # fmt: skip
             work.chats[view.channel, view.chat_key] = view
 

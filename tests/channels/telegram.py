@@ -12,7 +12,8 @@ from typing import Literal
 import aiohttp
 
 from bots.base import Channel
-from bots.telegram import SECRET_HEADER, Pauses, Settings, TelegramChannel
+from bots.telegram import SECRET_HEADER, Settings, TelegramChannel
+from bots.wire import Pauses
 from tests.channels.harness import RETRY_AFTER_SECONDS, Ability, ApiFault, Harness, Shelf, Shown, Variant
 from tests.emulators.telegram import Chat, TelegramEmulator
 

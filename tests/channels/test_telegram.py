@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bots.base import Cursor, FileRefused, FileUnavailable
-from bots.telegram import HOOK_PATH, MAX_HOOK_BYTES, SECRET_HEADER, Pauses, Settings, TelegramChannel, parse
+from bots.telegram import HOOK_PATH, MAX_HOOK_BYTES, SECRET_HEADER, Settings, TelegramChannel, parse
+from bots.wire import Pauses
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, ShownButton, TokenRevoked, Unknown
 from tests.channels.harness import House, Shelf, free_address

@@ -1,0 +1,373 @@
+"""What every messenger's wire needs: bounded bodies, a session behind a proxy, guarded downloads.
+
+Nothing here belongs to one messenger. Addresses and headers may hold tokens, so no exception that
+leaves this module names them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import random
+import socket
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from yarl import URL
+
+from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
+from notifications.outbox import Outcome, Retry, Unknown
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession, ClientTimeout
+    from aiohttp.abc import ResolveResult
+    from pydantic import SecretStr
+    from starlette.requests import Request
+
+Json = Any
+"""A value out of a JSON body; it does not leave the module that reads it."""
+
+CONNECT_SECONDS = 10
+SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
+CHUNK_BYTES = 64 * 1024
+MAX_REDIRECTS = 3
+REMEMBERED_HALF_SENT = 1000
+
+
+class Fault(Exception):  # noqa: N818 - the base of what the network does to us
+    """The network failed us; its sentence names no address, for addresses hold the token."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What delivery is told."""
+        return Retry(reason=str(self), whole_channel=True)
+
+
+class NotSent(Fault):
+    """No connection, so nothing was sent."""
+
+
+class AnswerLost(Fault):
+    """The request left us and no whole answer came back."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """It may have arrived."""
+        return Unknown(str(self))
+
+
+class Misanswered(Fault):
+    """Something between us and the messenger answered: a proxy, a provider's page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long to wait after a failure; `misconfigured_seconds` when only a person can help."""
+
+    first_seconds: float = 1
+    longest_seconds: float = 30
+    misconfigured_seconds: float = 30
+
+    def after(self, failures: int) -> float:
+        """Grow with the number of failures in a row, jittered so that processes do not knock together."""
+        pause = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 16))
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - nothing to guess here
+
+
+@dataclass(slots=True)
+class HalfSent:
+    """How far parcels of several messages got, so that one that comes again goes on from there.
+
+    It is forgotten in a restart, and of parcels that never came again only the latest are kept.
+    """
+
+    _parcels: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def take(self, key: str) -> tuple[int, str]:
+        """How many messages of this parcel were sent, and the messenger's key of the last one."""
+        return self._parcels.pop(key, (0, ""))
+
+    def keep(self, key: str, done: int, message_key: str) -> None:
+        """Remember that `done` messages of this parcel were sent."""
+        self._parcels[key] = (done, message_key)
+        if len(self._parcels) > REMEMBERED_HALF_SENT:
+            del self._parcels[next(iter(self._parcels))]
+
+
+# ---------------------------------------------------------------------- bodies
+
+
+async def limited_body(request: Request, max_bytes: int) -> bytes | None:
+    """Read a body of at most `max_bytes`; a longer one is None."""
+    parts, size_bytes = [], 0
+    async for part in request.stream():
+        size_bytes += len(part)
+        if size_bytes > max_bytes:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def decoded(body: bytes) -> Json:
+    """Read JSON; None when it is none. Half surrogates, which orjson refuses, become question marks."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return orjson.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def clean(text: Json) -> str:
+    """Take a string without NUL, which PostgreSQL cannot store. Raises TypeError for anything else."""
+    if type(text) is not str:
+        raise TypeError("a string was expected")
+    return text.replace("\x00", "") if "\x00" in text else text
+
+
+def header_safe(file_name: str) -> str:
+    """A name that cannot break out of its header; servers disagree about escaped quotes."""
+    return file_name.translate(_UNSAFE_IN_HEADER)
+
+
+_UNSAFE_IN_HEADER = dict.fromkeys(range(32), " ") | {ord('"'): "'", ord("\\"): "_", 127: " "}
+
+
+# ---------------------------------------------------------------------- requests
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def json(self) -> Json:
+        """The body as JSON, None when it is none."""
+        return decoded(self.body)
+
+
+class Wire:
+    """One messenger's connections, behind its proxy. Opened by the first request.
+
+    Raises `NotSent` or `AnswerLost`. `hosts` are those from which files may be fetched: a name also
+    stands for all below it. Addresses of private networks are refused, unless the host that leads
+    there is listed by name.
+    """
+
+    def __init__(
+        self, proxy: SecretStr | None, hosts: Collection[str], request_timeout_seconds: float = 20
+    ) -> None:
+        self._proxy = proxy.get_secret_value() if proxy else None
+        self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
+        self._timeout_seconds = request_timeout_seconds
+        self._session: ClientSession | None = None
+        self._media_session: ClientSession | None = None
+        self._not_sent: tuple[type[Exception], ...] = ()
+        self._lost: tuple[type[Exception], ...] = ()
+
+    async def request(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Answer:
+        """Ask once; redirects are not followed. `data` is whatever aiohttp takes as a body."""
+        session = self._opened()
+        within = self._within(timeout_seconds or self._timeout_seconds)
+        try:
+            async with session.request(
+                method, url, data=data, headers=headers, timeout=within, allow_redirects=False
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+        except self._not_sent as error:
+            raise NotSent(type(error).__name__) from None
+        except self._lost as error:
+            raise AnswerLost(type(error).__name__) from None
+
+    async def post_json(
+        self, url: str | URL, value: Json, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Post a value as JSON."""
+        typed = {"Content-Type": "application/json", **(headers or {})}
+        return await self.request("POST", url, data=orjson.dumps(value), headers=typed)
+
+    async def download(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """Stream a file in chunks, at most MAX_FILE_BYTES. Raises FileRefused or FileUnavailable.
+
+        `headers` (credentials) go to the first host only; each redirect is checked like the first.
+        """
+        target, sent_headers = self._target(url), headers
+        session = self._media_opened()
+        for _hop in range(MAX_REDIRECTS + 1):
+            try:
+                async with session.get(
+                    target,
+                    headers=sent_headers,
+                    timeout=self._within(None),
+                    allow_redirects=False,
+                    read_bufsize=4 * CHUNK_BYTES,
+                ) as response:
+                    if response.status not in _REDIRECTS:
+                        async for chunk in _content(response):
+                            yield chunk
+                        return
+                    location = response.headers.get("Location", "")
+            except (*self._not_sent, *self._lost) as error:
+                raise FileUnavailable(type(error).__name__) from None
+            following = self._target(_joined(target, location))
+            if following.host != target.host or following.scheme != target.scheme:
+                sent_headers = None
+            target = following
+        raise FileUnavailable("too many redirects")
+
+    def _target(self, url: str) -> URL:
+        try:
+            target = URL(url)
+        except ValueError:
+            raise FileUnavailable("the address of the file cannot be read") from None
+        host = (target.host or "").lower().rstrip(".")
+        if target.scheme not in ("http", "https") or not host:
+            raise FileUnavailable("the address of the file is no web address")
+        if not any(host == allowed or host.endswith(f".{allowed}") for allowed in self._hosts):
+            raise FileUnavailable("the file lies on a host that is not in the list of media hosts")
+        if host not in self._hosts and _is_private_literal(host):
+            raise FileUnavailable("the file lies in a private network")
+        return target
+
+    def _within(self, total_seconds: float | None) -> ClientTimeout:
+        from aiohttp import ClientTimeout
+
+        return ClientTimeout(total_seconds, connect=CONNECT_SECONDS, sock_read=self._timeout_seconds)
+
+    def _opened(self) -> ClientSession:
+        if self._session is None:
+            import aiohttp
+
+            self._not_sent, self._lost = network_errors()
+            self._session = aiohttp.ClientSession(
+                connector=proxied_connector(self._proxy), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._session
+
+    def _media_opened(self) -> ClientSession:
+        """The session for addresses that a stranger may have chosen; a proxy resolves names itself."""
+        if self._media_session is None:
+            import aiohttp
+
+            self._not_sent, self._lost = network_errors()
+            connector = proxied_connector(self._proxy) or aiohttp.TCPConnector(
+                resolver=_guarded_resolver(self._hosts)
+            )
+            self._media_session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._media_session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for session in (self._session, self._media_session):
+            if session is not None:
+                await session.close()
+        self._session = self._media_session = None
+
+
+def _joined(base: URL, location: str) -> str:
+    try:
+        return str(base.join(URL(location)))
+    except ValueError:
+        raise FileUnavailable("the address of the file cannot be read") from None
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return False
+
+
+def _guarded_resolver(hosts: Collection[str]) -> Any:
+    """A resolver that finds no private address, so that no name of a stranger leads into our network."""
+    from aiohttp import ThreadedResolver
+
+    class Guarded(ThreadedResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            found = await super().resolve(host, port, family)
+            if host.lower() in hosts:
+                return found
+            public = [each for each in found if ipaddress.ip_address(each["host"]).is_global]
+            if not public:
+                raise OSError("the name leads into a private network")
+            return public
+
+    return Guarded()
+
+
+_REDIRECTS = frozenset(
+    (
+        HTTPStatus.MOVED_PERMANENTLY,
+        HTTPStatus.FOUND,
+        HTTPStatus.SEE_OTHER,
+        HTTPStatus.TEMPORARY_REDIRECT,
+        HTTPStatus.PERMANENT_REDIRECT,
+    )
+)
+
+
+async def _content(response: Any) -> AsyncIterator[bytes]:
+    if response.status != HTTPStatus.OK:
+        raise FileUnavailable(f"status {response.status} instead of the file")
+    if (response.content_length or 0) > MAX_FILE_BYTES:
+        raise FileRefused("the file is over 20 MB")
+    size_bytes = 0
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        size_bytes += len(chunk)
+        if size_bytes > MAX_FILE_BYTES:
+            raise FileRefused("the file turned out to be over 20 MB")
+        yield chunk
+
+
+def network_errors() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """Errors of aiohttp before the request was sent, and errors after which it may have arrived."""
+    import aiohttp
+    import aiohttp_socks
+
+    not_sent = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        # The proxy connector raises its own, which are not aiohttp's ClientError.
+        aiohttp_socks.ProxyConnectionError,
+        aiohttp_socks.ProxyError,
+        aiohttp_socks.ProxyTimeoutError,
+    )
+    return not_sent, (aiohttp.ClientError, TimeoutError, OSError)
+
+
+def proxied_connector(proxy: str | None) -> Any:
+    """Aiohttp's connector through an http, socks4 or socks5 proxy; None for no proxy."""
+    if proxy is None:
+        return None
+    from aiohttp_socks import ProxyConnector
+
+    return ProxyConnector.from_url(proxy, rdns=True)
+
+
+def requests_proxies(proxy: SecretStr | None) -> dict[str, str]:
+    """The same for libraries on `requests`; the proxy resolves the names."""
+    if proxy is None:
+        return {}
+    address = proxy.get_secret_value().replace("socks5://", "socks5h://").replace("socks4://", "socks4a://")
+    return {"http": address, "https": address}
