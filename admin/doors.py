@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -11,7 +11,7 @@ from flask import current_app
 
 from storage.engine import Database
 from storage.files import FileStore
-from storage.house import House
+from storage.house import House, WayIn
 
 EXTENSION = "priem"
 
@@ -21,8 +21,8 @@ class PanelDoors:
     """Everything the panel needs. `wake` is called after a commit that may have written letters.
 
     `public_url` is the address people see; the session cookie is Secure when it begins with https.
-    `chat_links` show where a client's invitation code works, `staff_chat_links` where one of staff does:
-    name → address with `{code}`.
+    `ways_in_for_staff` are the messengers in which an invitation code of staff works; for clients see
+    `House.ways_in`.
     """
 
     database: Database
@@ -33,8 +33,7 @@ class PanelDoors:
     secret_key: str = field(repr=False)
     public_url: str = ""
     language: str = "ru"
-    chat_links: tuple[tuple[str, str], ...] = ()
-    staff_chat_links: tuple[tuple[str, str], ...] = ()
+    ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     max_upload_bytes: int = 25 * 1024 * 1024
 
     @property

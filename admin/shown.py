@@ -31,6 +31,8 @@ def say(text: Text) -> str:
 
 def label(code: str | None, table: str) -> str:
     """The word for a code."""
+    if table == "channel" and (title := doors().house.channel_titles.get(code or "")):
+        return title
     return say(word(code, table))
 
 

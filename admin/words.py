@@ -99,15 +99,8 @@ CLIENT_KINDS: Mapping[str, Text] = MappingProxyType(
     {"company": _("компания"), "proprietor": _("предприниматель")}
 )
 
-CHANNELS: Mapping[str, Text] = MappingProxyType(
+THROUGH: Mapping[str, Text] = MappingProxyType(
     {
-        "telegram": plain("Telegram"),
-        "vk": _("ВКонтакте"),
-        "viber": plain("Viber"),
-        "whatsapp": plain("WhatsApp"),
-        "max": plain("MAX"),
-        "mail": _("почта"),
-        "webchat": _("чат на сайте"),
         "phone": _("телефон"),
         "panel": _("панель"),
         "command": _("команда на сервере"),
@@ -224,7 +217,7 @@ _TABLES: Mapping[str, Mapping[str, Text]] = MappingProxyType(
         "department": DEPARTMENTS,
         "skill": SKILLS,
         "client_kind": CLIENT_KINDS,
-        "channel": CHANNELS,
+        "channel": THROUGH,
         "letter": LETTERS,
         "purpose": PURPOSES,
         "shift": SHIFTS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import clock
-from app.service import OWN_PAGES, lent_to_channels
+from app.service import lent_to_channels
 from app.settings import Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
 from notifications.texts import Catalogue
@@ -36,24 +36,32 @@ class Finding:
 
 async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[Finding]:
     """Look at everything; messengers are asked at the same time, each for so long at most."""
+    kinds = channel_kinds()
     findings = [*_configuration(settings), await asyncio.to_thread(_database, settings), _files(settings)]
     findings += [
-        Finding(name, f"a page of our own: {settings.server.public_url}{OWN_PAGES[name]}")
+        Finding(name, f"a page of our own: {settings.server.public_url}{kinds[name].own_page}")
         for name in settings.bots
-        if name in OWN_PAGES
+        if kinds[name].own_page
     ]
     if not settings.bots:
         told = "none is switched on: add a section such as [bots.webchat]"
         return [*findings, Finding("messengers", told, is_wrong=True)]
-    messengers = [name for name in settings.bots if name not in OWN_PAGES]
-    asked = [ask_health(settings, name, timeout_seconds) for name in messengers]
-    for name, health in zip(messengers, await asyncio.gather(*asked), strict=True):
+    answers = await ask_messengers(settings, timeout_seconds)
+    for name, health in answers.items():
         told = health.detail or ("answers" if health.reachable else "does not answer")
         findings.append(Finding(name, told, is_wrong=not health.reachable))
     return findings
 
 
-async def ask_health(settings: Settings, name: str, timeout_seconds: float) -> Health:
+async def ask_messengers(settings: Settings, timeout_seconds: float) -> dict[str, Health]:
+    """Ask every messenger that is not a page of ours whether it knows us, all at the same time."""
+    kinds = channel_kinds()
+    names = [name for name in settings.bots if not kinds[name].own_page]
+    answers = await asyncio.gather(*(_ask(settings, name, timeout_seconds) for name in names))
+    return dict(zip(names, answers, strict=True))
+
+
+async def _ask(settings: Settings, name: str, timeout_seconds: float) -> Health:
     """Open one messenger's channel, ask whether it knows us, and close it."""
     kind = channel_kinds()[name]
     database = open_database(settings.storage.url)

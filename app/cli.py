@@ -18,7 +18,6 @@ import typer
 
 if TYPE_CHECKING:
     from app.settings import Settings
-    from bots.base import Health
     from storage.engine import Database
     from storage.invitations import Invited
 
@@ -48,6 +47,7 @@ Config = Annotated[
 ]
 
 HEALTH_TIMEOUT_SECONDS = 20.0
+LINK_TIMEOUT_SECONDS = 5.0
 YEARS = range(2000, 2101)
 """Of the days that an option may name; others are slips, and their midnights may not exist."""
 
@@ -372,34 +372,27 @@ def _refuse_nameless(role: Invitee, name: str, department: str) -> None:
 
 # --- the links of an invitation ----------------------------------------------------------------
 
-_CHAT_LINKS = {"telegram": "https://t.me/{name}?start={code}"}
-"""Messengers that open a bot with a code; the name is what the messenger itself says in its health."""
-
 
 def _invitation_lines(settings: Settings, invited: Invited) -> Iterator[str]:
-    from app.service import OWN_PAGES
+    from app.service import ways_in
+    from notifications.texts import Catalogue
 
     code, public_url = invited.chat_code, settings.server.public_url
     yield f"code: {code}"
     if invited.panel_code:
         yield f"panel: {public_url}/panel/invitation/{invited.panel_code}"
-    for name in settings.bots:
-        if name in OWN_PAGES:
-            page = f"{OWN_PAGES[name]}/staff" if invited.panel_code else OWN_PAGES[name]
-            yield f"web chat: {public_url}{page}?code={code}"
-        else:
-            link = _chat_link(settings, name, code)
-            yield f"{name}: {link}" if link else f"{name}: send «/start {code}» to the bot"
+    say = Catalogue.open(settings.firm.language).say
+    profile = "/staff" if invited.panel_code else ""
+    ways = ways_in(settings, say, _links_of_messengers(settings), profile)
+    for name, way in zip(settings.bots, ways, strict=True):
+        link = way.with_code(code).link
+        yield f"{name}: {link}" if link else f"{name}: send «/start {code}» to the bot"
 
 
-def _chat_link(settings: Settings, name: str, code: str) -> str | None:
-    from app.checks import ask_health
+def _links_of_messengers(settings: Settings) -> dict[str, str]:
+    """Where each messenger that answers says that its chat is opened."""
+    from app.checks import ask_messengers
     from app.loop import run_in_loop
 
-    if name not in _CHAT_LINKS:
-        return None
-    health: Health = run_in_loop(lambda: ask_health(settings, name, timeout_seconds=5.0))
-    username = health.detail.removeprefix("@")
-    if not health.reachable or not username.replace("_", "").isalnum():
-        return None
-    return _CHAT_LINKS[name].format(name=username, code=code)
+    answers = run_in_loop(lambda: ask_messengers(settings, LINK_TIMEOUT_SECONDS))
+    return {name: health.link for name, health in answers.items()}

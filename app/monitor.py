@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import Counter as PlainCounter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,8 +43,15 @@ class Monitor:
     database: Database
     channels: Mapping[str, Channel]
     now: Callable[[], datetime]
+    links: dict[str, str] = field(default_factory=dict)
+    """Where each messenger said that its chat is opened."""
+    _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _swept_at: datetime | None = None
+
+    def refused(self, channel: str, reason: str) -> None:
+        """A post to this messenger's webhook was turned away."""
+        self._refused[channel, reason] += 1
 
     def swept(self, at: datetime) -> None:
         """The timers have looked at everything that was due at `at`."""
@@ -60,6 +69,8 @@ class Monitor:
                 health = await channel.health()
         except TimeoutError:
             health = Health(reachable=False, detail=f"no answer in {HEALTH_TIMEOUT_SECONDS:g} s")
+        if health.link:
+            self.links[name] = health.link
         before = self._seen.get(name)
         failures = 0 if health.reachable else (before.failures if before else 0) + 1
         self._seen[name] = _Seen(health, self.now(), failures)
@@ -127,6 +138,11 @@ class Monitor:
             oldest.labels(name).set(figures.oldest_letter_seconds.get(name, 0))
             seen = self._seen.get(name)
             up.labels(name).set(1 if seen is None or seen.health.reachable else 0)
+        refused = PlainCounter(
+            "priem_webhooks_refused", "Webhook posts turned away", ["channel", "reason"], registry=registry
+        )
+        for (channel, reason), count in self._refused.items():
+            refused.labels(channel, reason).inc(count)
         Gauge("priem_failed_messages", "Messages kept for a person to look at", registry=registry).set(
             figures.failed_messages
         )

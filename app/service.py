@@ -42,14 +42,11 @@ from storage import chat_log, postoffice
 from storage.engine import Database, open_database
 from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
-from storage.house import House
+from storage.house import House, WayIn
 from storage.sweeps import sweep
 from storage.work import get_setting
 
 log = structlog.get_logger(__name__)
-
-OWN_PAGES = {"webchat": "/chat"}
-"""The messengers that are pages of our own server: there is nobody to ask, and links lead to us."""
 
 SWEEP_EVERY_SECONDS = 60
 RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
@@ -59,9 +56,11 @@ HALF_WRITTEN_SECONDS = 3600.0
 """A file that another process may still be writing is younger."""
 
 
-def house_of(settings: Settings, catalogue: Catalogue) -> House:
+def house_of(
+    settings: Settings, catalogue: Catalogue, ways_in: Callable[[], Sequence[WayIn]] = tuple
+) -> House:
     """What the firm has settled, for the use cases."""
-    firm, consent = settings.firm, settings.consent
+    firm, consent, kinds = settings.firm, settings.consent, channel_kinds()
     return House(
         calendar=firm.calendar(),
         say=catalogue.say,
@@ -73,6 +72,30 @@ def house_of(settings: Settings, catalogue: Catalogue) -> House:
         accept_within_minutes=firm.accept_within_minutes,
         look_within_minutes=firm.look_within_minutes,
         close_after_working_days=firm.close_after_working_days,
+        failover_after_minutes=firm.failover_after_minutes,
+        silent_after_hours=firm.silent_after_hours,
+        channel_titles={name: catalogue.say(kind.title) for name, kind in kinds.items()},
+        email_channel=next((name for name in settings.bots if kinds[name].by_email), ""),
+        ways_in=ways_in,
+    )
+
+
+def ways_in(
+    settings: Settings, say: Callable[[Text], str], links: Mapping[str, str], profile: str = ""
+) -> tuple[WayIn, ...]:
+    """Where a one-time code opens a chat. `links` are what messengers say themselves.
+
+    In our own pages staff keep a session (`profile`) apart from a client's.
+    """
+    kinds = channel_kinds()
+    return tuple(
+        WayIn(
+            say(kinds[name].title),
+            f"{settings.server.public_url}{kinds[name].own_page}{profile}?code={{code}}"
+            if kinds[name].own_page
+            else links.get(name, ""),
+        )
+        for name in settings.bots
     )
 
 
@@ -129,7 +152,9 @@ class Service:
     database: Database
     house: House
     store: FileStore
-    links: FileLinks
+    file_links: FileLinks
+    links: dict[str, str]
+    """Where each messenger says that its chat is opened; filled by the monitor."""
     channels: Mapping[str, Channel]
     owner: str
     now: Callable[[], datetime]
@@ -151,7 +176,7 @@ class Service:
             fit,
         )
         fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
-        monitor = Monitor(self.database, self.channels, self.now)
+        monitor = Monitor(self.database, self.channels, self.now, self.links)
 
         def after(applied: Applied) -> None:
             dispatcher.hand_over(applied.letters)
@@ -168,7 +193,8 @@ class Service:
             delivering = tasks.create_task(dispatcher.run(), name="deliver")
             fetching = tasks.create_task(fetcher.run(), name="fetch")
             doors = {
-                name: await self._doors(channel, commit, tasks) for name, channel in self.channels.items()
+                name: await self._doors(channel, commit, tasks, monitor)
+                for name, channel in self.channels.items()
             }
             inward = [
                 tasks.create_task(self._receive(channel, doors[name]), name=f"receive {name}")
@@ -188,7 +214,11 @@ class Service:
         await self.database.close()
 
     async def _doors(
-        self, channel: Channel, commit: GroupCommit[Op, Applied], tasks: asyncio.TaskGroup
+        self,
+        channel: Channel,
+        commit: GroupCommit[Op, Applied],
+        tasks: asyncio.TaskGroup,
+        monitor: Monitor,
     ) -> Doors:
         async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
             operations: list[Op] = [Arrival(inbound) for inbound in inbounds]
@@ -199,7 +229,13 @@ class Service:
 
         key = f"cursor:{channel.name}"
         cursor = await self.database.transact(lambda session: get_setting(session, key))
-        return Doors(accept=accept, cursor=cursor, public_url=self.settings.server.public_url, now=self.now)
+        return Doors(
+            accept=accept,
+            cursor=cursor,
+            public_url=self.settings.server.public_url,
+            now=self.now,
+            refused=lambda reason: monitor.refused(channel.name, reason),
+        )
 
     async def _receive(self, channel: Channel, doors: Doors) -> None:
         """Keep one messenger running whatever happens to it; the others do not notice."""
@@ -263,13 +299,12 @@ class Service:
                 now=self.now,
                 wake=wake,
                 files=self.store,
-                chat_links=_chat_links(self.settings),
-                staff_chat_links=_chat_links(self.settings, "/staff"),
+                ways_in_for_staff=self._ways_in_for_staff,
             )
         )
         routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]
         application = create_app(
-            routes, panel, Reports(monitor.health, monitor.metrics), self.links, self.store, self.now
+            routes, panel, Reports(monitor.health, monitor.metrics), self.file_links, self.store, self.now
         )
         server = make_server(application)
         serving = tasks.create_task(server.serve([self.port]), name="serve")
@@ -281,6 +316,9 @@ class Service:
             server.should_exit = True
             await asyncio.wait([serving], timeout=STOP_SECONDS)
 
+    def _ways_in_for_staff(self) -> Sequence[WayIn]:
+        return ways_in(self.settings, self.house.say, self.links, "/staff")
+
     async def _announce(self, server: Any) -> None:
         # uvicorn tells only by this attribute that the port is open.
         while not server.started:  # noqa: ASYNC110
@@ -290,19 +328,6 @@ class Service:
         gc.collect()
         gc.freeze()
         self.ready()
-
-
-def _chat_links(settings: Settings, profile: str = "") -> tuple[tuple[str, str], ...]:
-    """Where a code of an invitation works in a browser; staff keep a session apart from a client's."""
-    return tuple(
-        ("Чат на сайте", f"{settings.server.public_url}{page}{profile}?code={{code}}")
-        for name, page in OWN_PAGES.items()
-        if name in settings.bots
-    )
-
-
-def _catalogue(settings: Settings) -> Catalogue:
-    return Catalogue.open(settings.firm.language)
 
 
 async def _acknowledge(channel: Channel, inbound: Inbound) -> None:
@@ -324,20 +349,21 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 def open_service(settings: Settings, port: socket.socket, now: Callable[[], datetime] = clock.now) -> Service:
     """Put the house together behind a listening port. The database must be migrated already."""
-    catalogue = _catalogue(settings)
-    house = house_of(settings, catalogue)
+    catalogue = Catalogue.open(settings.firm.language)
+    links: dict[str, str] = {}
+    house = house_of(settings, catalogue, lambda: ways_in(settings, catalogue.say, links))
     # The holidays of the year take a third of a second to read: before the first client, not during.
     house.calendar.next_opening(now())
     database = open_database(settings.storage.url)
     store = FileStore(settings.storage.files, MAX_FILE_BYTES)
     store.sweep_temporary(HALF_WRITTEN_SECONDS, now())
     secret_key = settings.server.secret_key.get_secret_value()
-    links = FileLinks(secret_key, settings.server.public_url)
+    file_links = FileLinks(secret_key, settings.server.public_url)
     lent = lent_to_channels(settings, database, store, catalogue.say, now)
     kinds = channel_kinds()
     channels = {name: kinds[name].open(section, lent) for name, section in settings.bots.items()}
     owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    return Service(settings, database, house, store, links, channels, owner, now, port)
+    return Service(settings, database, house, store, file_links, links, channels, owner, now, port)
 
 
 def lent_to_channels(

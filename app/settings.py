@@ -68,6 +68,8 @@ class Firm(Section):
     accept_within_minutes: int = Field(default=15, ge=1)
     look_within_minutes: int = Field(default=30, ge=1)
     close_after_working_days: int = Field(default=3, ge=1)
+    failover_after_minutes: int = Field(default=10, ge=1)
+    silent_after_hours: int = Field(default=8, ge=1)
 
     @field_validator("time_zone")
     @classmethod

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from forms.messages import Inbound, IncomingFile, OutgoingFile
-from forms.texts import Text
+from forms.texts import Text, plain
 from notifications.outbox import Outcome, Parcel
 from storage import inspection
 from storage.chat_log import Logged
@@ -54,6 +54,8 @@ class Limits:
     buttons_per_row: int = 8
     buttons_total: int = 100
     label_length: int = 64
+    cut_labels: bool = True
+    """Whether a label that is too long is cut; else the buttons become a numbered menu."""
     file_bytes: int = 50 * 1024 * 1024
     messages_per_second: float = 30.0
     messages_burst: int = 30
@@ -158,14 +160,23 @@ class Lent:
     language: str = "ru"
 
 
+NAMELESS = plain("")
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelKind:
     """A messenger we can speak; the module constant `CHANNEL` of its file in `bots/`.
 
-    `name` is the word in the configuration. `open` gets a checked instance of `settings` and what the
-    house lends; it does no input or output, and only it may import the messenger's library.
+    `name` is the word in the configuration, `title` the one people use. `open` gets a checked instance of
+    `settings` and what the house lends; it does no input or output, and only it may import the
+    messenger's library.
     """
 
     name: str
     settings: type[BaseModel]
     open: Callable[[Any, Lent], Channel]
+    title: Text = NAMELESS
+    own_page: str = ""
+    """The path under which our own server shows this messenger: links lead there."""
+    by_email: bool = False
+    """Whether its chat keys are e-mail addresses, so that a person of whom we know one can be written to."""

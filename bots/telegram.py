@@ -56,6 +56,7 @@ from bots.wire import (
     network_errors,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
+from forms.texts import plain
 from notifications.outbox import (
     Blocked,
     Outcome,
@@ -402,7 +403,7 @@ def open_channel(settings: Settings, lent: Lent) -> TelegramChannel:
     return TelegramChannel(settings, lent.files)
 
 
-CHANNEL = ChannelKind(NAME, Settings, open_channel)
+CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Telegram"))
 
 
 # ---------------------------------------------------------------------- updates

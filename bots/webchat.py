@@ -327,7 +327,7 @@ def open_channel(settings: Settings, lent: Lent) -> WebChat:
     return WebChat(settings, lent)
 
 
-CHANNEL = ChannelKind(NAME, Settings, open_channel)
+CHANNEL = ChannelKind(NAME, Settings, open_channel, _("чат на сайте"), own_page="/chat")
 
 
 class _Page:

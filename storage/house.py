@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from forms.texts import Text
 from router.model import Role
@@ -22,6 +22,21 @@ class Who:
 
 
 @dataclass(frozen=True, slots=True)
+class WayIn:
+    """A messenger a person may come by: what people call it, and its link, `{code}` being a one-time code.
+
+    Without a link, «/start CODE» is sent there by hand.
+    """
+
+    title: str
+    link: str = ""
+
+    def with_code(self, code: str) -> WayIn:
+        """The same with the code in its place."""
+        return WayIn(self.title, self.link.replace("{code}", code))
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """What the firm has settled: its calendar, its words, its norms. Passed to every use case."""
 
@@ -36,3 +51,17 @@ class House:
     accept_within_minutes: int = 15
     look_within_minutes: int = 30
     close_after_working_days: int = 3
+    failover_after_minutes: int = 10
+    """How long a letter may wait for its messenger before the person's next one is tried."""
+    silent_after_hours: int = 8
+    """After so many working hours without a message, a messenger that used to bring some is suspect."""
+    channel_titles: Mapping[str, str] = field(default_factory=dict)
+    """What people call each messenger."""
+    email_channel: str = ""
+    """The messenger whose chats are e-mail addresses, when it is switched on."""
+    ways_in: Callable[[], Sequence[WayIn]] = tuple
+    """The messengers that are switched on, as a client comes by them."""
+
+    def channel_title(self, channel: str) -> str:
+        """What people call this messenger."""
+        return self.channel_titles.get(channel, channel)

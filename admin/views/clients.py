@@ -98,7 +98,7 @@ class ClientsView(PanelView):
             back=url_for("clients.one", client_id=client_id),
             codes=(),
             chat_code=invited.chat_code,
-            chat_links=_chat_links(invited.chat_code),
+            chat_links=tuple(way.with_code(invited.chat_code) for way in doors().house.ways_in()),
             for_client=True,
         )
 
@@ -201,10 +201,6 @@ _STALE = _("Карточку изменили, пока вы её правили
 
 def _as_typed(fields: ClientFields) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in asdict(fields).items()}
-
-
-def _chat_links(code: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, address.replace("{code}", code)) for name, address in doors().chat_links)
 
 
 # --- The import ----------------------------------------------------------------------------------------

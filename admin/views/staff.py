@@ -152,10 +152,7 @@ class StaffView(PanelView):
     def _invited(self, name: str, invited: Invited, back: str) -> str:
         code = invited.panel_code or ""
         link = doors().public_url.rstrip("/") + url_for("auth.invitation", code=code)
-        links = tuple(
-            (title, address.replace("{code}", invited.chat_code))
-            for title, address in doors().staff_chat_links
-        )
+        links = tuple(way.with_code(invited.chat_code) for way in doors().ways_in_for_staff())
         return self.page(
             "invited.html", name=name, back=back, panel_link=link, chat_code=invited.chat_code,
             chat_links=links, for_client=False,

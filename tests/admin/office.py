@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from admin.panel import PanelDoors, create_panel
+from app.settings import channel_kinds
 from forms.deadline import Deadline, to_text
 from notifications.texts import Catalogue
 from router.model import Role
@@ -23,7 +24,7 @@ from storage import casework
 from storage.casework import NewRequest
 from storage.engine import Database, open_database
 from storage.files import FileStore
-from storage.house import House, Who
+from storage.house import House, WayIn, Who
 from storage.models import Attachment, Chat, Client, ClientPerson, Letter, Message, Person, Shift, Staff
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -225,7 +226,14 @@ def office_over(url: str, folder: Path, public_url: str = "http://localhost") ->
     database = open_database(url)
     catalogue = Catalogue.open("ru")
     calendar = WorkCalendar(MOSCOW, time(9), time(18), (time(13), time(14)))
-    house = House(calendar, catalogue.say, "Баланс Актив", "+7 495 000-00-00")
+    house = House(
+        calendar,
+        catalogue.say,
+        "Баланс Актив",
+        "+7 495 000-00-00",
+        channel_titles={name: catalogue.say(kind.title) for name, kind in channel_kinds().items()},
+        ways_in=lambda: (WayIn("Веб-чат", "http://localhost/chat?code={code}"),),
+    )
     files = FileStore(folder, 10 * 1024 * 1024)
     holder: list[Office] = []
     doors = PanelDoors(
@@ -236,7 +244,6 @@ def office_over(url: str, folder: Path, public_url: str = "http://localhost") ->
         now=lambda: holder[0].clock,
         wake=lambda: Office.wake(holder[0]),
         public_url=public_url,
-        chat_links=(("Веб-чат", "http://localhost/chat?code={code}"),),
     )
     app = create_panel(doors)
     app.config["TESTING"] = True

@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 import bots
-from bots.base import MAX_FILE_BYTES, Channel, ChannelKind, FileRefused, FileUnavailable
+from bots.base import MAX_FILE_BYTES, NAMELESS, Channel, ChannelKind, FileRefused, FileUnavailable
 from bots.rendering import fit, utf16_length
 from forms.messages import Inbound, InboundKind
 from notifications.outbox import (
@@ -113,6 +113,7 @@ def test_kind_is_declared_in_full(name: str):
     kind = importlib.import_module(f"bots.{name}").CHANNEL
     assert isinstance(kind, ChannelKind)
     assert kind.name == name
+    assert kind.title != NAMELESS, "say what people call it: ChannelKind(…, title=plain(…))"
     assert kind.settings.model_config["extra"] == "forbid"
     assert kind.settings.model_config["frozen"]
 
@@ -202,8 +203,18 @@ async def test_attachment_bytes_are_equal(harness: Harness, house: House):
         inbound = (await house.receives(2))[-1]
         received = await contents(harness.channel, inbound)
     assert (inbound.kind, inbound.text) == (InboundKind.FILE, "вот счёт")
-    assert inbound.files[0].name == "Счёт № 15.pdf"
+    assert inbound.files[0].name.endswith(".pdf")
     assert received == content
+
+
+@on_every_channel(Ability.FILE_NAMES)
+async def test_attachment_keeps_its_name(harness: Harness, house: House):
+    async with house.runs(harness):
+        await harness.client_starts()
+        await house.receives(1)
+        await harness.client_sends_file("Счёт № 15.pdf", b"%PDF", caption="вот счёт")
+        inbound = (await house.receives(2))[-1]
+    assert inbound.files[0].name == "Счёт № 15.pdf"
 
 
 @on_every_channel(Ability.OVERSIZE)

@@ -163,7 +163,7 @@ def test_staff_are_invited_with_links(priem):
     lines = out.splitlines()
     chat_code = re.fullmatch(r"code: ([0-9A-Z]{20})", lines[0])[1]
     assert re.fullmatch(r"panel: https://priem\.example\.ru/panel/invitation/[0-9A-Z]{20}", lines[1])
-    assert lines[2] == f"web chat: https://priem.example.ru/chat/staff?code={chat_code}"
+    assert lines[2] == f"webchat: https://priem.example.ru/chat/staff?code={chat_code}"
 
 
 def test_a_messenger_that_does_not_answer_leaves_the_words_to_send(priem, monkeypatch):
@@ -184,7 +184,7 @@ def test_a_client_is_imported_and_invited(priem, folder):
     code, out, _err = priem("invite", "client", "--inn", "7707 083893")
     lines = out.splitlines()
     chat_code = lines[0].removeprefix("code: ")
-    assert (code, lines[1:]) == (0, [f"web chat: https://priem.example.ru/chat?code={chat_code}"])
+    assert (code, lines[1:]) == (0, [f"webchat: https://priem.example.ru/chat?code={chat_code}"])
 
 
 def test_refused_lines_are_told_and_nothing_is_half_imported(priem, folder):
