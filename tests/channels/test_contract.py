@@ -418,7 +418,7 @@ async def test_fault_becomes_an_outcome(
             assert outcome.after_seconds == RETRY_AFTER_SECONDS
         if fault is ApiFault.ANSWER_LOST:
             assert len(await harness.shown(1)) == 1
-        assert isinstance(await harness.channel.send(parcel(harness, "А теперь?")), Sent)
+        assert isinstance(await harness.channel.send(parcel(harness, "А теперь?", key="letter-2")), Sent)
         assert (await harness.shown(1))[-1].text == "А теперь?"
 
 
