@@ -105,7 +105,9 @@ def _joins(before: str, after: str) -> bool:
 
 
 def _shows(rows: Rows, limits: Limits) -> bool:
-    return limits.buttons and sum(map(len, rows)) <= limits.buttons_total
+    labels = [button.label for row in rows for button in row]
+    fitting = limits.cut_labels or all(utf16_length(label) <= limits.label_length for label in labels)
+    return limits.buttons and len(labels) <= limits.buttons_total and fitting
 
 
 def _laid(rows: Rows, limits: Limits) -> Rows:

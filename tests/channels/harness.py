@@ -37,6 +37,8 @@ class Ability(StrEnum):
     """Sending asks a messenger that can fail."""
     BLOCKING = "blocking"
     """A person can close the chat for us."""
+    FILE_NAMES = "file names"
+    """A file that comes with words keeps its own name."""
     OVERSIZE = "oversize"
     """A file over `MAX_FILE_BYTES` reaches us at all."""
     SECRETS = "secrets"

@@ -125,6 +125,7 @@ narrow = st.builds(
     buttons_per_row=st.integers(1, 8),
     buttons_total=st.integers(1, 30),
     label_length=st.integers(2, 20),
+    cut_labels=st.booleans(),
 )
 
 
@@ -135,7 +136,8 @@ def test_limits_are_respected_and_every_choice_offered(
     parts = fit(parcel(text, rows), limits)
     buttons = [button for row in rows for button in row]
     assert all(utf16_length(part.text) <= limits.text_length for part in parts)
-    if limits.buttons and len(buttons) <= limits.buttons_total:
+    cut = any(utf16_length(button.label) > limits.label_length for button in buttons)
+    if limits.buttons and len(buttons) <= limits.buttons_total and (limits.cut_labels or not cut):
         shown = [button for row in parts[-1].rows for button in row]
         assert [button.press for button in shown] == [button.press for button in buttons]
         assert all(1 <= len(row) <= limits.buttons_per_row for row in parts[-1].rows)
@@ -175,3 +177,12 @@ def test_long_rows_are_broken_and_long_labels_cut():
     (part,) = fit(parcel("?", rows), replace(WIDE, buttons_per_row=2, label_length=10))
     assert [len(row) for row in part.rows] == [2, 2, 1]
     assert part.rows[0][0] == ShownButton("Кнопка с…", "f:a:0:1")
+
+
+def test_labels_that_may_not_be_cut_become_a_menu():
+    whole = replace(WIDE, label_length=7, cut_labels=False)
+    (part,) = fit(parcel("К какому сроку?", ROWS), whole)
+    assert part.rows == ROWS
+    (part,) = fit(parcel("К какому сроку?", ROWS), replace(whole, label_length=6))
+    assert part.rows == ()
+    assert "1. Сегодня\n2. Завтра\n3. Отмена" in part.text
