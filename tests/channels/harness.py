@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -43,6 +43,10 @@ class Ability(StrEnum):
     """A file over `MAX_FILE_BYTES` reaches us at all."""
     SECRETS = "secrets"
     """We hold something that must never be read in a log."""
+    EDITING = "editing"
+    """A person can change what they wrote, and we are told: the harness is `Edits`."""
+    DELETING = "deleting"
+    """A person can take back what they wrote, and we are told: the harness is `Deletes`."""
 
 
 class ApiFault(StrEnum):
@@ -119,6 +123,22 @@ class Harness(Protocol):
 
     async def shown(self, count: int) -> Sequence[Shown]:
         """All that the client was shown so far, once it is at least `count` messages."""
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """A harness whose messenger lets a person change a message."""
+
+    async def client_edits(self, text: str) -> None:
+        """Change the client's latest message into this."""
+
+
+@runtime_checkable
+class Deletes(Protocol):
+    """A harness whose messenger lets a person take a message back."""
+
+    async def client_deletes(self) -> None:
+        """Take back the client's latest message."""
 
 
 class Lacks(Exception):  # noqa: N818 - a sentence, not an error of the code under test

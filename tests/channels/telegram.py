@@ -68,6 +68,9 @@ class TelegramHarness:
     async def client_sends_file(self, name: str, content: bytes, *, caption: str = "") -> None:
         await self.chat.sends_file(name, content, caption=caption)
 
+    async def client_edits(self, text: str) -> None:
+        await self.chat.edits(text)
+
     async def client_blocks(self) -> None:
         await self.chat.blocks()
 
@@ -116,9 +119,10 @@ async def opened(mode: Mode, shelf: Shelf) -> AsyncIterator[Harness]:
             await channel.close()
 
 
+NO_DELETIONS = {Ability.DELETING: "the Bot API tells nothing of deleted messages"}
+POLLED = {Ability.WEBHOOK: "updates are polled: nobody posts"}
+
 VARIANTS = (
-    Variant(
-        "telegram-polling", partial(opened, "polling"), {Ability.WEBHOOK: "updates are polled: nobody posts"}
-    ),
-    Variant("telegram-webhook", partial(opened, "webhook")),
+    Variant("telegram-polling", partial(opened, "polling"), NO_DELETIONS | POLLED),
+    Variant("telegram-webhook", partial(opened, "webhook"), NO_DELETIONS),
 )

@@ -37,6 +37,8 @@ from tests.channels.harness import (
     RETRY_AFTER_SECONDS,
     Ability,
     ApiFault,
+    Deletes,
+    Edits,
     Harness,
     House,
     Shelf,
@@ -253,6 +255,58 @@ async def test_blocking_is_told(harness: Harness, house: House):
         outcome = await harness.channel.send(parcel(harness, "Вы здесь?"))
     assert (blocked.kind, blocked.chat_key) == (InboundKind.BLOCKED, harness.chat_key)
     assert isinstance(outcome, Blocked)
+
+
+@on_every_channel(Ability.EDITING)
+async def test_edit_names_the_message_it_changes(harness: Harness, house: House):
+    if not isinstance(harness, Edits):
+        pytest.xfail("the harness has no client_edits")
+    async with house.runs(harness):
+        await harness.client_starts()
+        await house.receives(1)
+        await harness.client_writes("до четверга")
+        written = (await house.receives(2))[-1]
+        await harness.client_edits("до пятницы")
+        edited = (await house.receives(3))[-1]
+    assert (edited.kind, edited.text) == (InboundKind.EDITED, "до пятницы")
+    assert edited.message_key
+    assert (edited.chat_key, edited.message_key) == (written.chat_key, written.message_key)
+    assert edited.event_key != written.event_key
+
+
+@on_every_channel(Ability.EDITING)
+async def test_second_edit_is_an_event_of_its_own(harness: Harness, house: House):
+    if not isinstance(harness, Edits):
+        pytest.xfail("the harness has no client_edits")
+    async with house.runs(harness):
+        await harness.client_starts()
+        await house.receives(1)
+        await harness.client_writes("до четверга")
+        await house.receives(2)
+        await harness.client_edits("до пятницы")
+        await house.receives(3)
+        await harness.client_edits("до субботы")
+        *_, first, second = await house.receives(4)
+    assert [first.text, second.text] == ["до пятницы", "до субботы"]
+    assert first.message_key == second.message_key
+    assert first.event_key != second.event_key
+
+
+@on_every_channel(Ability.DELETING)
+async def test_deletion_names_the_message_that_is_gone(harness: Harness, house: House):
+    if not isinstance(harness, Deletes):
+        pytest.xfail("the harness has no client_deletes")
+    async with house.runs(harness):
+        await harness.client_starts()
+        await house.receives(1)
+        await harness.client_writes("до четверга")
+        written = (await house.receives(2))[-1]
+        await harness.client_deletes()
+        deleted = (await house.receives(3))[-1]
+    assert deleted.kind is InboundKind.DELETED
+    assert deleted.message_key
+    assert (deleted.chat_key, deleted.message_key) == (written.chat_key, written.message_key)
+    assert deleted.event_key != written.event_key
 
 
 # ---------------------------------------------------------------------- acknowledging

@@ -289,6 +289,8 @@ class WebChatHarness:
 
 LACKS: Mapping[Ability, str] = {
     Ability.API_FAULTS: "sending asks nobody: the house's own log is the messenger",
+    Ability.EDITING: "the page changes nothing that was sent",
+    Ability.DELETING: "the page takes back nothing that was sent",
     Ability.BLOCKING: "a visitor closes the page and may come back to it",
     Ability.OVERSIZE: "the page and the upload refuse the file before there is a message",
     Ability.WEBHOOK: "messages come through the visitor's own socket",
