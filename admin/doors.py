@@ -17,6 +17,18 @@ EXTENSION = "priem"
 
 
 @dataclass(frozen=True, slots=True)
+class MessengerState:
+    """What a messenger said when it was asked last. `reachable` is None before the first answer."""
+
+    name: str
+    reachable: bool | None
+    detail: str
+    asked_at: datetime | None
+    refused_posts: int
+    """How many posts to its webhook were turned away since the start."""
+
+
+@dataclass(frozen=True, slots=True)
 class PanelDoors:
     """Everything the panel needs. `wake` is called after a commit that may have written letters.
 
@@ -34,6 +46,7 @@ class PanelDoors:
     public_url: str = ""
     language: str = "ru"
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
+    messengers: Callable[[], Sequence[MessengerState]] = tuple
     max_upload_bytes: int = 25 * 1024 * 1024
 
     @property

@@ -22,6 +22,7 @@ class Area(StrEnum):
     TIMES = "times"
     CLIENTS = "clients"
     STAFF = "staff"
+    MESSENGERS = "messengers"
     HISTORY = "history"
 
 
@@ -44,7 +45,7 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
         Role.DIRECTOR: _ALL,
         Role.DEPUTY: _ALL,
         Role.CONTROLLER: _ALL,
-        Role.ADMIN: frozenset({Area.START, Area.CLIENTS, Area.STAFF, Area.HISTORY}),
+        Role.ADMIN: frozenset({Area.START, Area.CLIENTS, Area.STAFF, Area.MESSENGERS, Area.HISTORY}),
         Role.ACCOUNTANT: _OWN,
         Role.LAWYER: _OWN,
     }

@@ -16,10 +16,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
+from admin.doors import MessengerState
 from bots.base import Channel, Health
 from storage import reports
 from storage.engine import Database
+from storage.house import House
 from storage.reports import Figures
+from storage.sweeps import Unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,7 @@ class _Seen:
     health: Health
     at: datetime
     failures: int = 0
+    failing_since: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class Monitor:
 
     database: Database
     channels: Mapping[str, Channel]
+    house: House
     now: Callable[[], datetime]
     links: dict[str, str] = field(default_factory=dict)
     """Where each messenger said that its chat is opened."""
@@ -72,8 +77,35 @@ class Monitor:
         if health.link:
             self.links[name] = health.link
         before = self._seen.get(name)
-        failures = 0 if health.reachable else (before.failures if before else 0) + 1
-        self._seen[name] = _Seen(health, self.now(), failures)
+        now = self.now()
+        if health.reachable:
+            self._seen[name] = _Seen(health, now)
+            return
+        since = before.failing_since if before and before.failing_since else now
+        self._seen[name] = _Seen(health, now, (before.failures if before else 0) + 1, since)
+
+    def messengers(self) -> tuple[MessengerState, ...]:
+        """What each messenger said last; safe to ask from another thread."""
+        refused = dict(self._refused)
+        seen = dict(self._seen)
+        return tuple(
+            MessengerState(
+                name=name,
+                reachable=seen[name].health.reachable if name in seen else None,
+                detail=seen[name].health.detail if name in seen else "",
+                asked_at=seen[name].at if name in seen else None,
+                refused_posts=sum(count for (channel, _), count in refused.items() if channel == name),
+            )
+            for name in self.channels
+        )
+
+    def unreachable(self) -> tuple[Unreachable, ...]:
+        """The messengers that have not answered for so long that a person should know."""
+        return tuple(
+            Unreachable(name, seen.failing_since, seen.health.detail)
+            for name, seen in self._seen.items()
+            if seen.failing_since is not None and seen.failures >= SILENT_LOOKS_BEFORE_ATTENTION
+        )
 
     async def health(self) -> tuple[bool, dict[str, Any]]:
         """All is well, and the page. `attention` holds what a person must do, in words."""
@@ -111,12 +143,20 @@ class Monitor:
         seen = self._seen.get(name)
         if seen and seen.failures >= SILENT_LOOKS_BEFORE_ATTENTION:
             attention.append(f"{name} does not answer: {seen.health.detail}")
+        silent = figures.silent_seconds(name, self.house.calendar, self.now()) if figures else None
+        if silent is not None and silent >= self.house.silent_after_hours * 3600:
+            attention.append(
+                f"Nothing has come from {name} for {silent // 3600} working hours: write to it yourself, "
+                "and look at its webhook."
+            )
         return {
             "reachable": seen.health.reachable if seen else None,
             "detail": seen.health.detail if seen else "not asked yet",
             "last_inbound_at": _iso(figures.last_inbound.get(name)) if figures else None,
             "last_delivered_at": _iso(figures.last_delivered.get(name)) if figures else None,
             "oldest_letter_seconds": figures.oldest_letter_seconds.get(name) if figures else None,
+            "silent_working_seconds": silent,
+            "refused_posts": sum(count for (channel, _), count in self._refused.items() if channel == name),
         }
 
     async def metrics(self) -> tuple[bytes, str]:

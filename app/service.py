@@ -75,6 +75,7 @@ def house_of(
         failover_after_minutes=firm.failover_after_minutes,
         silent_after_hours=firm.silent_after_hours,
         channel_titles={name: catalogue.say(kind.title) for name, kind in kinds.items()},
+        switched_on=frozenset(settings.bots),
         email_channel=next((name for name in settings.bots if kinds[name].by_email), ""),
         ways_in=ways_in,
     )
@@ -176,7 +177,7 @@ class Service:
             fit,
         )
         fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
-        monitor = Monitor(self.database, self.channels, self.now, self.links)
+        monitor = Monitor(self.database, self.channels, self.house, self.now, self.links)
 
         def after(applied: Applied) -> None:
             dispatcher.hand_over(applied.letters)
@@ -256,7 +257,8 @@ class Service:
         async def tick() -> None:
             now = self.now()
             try:
-                swept = await self.database.transact(lambda session: sweep(session, self.house, now))
+                quiet = monitor.unreachable()
+                swept = await self.database.transact(lambda session: sweep(session, self.house, now, quiet))
             except Exception as error:  # noqa: BLE001 - the next minute looks again
                 log.error("sweep failed", **_told(error))  # noqa: TRY400
                 return
@@ -300,6 +302,7 @@ class Service:
                 wake=wake,
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
+                messengers=monitor.messengers,
             )
         )
         routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]

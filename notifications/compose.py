@@ -452,6 +452,29 @@ def undelivered_alarm(facts: RequestFacts, reason: str) -> Reply:
     )
 
 
+def messenger_down(messenger: str, since: datetime, detail: str) -> Reply:
+    """A messenger does not answer us; `since` is local."""
+    return Reply(
+        lines(
+            _("{messenger} не отвечает с {time}.", messenger=messenger, time=f"{since:%H:%M}"),
+            _("Что он говорит: {detail}", detail=detail) if detail else None,
+            _("Письма ждут и уйдут сами, когда он вернётся; важные пойдут другим путём."),
+        )
+    )
+
+
+def messenger_quiet(messenger: str, last: datetime) -> Reply:
+    """Nothing comes from a messenger that is usually busy; `last` is local."""
+    return Reply(
+        _(
+            "Из мессенджера «{messenger}» ничего не приходит с {time}. Напишите туда сами: если ответа бота "
+            "нет, скажите администратору.",
+            messenger=messenger,
+            time=f"{last:%d.%m %H:%M}",
+        )
+    )
+
+
 def human_call(client: str, companies: tuple[str, ...], phone: str, words: str, chat_id: int) -> Reply:
     """A client asked for a person; the answer goes straight into that chat."""
     name = listed(client or None, *companies) if client or companies else _("Клиент")

@@ -57,6 +57,8 @@ class House:
     """After so many working hours without a message, a messenger that used to bring some is suspect."""
     channel_titles: Mapping[str, str] = field(default_factory=dict)
     """What people call each messenger."""
+    switched_on: frozenset[str] = frozenset()
+    """The messengers that run."""
     email_channel: str = ""
     """The messenger whose chats are e-mail addresses, when it is switched on."""
     ways_in: Callable[[], Sequence[WayIn]] = tuple

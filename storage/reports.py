@@ -1,4 +1,9 @@
-"""The machine's own figures: what waits, what was delivered, what failed."""
+"""The machine's own figures: what waits, what was delivered, what failed, which messenger is too quiet.
+
+Read once a minute and for every visit of the health page, so nothing here grows with the years: the
+chats are few, unfinished and failed letters have indexes of their own, of the sent ones only the latest
+are looked at.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +11,107 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlmodel import Session, col
 
 from notifications.outbox import LetterState
+from router.worktime import WorkCalendar
 from storage.models import Chat, InboxEvent, Letter, Request
 from storage.postoffice import oldest_waiting
 
-LOOK_BACK_DAYS = 7
+FAILED_WITHIN_DAYS = 7
+LATEST_LETTERS = 2000
+USED_WITHIN_DAYS = 14
+CHATS_OF_A_USED_MESSENGER = 3
+"""Of a messenger in which fewer people write, silence says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Letters count by (channel, state) over the last week; ages are in seconds."""
+    """What waits and what failed; ages are in seconds."""
 
     letters: Mapping[tuple[str, str], int]
+    """By (channel, state): the unfinished ones, and those that failed in the last week."""
     requests: Mapping[str, int]
     last_inbound: Mapping[str, datetime]
     last_delivered: Mapping[str, datetime]
     oldest_letter_seconds: Mapping[str, int]
     failed_messages: int
     """Messages of the last day that the program could not process."""
+    lively_chats: Mapping[str, int]
+    """In how many chats somebody has written in the last two weeks."""
+
+    def silent_seconds(self, channel: str, calendar: WorkCalendar, now: datetime) -> int | None:
+        """For how many working seconds nothing came; None where silence says nothing."""
+        last = self.last_inbound.get(channel)
+        if last is None or self.lively_chats.get(channel, 0) < CHATS_OF_A_USED_MESSENGER:
+            return None
+        return calendar.working_seconds(last, now)
 
 
 def figures(session: Session, now: datetime) -> Figures:
     """Read everything the health page and the metrics show."""
-    since = now - timedelta(days=LOOK_BACK_DAYS)
-    letters = session.execute(
-        select(col(Chat.channel), col(Letter.state), func.count(), func.max(col(Letter.sent_at)))
-        .join(Chat, col(Chat.id) == col(Letter.chat_id))
-        .where(col(Letter.created_at) > since)
-        .group_by(col(Chat.channel), col(Letter.state))
+    used_since = now - timedelta(days=USED_WITHIN_DAYS)
+    chats = session.execute(
+        select(
+            col(Chat.channel),
+            func.max(col(Chat.last_inbound_at)),
+            func.count().filter(col(Chat.last_inbound_at) > used_since),
+        ).group_by(col(Chat.channel))
     ).all()
     requests = session.execute(select(col(Request.status), func.count()).group_by(col(Request.status))).all()
-    inbound = session.execute(
-        select(col(Chat.channel), func.max(col(Chat.last_inbound_at))).group_by(col(Chat.channel))
-    ).all()
-    failed = session.execute(
-        select(func.count())
-        .select_from(InboxEvent)
-        .where(col(InboxEvent.state) == "failed", col(InboxEvent.received_at) > now - timedelta(days=1))
-    ).scalar_one()
     return Figures(
-        letters={(channel, state): count for channel, state, count, _at in letters},
-        requests=dict(requests),
-        last_inbound={channel: at for channel, at in inbound if at is not None},
-        last_delivered={
-            channel: at
-            for channel, state, _count, at in letters
-            if state == LetterState.SENT.value and at is not None
-        },
+        letters=_letters(session, now),
+        requests={status: count for status, count in requests},  # noqa: C416 - rows are not pairs to mypy
+        last_inbound={channel: at for channel, at, _count in chats if at is not None},
+        last_delivered=_last_delivered(session),
         oldest_letter_seconds={
             item.channel: max(0, int((now - item.since).total_seconds()))
             for item in oldest_waiting(session, now)
         },
-        failed_messages=failed,
+        failed_messages=_failed_messages(session, now),
+        lively_chats={channel: count for channel, _at, count in chats},
     )
+
+
+def _letters(session: Session, now: datetime) -> dict[tuple[str, str], int]:
+    by_channel = (
+        select(col(Chat.channel), col(Letter.state), func.count())
+        .join(Chat, col(Chat.id) == col(Letter.chat_id))
+        .group_by(col(Chat.channel), col(Letter.state))
+    )
+    # Word for word the conditions of the partial indexes, or they would not be used.
+    unfinished = by_channel.where(literal_column("letter.state in ('todo', 'doing')"))
+    failed = by_channel.where(
+        literal_column("letter.state = 'failed'"),
+        col(Letter.created_at) > now - timedelta(days=FAILED_WITHIN_DAYS),
+    )
+    return {
+        (channel, state): count
+        for query in (unfinished, failed)
+        for channel, state, count in session.execute(query)
+    }
+
+
+def _last_delivered(session: Session) -> dict[str, datetime]:
+    newest = session.execute(select(func.max(col(Letter.id)))).scalar_one() or 0
+    found = session.execute(
+        select(col(Chat.channel), func.max(col(Letter.sent_at)))
+        .join(Chat, col(Chat.id) == col(Letter.chat_id))
+        .where(col(Letter.id) > newest - LATEST_LETTERS, col(Letter.state) == LetterState.SENT.value)
+        .group_by(col(Chat.channel))
+    )
+    return {channel: at for channel, at in found if at is not None}
+
+
+def _failed_messages(session: Session, now: datetime) -> int:
+    count: int = session.execute(
+        select(func.count())
+        .select_from(InboxEvent)
+        .where(
+            literal_column("inbox_event.state != 'done'"),
+            col(InboxEvent.state) == "failed",
+            col(InboxEvent.received_at) > now - timedelta(days=1),
+        )
+    ).scalar_one()
+    return count

@@ -5,7 +5,7 @@ Each sweep looks at rows, so a restart or a second run of the same minute change
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from notifications.outbox import LetterState
 from router.desk import DeskError
 from router.escalation import accept_due
 from router.model import Role, Status
-from storage import casework, history
+from storage import casework, history, reports
 from storage.engine import storage_is_down
 from storage.house import House
 from storage.letters import Posting, post
@@ -29,6 +29,15 @@ from storage.models import Chat, Letter, Request, Staff
 log = structlog.get_logger(__name__)
 
 ALARM_WITHIN_DAYS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A messenger that does not answer us. `detail` is for the operator and holds no secret."""
+
+    channel: str
+    since: datetime
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ class Swept:
         return bool(self.escalated or self.picked_up or self.closed or self.alarms)
 
 
-def sweep(session: Session, house: House, now: datetime) -> Swept:
+def sweep(session: Session, house: House, now: datetime, unreachable: Sequence[Unreachable] = ()) -> Swept:
     """Do everything that is due at `now`. Nobody changes a request meanwhile."""
     history.wait_turn(session)
     escalated = _each(
@@ -60,7 +69,8 @@ def sweep(session: Session, house: House, now: datetime) -> Swept:
         _silent(session, house, now),
         lambda number: casework.close_silent(session, house, number, now),
     )
-    return Swept(escalated, picked_up, closed, _alarm_undelivered(session, house, now))
+    alarms = _alarm_undelivered(session, house, now) + _alarm_messengers(session, house, now, unreachable)
+    return Swept(escalated, picked_up, closed, alarms)
 
 
 def _each(session: Session, numbers: list[int], act: Callable[[int], object]) -> int:
@@ -143,6 +153,44 @@ def _alarm_undelivered(session: Session, house: House, now: datetime) -> int:
         post(session, house, now, postings)
         alarms += 1
     return alarms
+
+
+def _alarm_messengers(
+    session: Session, house: House, now: datetime, unreachable: Sequence[Unreachable]
+) -> int:
+    """Tell the directors and the administrators, once each time, which messenger is down or too quiet."""
+    alarms = {
+        f"down:{item.channel}:{item.since:%Y%m%dT%H%M}": compose.messenger_down(
+            house.channel_title(item.channel),
+            item.since.astimezone(house.calendar.zone),
+            item.detail,
+        )
+        for item in unreachable
+    }
+    if house.calendar.is_open(now):
+        found = reports.figures(session, now)
+        for channel, last in found.last_inbound.items():
+            silent_seconds = found.silent_seconds(channel, house.calendar, now)
+            if channel in house.switched_on and (silent_seconds or 0) >= house.silent_after_hours * 3600:
+                alarms[f"quiet:{channel}:{last:%Y%m%dT%H%M}"] = compose.messenger_quiet(
+                    house.channel_title(channel), last.astimezone(house.calendar.zone)
+                )
+    people = _people_of(session, (Role.DIRECTOR, Role.DEPUTY, Role.ADMIN)) if alarms else ()
+    postings = {f"{key}:{person}": (person, reply) for key, reply in alarms.items() for person in people}
+    posted = select(col(Letter.key)).where(col(Letter.key).in_(postings))
+    told = set(session.execute(posted).scalars()) if postings else set()
+    new = [
+        Posting(key, reply, person_id=person) for key, (person, reply) in postings.items() if key not in told
+    ]
+    post(session, house, now, new)
+    return len(new)
+
+
+def _people_of(session: Session, roles: Sequence[Role]) -> list[int]:
+    query = select(col(Staff.person_id)).where(
+        col(Staff.active), col(Staff.role).in_([role.value for role in roles])
+    )
+    return sorted(session.execute(query).scalars())
 
 
 def _directors_with_chat(session: Session) -> list[int]:

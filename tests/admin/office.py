@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 from flask.testing import FlaskClient
 
+from admin.doors import MessengerState
 from admin.panel import PanelDoors, create_panel
 from app.settings import channel_kinds
 from forms.deadline import Deadline, to_text
@@ -60,6 +61,7 @@ class Office:
     chats: list[int] = field(default_factory=list)
     speakers: list[int] = field(default_factory=list)
     woken: int = 0
+    messengers: tuple[MessengerState, ...] = ()
 
     @property
     def house(self) -> House:
@@ -243,6 +245,7 @@ def office_over(url: str, folder: Path, public_url: str = "http://localhost") ->
         secret_key="a test key that is long enough",
         now=lambda: holder[0].clock,
         wake=lambda: Office.wake(holder[0]),
+        messengers=lambda: holder[0].messengers,
         public_url=public_url,
     )
     app = create_panel(doors)

@@ -3,10 +3,12 @@
 import io
 import json
 import re
+from datetime import timedelta
 
 import pytest
 
-from storage.models import Absence, Client, History, Invitation, Person, Staff
+from admin.doors import MessengerState
+from storage.models import Absence, Chat, Client, History, Invitation, Person, Staff
 
 
 def fields_of(page: str) -> dict[str, str]:
@@ -346,3 +348,30 @@ def test_the_history_is_narrowed_and_leafed_through(busy):
             break
         path = link.group(1).replace("&amp;", "&")
     assert total == len(office.all(History))
+
+
+# --- messengers ------------------------------------------------------------------------------------------
+
+
+def test_messengers_show_who_answers_what_waits_and_who_is_too_quiet(office):
+    with office.database.begin() as session:
+        for number in range(3):
+            session.add(
+                Chat(
+                    channel="telegram", chat_key=f"quiet {number}", user_key="u", created_at=office.clock,
+                    last_inbound_at=office.clock - timedelta(days=4),
+                )
+            )  # fmt: skip
+    office.messengers = (
+        MessengerState(
+            "telegram", reachable=True, detail="@firm_bot", asked_at=office.clock, refused_posts=7
+        ),
+        MessengerState("vk", reachable=False, detail="status 502", asked_at=office.clock, refused_posts=0),
+        MessengerState("viber", reachable=None, detail="", asked_at=None, refused_posts=0),
+    )
+    page = office.browser("admin").page("/panel/messengers/")
+    assert "@bot" in page
+    assert "status 502" in page
+    assert "ещё не спрашивали" in page
+    assert "рабочих ч: напишите туда сами" in page
+    assert ">7</td>" in page

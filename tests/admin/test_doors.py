@@ -18,6 +18,7 @@ SECTIONS = {
     "/panel/clients/": {"director", "deputy", "controller", "admin"},
     "/panel/clients/import": {"director", "deputy", "admin"},
     "/panel/staff/": {"director", "deputy", "controller", "admin"},
+    "/panel/messengers/": {"director", "deputy", "controller", "admin"},
     "/panel/history/": {"director", "deputy", "controller", "admin"},
 }
 

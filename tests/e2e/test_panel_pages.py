@@ -68,6 +68,7 @@ class Open:
             "/panel/clients/import",
             "/panel/staff/",
             f"/panel/staff/{office.staff['anna']}/",
+            "/panel/messengers/",
             "/panel/history/",
         ]
 

@@ -1,6 +1,7 @@
 """What the timers set off, each thing once, however often they look."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from router.desk import DeskError
 from storage import casework
 from storage.letters import Posting, post
 from storage.models import Absence, Assignment, Chat, History, Letter, Request, Staff
-from storage.sweeps import Swept, sweep
+from storage.sweeps import Swept, Unreachable, sweep
 from tests.storage.firm import MINUTE, MOSCOW, WEDNESDAY, Firm, house
 
 NOTHING = Swept()
@@ -223,3 +224,59 @@ async def test_processes_that_sweep_at_once_do_everything_once(firm):
     assert sum(each.escalated for each in swept) == 1
     assert sum(each.alarms for each in swept) == 1
     assert {row.assignee_id for row in firm.rows(Request)} == {firm.staff["anna"]}
+
+
+# --- messengers that are down or too quiet -------------------------------------------------------
+
+
+def _busy_messenger(firm, chats=3):
+    """Strangers who wrote at this moment, in a messenger that is switched on."""
+    firm.house = replace(firm.house, switched_on=frozenset({"vk"}), silent_after_hours=8)
+    with firm.database.begin() as session:
+        for number in range(chats):
+            session.add(
+                Chat(
+                    channel="vk", chat_key=f"stranger {number}", user_key="u", created_at=firm.clock,
+                    last_inbound_at=firm.clock,
+                )
+            )  # fmt: skip
+
+
+async def test_a_messenger_that_does_not_answer_is_told_once(firm):
+    down = Unreachable("vk", firm.clock, "status 502")
+    with firm.database.begin() as session:
+        assert sweep(session, firm.house, firm.clock, [down]).alarms == 2
+    with firm.database.begin() as session:
+        assert sweep(session, firm.house, firm.clock + MINUTE, [down]) == NOTHING
+    assert "status 502" in firm.letters("elena")[0].text
+    assert firm.letters("oleg")
+    assert not firm.letters("anna")
+
+
+async def test_a_busy_messenger_that_falls_silent_alarms_after_the_working_hours(firm):
+    _busy_messenger(firm)
+    firm.at(26, 10, 59)
+    assert firm.sweep() == NOTHING
+    firm.at(26, 11)
+    assert firm.sweep() == Swept(alarms=2), "from 11:00 to 11:00 the next day are eight working hours"
+    assert "vk" in firm.letters("elena")[0].text
+
+
+@pytest.mark.parametrize("chats", [0, 2], ids=["never used", "used by few"])
+async def test_the_silence_of_a_messenger_that_few_use_says_nothing(firm, chats):
+    _busy_messenger(firm, chats)
+    firm.at(27, 12)
+    assert firm.sweep() == NOTHING
+
+
+async def test_at_night_no_silence_is_told(firm):
+    _busy_messenger(firm)
+    firm.at(27, 20)
+    assert firm.sweep() == NOTHING
+
+
+async def test_a_messenger_that_is_switched_off_may_be_silent(firm):
+    _busy_messenger(firm)
+    firm.house = replace(firm.house, switched_on=frozenset())
+    firm.at(27, 12)
+    assert firm.sweep() == NOTHING
