@@ -92,7 +92,7 @@ KEYBOARD_ROWS = 12
 """What a phone held upright shows."""
 BUTTONS_PER_ROW = 3
 
-_HOOK_CHECK_SECONDS = 300
+HOOK_CHECK_SECONDS = 300
 _SILENT_USER_SECONDS = 600
 """A person who does not reply is written to 100 times an hour, and nobody says when the hour ends."""
 
@@ -139,7 +139,13 @@ class ViberChannel:
 
     name = NAME
 
-    def __init__(self, settings: Settings, lent: Lent, pauses: Pauses | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        lent: Lent,
+        pauses: Pauses | None = None,
+        hook_check_seconds: float = HOOK_CHECK_SECONDS,
+    ) -> None:
         self.limits = Limits(
             text_length=TEXT_LENGTH,
             buttons_per_row=BUTTONS_PER_ROW,
@@ -158,6 +164,7 @@ class ViberChannel:
         self._wire = Wire(settings.proxy, settings.media_hosts, settings.request_timeout_seconds)
         sender_name = settings.sender_name or lent.firm[:SENDER_NAME_LENGTH]
         self._requests = _Requests(sender_name, settings.sender_avatar)
+        self._hook_check_seconds = hook_check_seconds
         self._hook_url = ""
         self._half_sent = HalfSent()
 
@@ -169,7 +176,7 @@ class ViberChannel:
         registration = self._requests.set_webhook(self._hook_url)
         await self._insist(registration)
         while True:
-            await asyncio.sleep(_HOOK_CHECK_SECONDS)
+            await asyncio.sleep(self._hook_check_seconds)
             account = await self._insist(self._requests.get_account_info())
             if account.get("webhook") != self._hook_url:
                 logger.error("somebody changed the webhook of viber; it is set again")
@@ -408,7 +415,7 @@ def _content(message: Json) -> tuple[InboundKind, str, dict[str, Json]]:
 def _typed(text: str) -> tuple[InboundKind, str, dict[str, Json]]:
     """A press comes as a message with the button's ActionBody; nothing else tells it from typing."""
     _head, mark, tail = text.rpartition(_PRESS_MARK)
-    if mark and tail.endswith("]") and len(tail) - 1 <= MAX_PRESS_BYTES:
+    if mark and tail.endswith("]") and len(tail.encode()) - 1 <= MAX_PRESS_BYTES:
         return InboundKind.BUTTON, "", {"button": tail[:-1]}
     command, _space, rest = text.partition(" ")
     if command == "/start":

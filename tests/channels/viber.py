@@ -15,7 +15,7 @@ from bots.viber import SIGNATURE_HEADER, Settings, ViberChannel
 from bots.wire import Pauses
 from forms.messages import OutgoingFile
 from tests.channels.file_links import served_links
-from tests.channels.harness import RETRY_AFTER_SECONDS, ApiFault, Harness, Shelf, Shown, Variant
+from tests.channels.harness import RETRY_AFTER_SECONDS, Ability, ApiFault, Harness, Shelf, Shown, Variant
 from tests.channels.webchat import MemoryLog, render
 from tests.emulators.viber import Person, ViberEmulator
 
@@ -131,4 +131,13 @@ async def opened(shelf: Shelf) -> AsyncIterator[Harness]:
         assert emulator.violations == []
 
 
-VARIANTS = (Variant("viber", opened),)
+VARIANTS = (
+    Variant(
+        "viber",
+        opened,
+        {
+            Ability.EDITING: "Viber does not tell bots that a message was changed",
+            Ability.DELETING: "Viber does not tell bots that a message was taken back",
+        },
+    ),
+)

@@ -74,6 +74,8 @@ class Misbehaviour:
 
     endpoint: str | None
     times: int
+    skips: int = 0
+    """So many calls go well before."""
     status: int | None = None
     http_status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -270,7 +272,8 @@ class ViberEmulator:
         app = web.Application(client_max_size=1024 * 1024)
         app.router.add_route("*", "/pa/{endpoint}", self._serve)
         app.router.add_get("/media/{key}/{name}", self._give)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        # A client that goes away ends what hangs, as on the real server.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
         self._port = self._runner.addresses[0][1]
@@ -422,9 +425,12 @@ class ViberEmulator:
 
     def _spoilt(self, endpoint: str) -> Misbehaviour | None:
         for spoilt in self._misbehaviours:
-            if spoilt.endpoint in (None, endpoint) and spoilt.times > 0:
+            if spoilt.endpoint not in (None, endpoint) or not spoilt.times:
+                continue
+            if not spoilt.skips:
                 spoilt.times -= 1
                 return spoilt
+            spoilt.skips -= 1
         return None
 
     async def _answer(self, request: web.Request, endpoint: str, body: bytes) -> dict[str, Json]:
