@@ -638,7 +638,7 @@ def parse_status(form: Form, now: datetime) -> Inbound | None:
     delivery = Delivery(state)
     if state is DeliveryState.FAILED:
         code = form.get("ErrorCode", "")
-        outcome = _outcome(int(code) if code.isascii() and code.isdecimal() else 0)
+        outcome = _outcome(int(code) if re.fullmatch(r"[0-9]{1,6}", code) else 0)
         delivery = Delivery(
             state, outcome.reason, isinstance(outcome, Blocked), isinstance(outcome, WindowClosed)
         )

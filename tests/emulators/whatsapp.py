@@ -274,7 +274,9 @@ class TwilioEmulator:
     async def start(self) -> None:
         """Listen; after a `stop`, on the same ports again, with everything remembered."""
         for number, handler in enumerate((self._serve_api, self._serve_storage)):
-            runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=0)
+            runner = web.ServerRunner(
+                web.Server(handler, access_log=None, handler_cancellation=True), shutdown_timeout=0
+            )
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", self._ports[number], reuse_address=True).start()
             self._ports[number] = runner.addresses[0][1]
