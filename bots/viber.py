@@ -334,7 +334,9 @@ class ViberChannel:
 def _hook_url(public_url: str) -> str:
     address = urlsplit(public_url)
     if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1"):
-        raise ValueError("[bots.viber] needs a [server] public_url that begins with https://")
+        sentence = "[bots.viber] needs a [server] public_url that begins with https://"
+        logger.error(sentence)
+        raise ValueError(sentence)
     return public_url.rstrip("/") + HOOK_PATH
 
 
