@@ -28,7 +28,7 @@ from app import clock
 from app.monitor import Monitor
 from app.server import Reports, create_app, make_server
 from app.settings import Settings, channel_kinds
-from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent
+from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
@@ -245,6 +245,8 @@ class Service:
             started = monotonic()
             try:
                 await channel.receive(doors)
+            except Misconfigured as error:
+                log.error("messenger is not set up right", channel=channel.name, what=str(error))  # noqa: TRY400
             except Exception as error:  # noqa: BLE001 - the channel runner: the others go on
                 log.error("messenger failed", channel=channel.name, **_told(error))  # noqa: TRY400
             failures = 1 if monotonic() - started > RESTART_PAUSES_SECONDS[-1] else failures + 1
@@ -392,6 +394,7 @@ def lent_to_channels(
         secret_key=secret_key,
         firm=settings.firm.name,
         language=settings.firm.language,
+        public_url=settings.server.public_url,
     )
 
 

@@ -33,6 +33,10 @@ class FileUnavailable(Exception):  # noqa: N818
     """The messenger did not give us the file this time."""
 
 
+class Misconfigured(Exception):  # noqa: N818
+    """A channel cannot run as it is set up; the sentence is for the operator's log and holds no secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Whether a messenger answers. `detail` is for the operator and holds no secret.
@@ -158,6 +162,8 @@ class Lent:
     secret_key: str = field(repr=False)
     firm: str
     language: str = "ru"
+    public_url: str = ""
+    """The same as in `Doors`, for a `health` that is asked while nothing runs."""
 
 
 NAMELESS = plain("")
