@@ -49,6 +49,7 @@ from bots.wire import (
     HalfSent,
     Json,
     Misanswered,
+    NotSent,
     Pauses,
     Wire,
     clean,
@@ -140,7 +141,7 @@ def _allowed(pattern: str, sentence: str) -> AfterValidator:
 
 
 class Settings(BaseModel):
-    """Section `[bots.vk]`. `api_base_url` may be a mirror; its host needs no place in `media_hosts`."""
+    """Section `[bots.vk]`. `api_base_url` may be a mirror; `media_hosts` is where files go and come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -198,7 +199,9 @@ class VkChannel:
         self._pauses = pauses or Pauses()
         self._api = _Api(settings)
         self._hook_url = ""
+        self._receives = False
         self._confirmation: tuple[float, str] | None = None
+        self._confirming = asyncio.Lock()
         self._half_sent = HalfSent()
         self._refs: dict[tuple[str, str], str] = {}
 
@@ -206,6 +209,7 @@ class VkChannel:
 
     async def receive(self, doors: Doors) -> None:
         """Run until cancelled. Events are acknowledged to VK only after `accept` has returned."""
+        self._receives = True
         if self._settings.mode == "callback":
             await self._keep_server(doors)
         else:
@@ -368,17 +372,21 @@ class VkChannel:
         """Answer with the string of the settings, or with that of the API, which changes with the server."""
         if self._settings.confirmation is not None:
             return PlainTextResponse(self._settings.confirmation)
-        now = asyncio.get_running_loop().time()
-        # Anybody may ask, so VK is not asked each time.
-        if self._confirmation is None or now - self._confirmation[0] > _CONFIRMATION_HOLDS_SECONDS:
-            self._confirmation = now, ""
-            try:
-                answer = await self._api.call("groups.getCallbackConfirmationCode", self._group)
-                self._confirmation = now, str(answer["code"])
-            except (Fault, _Refusal, KeyError, TypeError) as error:
-                logger.warning("vk gives no confirmation string", error=type(error).__name__)
-        code = self._confirmation[1]
+        clock = asyncio.get_running_loop().time
+        async with self._confirming:
+            # Anybody may ask, so VK is not asked each time.
+            if self._confirmation is None or clock() - self._confirmation[0] > _CONFIRMATION_HOLDS_SECONDS:
+                self._confirmation = clock(), await self._confirmation_code()
+            code = self._confirmation[1]
         return PlainTextResponse(code) if code else Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _confirmation_code(self) -> str:
+        try:
+            answer = await self._api.call("groups.getCallbackConfirmationCode", self._group)
+            return str(answer["code"])
+        except (Fault, _Refusal, KeyError, TypeError) as error:
+            logger.warning("vk gives no confirmation string", error=type(error).__name__)
+            return ""
 
     # ------------------------------------------------------------------ sending
 
@@ -464,21 +472,23 @@ class VkChannel:
         except (KeyError, IndexError, TypeError, AttributeError):
             return Health(reachable=False, detail="VK answers in an unknown form: is group_id right?")
         link = f"https://vk.me/club{self._settings.group_id}?ref={{code}}"
+        if wrong and not self._receives and self._settings.confirmation is None:
+            return Health(reachable=True, detail=f"{name}. {wrong}; `priem run` does it by itself", link=link)
         return Health(reachable=not wrong, detail=wrong or name, link=link)
 
     async def _poll_trouble(self) -> str:
         answer = await self._api.call("groups.getLongPollSettings", self._group)
         if not answer["is_enabled"]:
-            return "Long Poll is switched off: community, Manage, API usage, Long Poll API"
+            return "Long Poll is off: switch it on in Manage, API usage, Long Poll API"
         missing = [name for name in EVENTS if not answer["events"].get(name)]
-        return f"Long Poll leaves out events: switch on {', '.join(missing)}" if missing else ""
+        return f"Long Poll leaves out events: tick {', '.join(missing)}" if missing else ""
 
     async def _hook_trouble(self) -> str:
         servers = await self._servers()
         ours = [server for server in servers if _is_ours(str(server.get("url")), self._hook_url)]
         if not ours:
             address = self._hook_url or f"<server.public_url>{HOOK_PATH}"
-            return f"the community has no callback server {address}: Manage, API usage, Callback API"
+            return f"there is no callback server {address}: add it in Manage, API usage, Callback API"
         status = ours[0].get("status")
         if status != "ok":
             return f"VK does not post to {ours[0].get('url')}: the server's status is {status}, not ok"
@@ -549,6 +559,14 @@ _WORDS: Mapping[int, str] = {
 """Code → what the operator must do."""
 
 _TOO_MANY_PER_SECOND = 6
+
+
+class _NotUploaded(Fault):
+    """A file did not get through, so its message was not sent; letters without files may be."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return Retry(reason=str(self))
 
 
 class _Refusal(Exception):  # noqa: N818 - VK's answer, which delivery interprets
@@ -943,7 +961,10 @@ class _Api:
             return f"doc{document['owner_id']}_{document['id']}"
 
         seconds = self._settings.send_timeout_seconds + file.size_bytes / SLOWEST_UPLOAD_BYTES_PER_SECOND
-        return await self._in_thread(upload, seconds)
+        try:
+            return await self._in_thread(upload, seconds)
+        except Fault as fault:
+            raise _NotUploaded(str(fault)) from None
 
     def _client(self, session: _Session) -> VkApi:
         from jconfig import MemoryConfig  # type: ignore[import-untyped]
@@ -1033,6 +1054,7 @@ class _Session:
         self._api = api
         self._within_seconds = within_seconds
         self._asked: Future[Answer] | None = None
+        self._abandoned = False
         self.lost = False
         """Whether the long poll told of events that are gone."""
 
@@ -1089,6 +1111,8 @@ class _Session:
         data: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
+        if self._abandoned:
+            raise NotSent("nobody waits for the answer")
         asking: Coroutine[Any, Any, Answer] = wire.request(
             method, url, data=data, headers=headers, timeout_seconds=self._within_seconds
         )
@@ -1097,6 +1121,7 @@ class _Session:
 
     def abandon(self) -> None:
         """End the request, if it still runs: nobody waits for it any more."""
+        self._abandoned = True
         if self._asked is not None:
             self._asked.cancel()
 

@@ -84,6 +84,9 @@ class VkHarness:
     async def client_sends_file(self, name: str, content: bytes, *, caption: str = "") -> None:
         await self.chat.sends_file(name, content, caption=caption)
 
+    async def client_edits(self, text: str) -> None:
+        await self.chat.edits(text)
+
     async def client_blocks(self) -> None:
         await self.chat.blocks()
 
@@ -133,9 +136,13 @@ async def opened(mode: Mode, shelf: Shelf) -> AsyncIterator[Harness]:
         assert emulator.violations == []
 
 
+_LACKS = {Ability.DELETING: "VK tells a community nothing of messages that a person takes back"}
+
 VARIANTS = (
     Variant(
-        "vk-longpoll", partial(opened, "longpoll"), {Ability.WEBHOOK: "events are fetched: nobody posts"}
+        "vk-longpoll",
+        partial(opened, "longpoll"),
+        _LACKS | {Ability.WEBHOOK: "events are fetched: nobody posts"},
     ),
-    Variant("vk-callback", partial(opened, "callback")),
+    Variant("vk-callback", partial(opened, "callback"), _LACKS),
 )

@@ -372,6 +372,8 @@ class VkEmulator:
         self.manages = manages
         """Whether the key has the right to manage the community."""
         self.long_poll = {"is_enabled": False, "events": dict.fromkeys(EVENT_KINDS, 0)}
+        self.polls = 0
+        """How many questions for events were understood."""
         self.highest_in_flight = 0
         self.retry_counters: list[int] = []
         self._now = now
@@ -644,6 +646,7 @@ class VkEmulator:
             self.violations.append(f"long poll: wait {query['wait']}")
         if query["key"] != self.poll_key:
             return web.json_response({"failed": 2})
+        self.polls += 1
         deadline = asyncio.get_running_loop().time() + int(query["wait"])
         while True:
             newest = self._first_ts + len(self._events)
@@ -833,7 +836,9 @@ class VkEmulator:
         assert isinstance(part, aiohttp.BodyPartReader)
         if part.name != "file" or not part.filename:
             self.violations.append(f"upload: field {part.name}, file {part.filename}")
-        content = bytes(await part.read())
+        content = b""
+        while chunk := await part.read_chunk(256 * 1024):
+            content += chunk
         if await parts.next() is not None:
             self.violations.append("upload: more than one field")
         ending = (part.filename or "").rpartition(".")[2].lower()
