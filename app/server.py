@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 
 from storage.files import FileLinks, FileStore, LinkExpired, LinkForged, NoSuchFile
+from storage.inspection import type_by_name
 
 MAX_BODY_BYTES = 25 * 1024 * 1024
 PANEL_THREADS = 8
@@ -73,7 +74,10 @@ def create_app(
 
 
 def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Response:
-    """A stored file by its signed link, always as a download: it must not run in our pages."""
+    """A stored file by its signed link, always as a download: it must not run in our pages.
+
+    Its type is told, for messengers that fetch it refuse what they cannot name.
+    """
     try:
         link = links.read(token, now)
         path = store.path(link.sha256)
@@ -83,7 +87,7 @@ def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Resp
         return PlainTextResponse("Not found", status_code=404)
     return FileResponse(
         path,
-        media_type="application/octet-stream",
+        media_type=type_by_name(link.name),
         headers={
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(link.name)}",
             "X-Content-Type-Options": "nosniff",

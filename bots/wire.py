@@ -227,7 +227,7 @@ class Wire:
             except (*self._not_sent, *self._lost) as error:
                 raise FileUnavailable(type(error).__name__) from None
             following = self._target(_joined(target, location))
-            if following.host != target.host or following.scheme != target.scheme:
+            if following.origin() != target.origin():
                 sent_headers = None
             target = following
         raise FileUnavailable("too many redirects")

@@ -73,6 +73,12 @@ def too_big(name: str, max_bytes: int) -> Verdict:
     return Verdict(accepted=False, media_type=UNKNOWN, reason=reason)
 
 
+def type_by_name(name: str) -> str:
+    """The media type that a file of this name has; `UNKNOWN` for what a browser might run."""
+    suffix = f".{_extension(name)}"
+    return _TYPES.get(".jpg" if suffix == ".jpeg" else suffix, UNKNOWN)
+
+
 def safe_name(name: str, media_type: str = UNKNOWN) -> str:
     """Make a name that is safe to show, to store and to save under on any system.
 
@@ -119,6 +125,8 @@ _EXTENSIONS = {
 }  # fmt: skip
 
 # What Windows, macOS or Linux starts on a double click, whatever is inside.
+_TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items() if extension != ".xml"}
+
 _PROGRAM_EXTENSIONS = frozenset((
     "exe", "com", "scr", "pif", "bat", "cmd", "ps1", "psm1", "ps1xml", "vbs", "vbe", "js", "jse", "mjs",
     "ws", "wsf", "wsh", "wsc", "sct", "hta", "msi", "msp", "mst", "msix", "appx", "appinstaller", "jar",

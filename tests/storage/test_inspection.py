@@ -17,7 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forms.texts import Size
-from storage.inspection import MAX_FILE_BYTES, MAX_NAME_LENGTH, Verdict, inspect, safe_name, too_big
+from storage.inspection import (
+    MAX_FILE_BYTES,
+    MAX_NAME_LENGTH,
+    Verdict,
+    inspect,
+    safe_name,
+    too_big,
+    type_by_name,
+)
 
 PDF = b"%PDF-1.7\n1 0 obj\n<< >>\nendobj\ntrailer << /Root 1 0 R >>\n%%EOF\n"
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(17)
@@ -468,3 +476,19 @@ def test_a_safe_name_is_safe_whatever_it_was(name):
     assert not safe.startswith(".")
     assert not safe.endswith(".")
     assert safe_name(safe) == safe
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("Счёт.PDF", "application/pdf"),
+        ("фото.jpeg", "image/jpeg"),
+        ("акт.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("page.html", "application/octet-stream"),
+        ("drawing.svg", "application/octet-stream"),
+        ("export.xml", "application/octet-stream"),
+        ("без расширения", "application/octet-stream"),
+    ],
+)
+def test_a_file_is_given_out_as_what_its_name_says_unless_a_browser_would_run_it(name, media_type):
+    assert type_by_name(name) == media_type
