@@ -321,12 +321,13 @@ class VkChannel:
     def _read(self, event: Json, now: datetime) -> Inbound:
         """Parse, and take the code of a link only once: VK may repeat it with later messages."""
         inbound = parse(event, now)
-        if inbound.start_code is None or inbound.kind is InboundKind.STARTED:
+        if inbound.start_code is None:
             return inbound
         seen_in = self._refs.setdefault((inbound.user_key, inbound.start_code), inbound.event_key)
         if len(self._refs) > _REMEMBERED_REFS:
             del self._refs[next(iter(self._refs))]
-        return inbound if seen_in == inbound.event_key else replace(inbound, start_code=None)
+        is_new = seen_in == inbound.event_key or inbound.kind is InboundKind.STARTED
+        return inbound if is_new else replace(inbound, start_code=None)
 
     # ------------------------------------------------------------------ the webhook
 

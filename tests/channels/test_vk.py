@@ -593,12 +593,14 @@ async def test_stranger_gets_no_long_poll(
 async def test_code_of_a_link_counts_once(channel: VkChannel, vk: VkEmulator, chat: Chat):
     house = House()
     async with house.runs(harness_of(channel, vk)):
-        await chat.says("это Олег", ref="CODE1")
+        await chat.starts("CODE1")
         house.refuses(1)
         await chat.says("вы тут?", ref="CODE1")
         await chat.says("ещё раз", ref="CODE2")
-        inbounds = await house.receives(3)
-    assert [inbound.start_code for inbound in inbounds] == ["CODE1", None, "CODE2"]
+        await chat.says("и ещё", ref="CODE2")
+        await chat.starts("CODE2")
+        inbounds = await house.receives(5)
+    assert [inbound.start_code for inbound in inbounds] == ["CODE1", None, "CODE2", None, "CODE2"]
 
 
 async def test_everything_a_person_does_comes_through(channel: VkChannel, vk: VkEmulator, chat: Chat):
