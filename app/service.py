@@ -43,6 +43,7 @@ from storage.engine import Database, open_database
 from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
+from storage.letters import LEASE_SECONDS
 from storage.sweeps import sweep
 from storage.work import get_setting
 
@@ -175,6 +176,7 @@ class Service:
             self.now,
             monotonic,
             fit,
+            lease_seconds=LEASE_SECONDS,
         )
         fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
         monitor = Monitor(self.database, self.channels, self.house, self.now, self.links)

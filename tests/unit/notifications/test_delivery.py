@@ -28,6 +28,7 @@ from notifications.outbox import (
     WindowClosed,
 )
 from notifications.verdicts import BACK_OFF_SECONDS, Policy, judge
+from storage.letters import LEASE_SECONDS
 from tests.unit.notifications.office import EPOCH, Office, leap, monotonic, wall_clock
 
 
@@ -562,17 +563,43 @@ def test_a_send_that_never_ends_is_an_unknown_one():
 
 
 @pytest.mark.parametrize(
-    ("megabytes", "limit_seconds"), [(0, 20), (1, 36), (50, 81)], ids=["text", "file", "within the lease"]
+    ("megabytes", "lease_seconds", "limit_seconds"),
+    [(0, 180, 20), (1, 180, 36), (50, 180, 81), (50, LEASE_SECONDS, 135)],
+    ids=["text", "file", "within the lease", "within the lease of the real store"],
 )
-def test_a_large_file_may_take_longer(megabytes, limit_seconds):
-    office, messenger = Office(), Messenger()
+def test_a_large_file_may_take_longer(megabytes, lease_seconds, limit_seconds):
+    office, messenger = Office(lease_seconds=lease_seconds), Messenger()
     delays = [1e6]
     messenger.delay_seconds = lambda: delays.pop(0) if delays else 0.0
     file = OutgoingFile("a" * 64, "акт.pdf", "application/pdf", megabytes * 2**20)
     office.add(replace(letter(1), files=(file,) if megabytes else ()))
-    deliver(office, messenger, send_timeout_seconds=20)
+    deliver(office, messenger, send_timeout_seconds=20, lease_seconds=lease_seconds)
     first, second = (moment for moment, _chat, _key in messenger.asked)
     assert limit_seconds + 5 > second - first >= limit_seconds
+
+
+def test_the_largest_file_after_the_longest_wait_is_settled_within_the_lease():
+    """What waits longest leaves when half of the lease is over, and may then take its longest."""
+    office = Office(lease_seconds=LEASE_SECONDS)
+    messenger = Messenger(Rates(chat_messages_per_second=1 / 149))
+    messenger.delay_seconds = lambda: 0.0 if not messenger.taken else 1e6
+    file = OutgoingFile("a" * 64, "акт.pdf", "application/pdf", 50 * 2**20)
+    office.add(letter(1), replace(letter(2), files=(file,)))
+
+    async def scenario():
+        async with running(
+            dispatcher(office.as_process("one"), messenger=messenger, lease_seconds=LEASE_SECONDS)
+        ):
+            while len(messenger.asked) < 2:
+                await asyncio.sleep(0.1)
+            lease_until = office.rows[2].lease_until
+            while office.rows[2].state is LetterState.DOING:
+                await asyncio.sleep(0.1)
+            assert wall_clock() < lease_until - timedelta(seconds=10)
+
+    leap(scenario())
+    left_after_seconds = messenger.asked[1][0] - messenger.asked[0][0]
+    assert left_after_seconds > 0.49 * LEASE_SECONDS
 
 
 def test_a_revoked_token_is_told_once_and_tried_by_one_letter_a_minute():
