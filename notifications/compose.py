@@ -19,6 +19,8 @@ from router.model import Status
 REQUEST_SCOPE = "req"
 CLARIFY_SCOPE = "clar"
 RATE_SCOPE = "rate"
+HEARD_SCOPE = "heard"
+"""What staff wrote down from the client's words: the client's «Верно» and «Исправить»."""
 
 SHORT_FINGERPRINT_LENGTH = 8
 
@@ -37,6 +39,8 @@ class RequestFacts:
     result: str = ""
     deadline: datetime | None = None
     rating: int | None = None
+    unconfirmed: bool = False
+    """Staff wrote it down from the client's words, and the client has not said yet that it is right."""
 
 
 # --- for the client ----------------------------------------------------------------------------
@@ -108,7 +112,12 @@ def status_answer(facts: RequestFacts, context: FormContext) -> Text:
         _("Заявка № {number}: {kind}, {company}", number=facts.number, kind=kind, company=facts.client),
         _("Сейчас: {stage}", stage=status_words(facts.status)),
         *_who_and_next(facts, context),
+        _("Записано с ваших слов. Проверьте, всё ли верно.") if _is_to_be_checked(facts) else None,
     )
+
+
+def _is_to_be_checked(facts: RequestFacts) -> bool:
+    return facts.unconfirmed and facts.status.is_open
 
 
 def _who_and_next(facts: RequestFacts, context: FormContext) -> tuple[Text, ...]:
@@ -132,11 +141,17 @@ def client_actions(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
             return (repeat_row(facts),)
         case _:
             return (
+                *(check_row(facts) if _is_to_be_checked(facts) else ()),
                 (
                     _request_button(_("Дополнить"), facts, "add"),
                     _request_button(_("Отозвать"), facts, "withdraw"),
                 ),
             )
+
+
+def check_row(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
+    """«Проверить»: what was written down from the client's words is read to them again."""
+    return ((Button(_("Проверить"), str(Press(HEARD_SCOPE, str(facts.number), "show"))),),)
 
 
 def unsolved_row(facts: RequestFacts) -> tuple[Button, ...]:
@@ -245,6 +260,7 @@ def assignment_card(facts: RequestFacts, context: FormContext, recent: int = 0) 
     """The assignment on one phone screen: number, client, kind, deadline with the time left, task, files."""
     text = lines(
         _("Заявка № {number}, {client}", number=facts.number, client=facts.client),
+        _by_word(facts),
         _("Новый клиент: директор ещё не подтвердил.") if facts.is_new_client else None,
         *summary_lines(facts.answers, context),
         time_left(facts, context),
@@ -259,12 +275,17 @@ def staff_card(facts: RequestFacts, context: FormContext, note: Text | None = No
     text = lines(
         note,
         _("Заявка № {number}, {client}", number=facts.number, client=facts.client),
+        _by_word(facts),
         *summary_lines(facts.answers, context),
         time_left(facts, context),
         _("Сейчас: {stage}", stage=status_words(facts.status)),
         _("Ведёт: {name}", name=facts.assignee) if facts.assignee else None,
     )
     return Reply(text, staff_rows(facts), prompt=True)
+
+
+def _by_word(facts: RequestFacts) -> Text | None:
+    return _("Со слов: клиент ещё не подтвердил.") if facts.unconfirmed else None
 
 
 def time_left(facts: RequestFacts, context: FormContext) -> Text | None:
@@ -289,11 +310,12 @@ def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 
     answer = button(_("Ответить"), "answer")
     note = button(_("Заметка"), "note")
+    agreed = ((button(_("Клиент подтвердил"), "heard"),),) if _is_to_be_checked(facts) else ()
     match facts.status:
         case Status.CLOSED | Status.CANCELLED:
             return ((note, button(_("История"), "history")),)
         case Status.DONE:
-            return ((answer, note), (button(_("История"), "history"),))
+            return ((answer, note), (button(_("История"), "history"),), *agreed)
         case _:
             choice = _accept_rows(facts)
     return (
@@ -303,6 +325,7 @@ def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
         (button(_("Выполнено"), "done"), button(_("История"), "history")),
         # Where buttons are numbered, 1 must not be the refusal of what one is working on.
         *(() if choice else ((_decline(facts),),)),
+        *agreed,
     )
 
 

@@ -43,6 +43,8 @@ class Event(StrEnum):
     REASSIGNED = "reassigned"
     UNASSIGNED = "unassigned"
     ESCALATED = "escalated"
+    CONFIRMED = "confirmed"
+    CORRECTED = "corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +439,23 @@ def done(request: Request, actor: Actor, now: datetime, result: str = "", *, hol
     taken = _worked_on(request, actor, now, holder)
     after = replace(taken, status=Status.DONE, stage=Stage.CLIENT, done_at=now, question=None)
     return _change(Event.DONE, request, _responded(after, now), actor, now, comment=result)
+
+
+# What staff wrote down from the client's words, until the client has agreed to it.
+
+
+def confirm(request: Request, actor: Actor, now: datetime) -> Change:
+    """What was written down is what the client said; of a member of staff: the client told them so."""
+    _require_status(request, _OPEN)
+    return _change(Event.CONFIRMED, request, request, actor, now)
+
+
+def correct(request: Request, actor: Actor, now: datetime) -> Change:
+    """The client puts right a field of what was written down; the work on it goes on."""
+    if not actor.is_client:
+        raise NotAllowed(_("Исправить запись может клиент. Спросите его кнопкой «Уточнить»."))
+    _require_status(request, _UNFINISHED)
+    return _change(Event.CORRECTED, request, request, actor, now)
 
 
 # The end, and back again.

@@ -78,6 +78,8 @@ class Work:
     """The staff member who keeps this client's books."""
     excluded_ids: frozenset[int] = frozenset()
     """Those who declined it or let it lie."""
+    recorded_by_id: int | None = None
+    """The staff member who wrote it down from the client's words, if anybody did."""
 
 
 @dataclass(frozen=True, slots=True)

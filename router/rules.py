@@ -17,7 +17,14 @@ from router.model import Candidate, Exclude, Prefer, Work
 from router.worktime import WorkCalendar
 
 WEIGHTS: Mapping[str, int] = MappingProxyType(
-    {"dedicated": 1000, "skill": 50, "no_skill": -50, "open_request": -10, "open_requests_at_most": -500}
+    {
+        "dedicated": 1000,
+        "recorded": 200,
+        "skill": 50,
+        "no_skill": -50,
+        "open_request": -10,
+        "open_requests_at_most": -500,
+    }
 )
 """Points by name. `dedicated` outweighs all others together: the client's own accountant, when free,
 takes the request however busy they are."""
@@ -101,6 +108,13 @@ def keeps_the_books(work: Work, person: Candidate, context: RuleContext) -> Pref
     return Prefer(context.points("dedicated"), _("ведёт этого клиента"))
 
 
+def wrote_it_down(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
+    """Whoever has spoken with the client need not be told what it is about."""
+    if person.staff_id != work.recorded_by_id:
+        return None
+    return Prefer(context.points("recorded"), _("эту заявку записал этот сотрудник"))
+
+
 def has_few_requests(_work: Work, person: Candidate, context: RuleContext) -> Prefer:
     """Work is spread evenly; beyond some load more of it makes no difference."""
     points = max(
@@ -120,6 +134,7 @@ RULES: Rules = (
     ("room", has_room),
     ("department", is_of_the_department),
     ("dedicated", keeps_the_books),
+    ("recorded", wrote_it_down),
     ("skill", has_the_skill),
     ("load", has_few_requests),
 )

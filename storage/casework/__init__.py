@@ -17,6 +17,7 @@ from storage.casework.opening import (
     people_for_call,
     staff_name,
 )
+from storage.casework.reading_back import answers_given, confirm, correct
 from storage.casework.routing import candidates, pick_up_unassigned
 from storage.casework.staff_acts import (
     accept,
@@ -30,7 +31,7 @@ from storage.casework.staff_acts import (
     reassign,
     release,
 )
-from storage.casework.submitting import NewRequest, submit
+from storage.casework.submitting import NewRequest, Recorded, submit
 from storage.casework.timer_acts import close_silent, escalate
 from storage.casework.writing import search_text
 from storage.house import House, Who
@@ -40,15 +41,19 @@ __all__ = [
     "House",
     "NewRequest",
     "NoSuchRequest",
+    "Recorded",
     "Who",
     "accept",
     "add",
     "answer",
+    "answers_given",
     "cancel",
     "candidates",
     "clarified",
     "clarify",
     "close_silent",
+    "confirm",
+    "correct",
     "decline",
     "done",
     "escalate",

@@ -61,7 +61,7 @@ def clarified(
         wanted = compose.field_wanted(asked.field, case.row.answers, context)
         raise AnswerError(plain(asked.question) if asked.question else wanted)
     old = case.row.answers.get(asked.field, "")
-    filled = _corrected(asked.field, said, case.row.answers, context)
+    filled = corrected(asked.field, said, case.row.answers, context)
     left = _still_asked(session, case, asked)
     change = desk.clarified(case.request, actor_of(who, house), context.now, still_asked=left)
     if "inn" in filled:
@@ -117,7 +117,8 @@ def _is_courtesy(said: Said) -> bool:
     return not (said.press or said.files) and loosely(said.text) in SMALL_TALK
 
 
-def _corrected(field: str, said: Said, answers: Answers, context: FormContext) -> dict[str, str]:
+def corrected(field: str, said: Said, answers: Answers, context: FormContext) -> dict[str, str]:
+    """What an answer to one field alone changes; files are added to those there are. Raises AnswerError."""
     if field == "files":
         kept = {file.sha256: file for file in files_from_text(answers.get("files", "[]"))}
         new = [file for file in said.files if file.refusal is None]

@@ -92,6 +92,7 @@ def _facts(row: Request, assignee: str, *, is_new_client: bool) -> RequestFacts:
         result=row.result,
         deadline=row.deadline,
         rating=row.rating,
+        unconfirmed=row.recorded_by is not None and row.confirmed_at is None,
     )
 
 

@@ -97,6 +97,7 @@ def work_of(session: Session, row: Request) -> Work:
         deadline=row.deadline,
         responsible_id=client.responsible_id if client else None,
         excluded_ids=frozenset(staff_id for staff_id in refused if staff_id is not None),
+        recorded_by_id=row.recorded_by,
     )
 
 

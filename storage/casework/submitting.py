@@ -28,43 +28,76 @@ COMPANY_INN_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """Who filled a form from the client's words, and when the client spoke (aware UTC)."""
+
+    by: Who
+    spoken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NewRequest:
-    """A finished form. `created_at` is when its draft was begun."""
+    """A finished form. `created_at` is when its draft was begun.
+
+    One that was `recorded` by staff has the channel `phone` or `visit`.
+    """
 
     answers: Answers
     person_id: int
     chat_id: int
     channel: str
     created_at: datetime
+    recorded: Recorded | None = None
+
+    @property
+    def writer(self) -> Who:
+        """Whoever filled the form."""
+        return self.recorded.by if self.recorded else Who(self.channel, self.person_id)
 
 
 def submit(session: Session, house: House, new: NewRequest, now: datetime) -> int:
-    """Keep a finished form as a request, route it, tell everybody. Returns its number."""
+    """Keep a finished form as a request, route it, tell everybody. Returns its number.
+
+    The clock of a recorded one counts from the client's own words; what the client is asked about it
+    is the recorder's to say (`storage.recording`).
+    """
     history.wait_turn(session)
-    client = client_of(session, new.answers, Who(new.channel, new.person_id), now)
+    writer, submitted_at = new.writer, new.recorded.spoken_at if new.recorded else now
+    client = client_of(session, new.answers, writer, now, speaker_id=new.person_id)
     answers = {**new.answers, "company": client.name}
-    row = _written(session, new, client, answers, now)
+    row = _written(session, new, client, answers, submitted_at)
     number = row.id or 0
-    keep_answers(session, row, now)
-    keep_files(session, number, new.person_id, files_from_text(answers.get("files", "[]")), "request", now)
-    session.connection().execute(
-        _ADD_STAGE, {"request_id": number, "stage": Stage.QUEUE.value, "staff_id": None, "started_at": now}
-    )
+    keep_answers(session, row, writer.person_id, now)
+    keep_files(session, number, writer.person_id, files_from_text(answers.get("files", "[]")), "request", now)
+    queued = {"request_id": number, "stage": Stage.QUEUE.value, "staff_id": None, "started_at": submitted_at}
+    session.connection().execute(_ADD_STAGE, queued)
     history.record(
-        session, at=now, actor_id=new.person_id, through=new.channel, action=desk.Event.SUBMITTED.value,
-        subject=f"request:{number}", before=None, after={"status": row.status, **new.answers},
+        session, at=now, actor_id=writer.person_id, through=writer.through, action=desk.Event.SUBMITTED.value,
+        subject=f"request:{number}", before=None,
+        after={"status": row.status, **_where_from(new), **new.answers},
     )  # fmt: skip
     case = new_case(row, is_new_client=not client.confirmed)
-    work = Work(number, row.kind, now, row.deadline, responsible_id=client.responsible_id)
+    work = Work(
+        number, row.kind, submitted_at, row.deadline,
+        responsible_id=client.responsible_id, recorded_by_id=row.recorded_by,
+    )  # fmt: skip
     case = route(session, house, case, now, work=work, tell_client=False)
+    if new.recorded:
+        return number
     context = form_context(session, house, now)
     promised = look_by(now, house.calendar, house.look_within_minutes)
     to_client(session, house, case, compose.receipt(case.facts, context, promised), now, "receipt", focus="")
     return number
 
 
+def _where_from(new: NewRequest) -> dict[str, str]:
+    if new.recorded is None:
+        return {}
+    return {"channel": new.channel, "spoken_at": new.recorded.spoken_at.isoformat()}
+
+
 def _written(
-    session: Session, new: NewRequest, client: RequestClient, answers: Answers, now: datetime
+    session: Session, new: NewRequest, client: RequestClient, answers: Answers, submitted_at: datetime
 ) -> Request:
     """Write the row with one statement; it is in the session as if it had been read."""
     values: dict[str, Any] = {
@@ -80,8 +113,9 @@ def _written(
         "person_id": new.person_id,
         "chat_id": new.chat_id,
         "channel": new.channel,
-        "created_at": new.created_at,
-        "submitted_at": now,
+        "created_at": min(new.created_at, submitted_at),
+        "submitted_at": submitted_at,
+        "recorded_by": new.recorded.by.staff_id if new.recorded else None,
         "result": "",
         "search": search_text(client.name, client.inn, answers["task"]),
         "version": 1,
@@ -102,18 +136,22 @@ class RequestClient(NamedTuple):
     responsible_id: int | None
 
 
-def client_of(session: Session, answers: Answers, who: Who, now: datetime) -> RequestClient:
+def client_of(
+    session: Session, answers: Answers, who: Who, now: datetime, *, speaker_id: int | None = None
+) -> RequestClient:
     """The client with the INN of these answers, for whom this person may speak from now on.
 
-    An unknown one is added and waits for the director's word.
+    An unknown one is added and waits for the director's word. `speaker_id` is the client's person
+    where somebody else writes it down.
     """
+    speaker_id = speaker_id or who.person_id
     connection = session.connection()
     inn, name = answers["inn"], answers["company"]
     found = connection.execute(_CLIENT, {"inn": inn}).one_or_none()
     client = RequestClient(*found) if found else _new_client(session, who, inn, name, now)
-    known = connection.execute(_SPEAKS_FOR, {"client": client.id, "person": who.person_id}).one_or_none()
+    known = connection.execute(_SPEAKS_FOR, {"client": client.id, "person": speaker_id}).one_or_none()
     if known is None:
-        link = {"client_id": client.id, "person_id": who.person_id, "created_at": now}
+        link = {"client_id": client.id, "person_id": speaker_id, "created_at": now}
         connection.execute(_ADD_SPEAKER, link)
     return client
 

@@ -28,9 +28,10 @@ def to_client(
     session: Session, house: House, case: Case, reply: Reply, now: datetime, what: str, *,
     author_id: int | None = None, focus: str | None = None,
 ) -> None:  # fmt: skip
-    """Post a letter to the chat from which the request came."""
+    """Post a letter to the chat from which the request came; of a call or a visit, to the person."""
     posting = Posting(
-        key=_letter_key(case, what, "client"), reply=reply, chat_id=case.row.chat_id,
+        key=_letter_key(case, what, "client"), reply=reply,
+        chat_id=case.row.chat_id if case.row.recorded_by is None else None,
         person_id=case.row.person_id, request_id=case.number, author_id=author_id, focus=focus,
         keeps_screen=focus is None, urgent=True,
     )  # fmt: skip

@@ -83,10 +83,10 @@ def _move_clock(session: Session, case: Case, change: desk.Change) -> None:
         )
 
 
-def keep_answers(session: Session, row: Request, now: datetime) -> None:
+def keep_answers(session: Session, row: Request, by_person_id: int | None, now: datetime) -> None:
     """Keep every field as its first version."""
     assert row.id is not None
-    common = {"request_id": row.id, "version": 1, "person_id": row.person_id, "created_at": now}
+    common = {"request_id": row.id, "version": 1, "person_id": by_person_id, "created_at": now}
     session.connection().execute(
         _ADD_ANSWERS, [{**common, "field": name, "value": value} for name, value in row.answers.items()]
     )
