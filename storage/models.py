@@ -43,6 +43,14 @@ class Client(SQLModel, table=True):
     inn: str = Field(max_length=12, unique=True)
     kind: str = Field(default="company", max_length=20)
     responsible_id: int | None = Field(default=None, foreign_key="staff.id", index=True)
+    controller_id: int | None = Field(default=None, foreign_key="staff.id")
+    """Who audits the work for this client."""
+    substitute_id: int | None = Field(default=None, foreign_key="staff.id")
+    """Who takes over while the responsible person is away."""
+    contract: str = Field(default="", sa_column=Column(Text, nullable=False))
+    """What the contract covers, in the firm's own words."""
+    contract_until: datetime | None = None
+    notes: str = Field(default="", sa_column=Column(Text, nullable=False))
     phone: str = Field(default="", max_length=40)
     email: str = Field(default="", max_length=200)
     confirmed: bool = True
@@ -69,6 +77,12 @@ class ClientPerson(SQLModel, table=True):
     __tablename__ = "client_person"
     client_id: int = Field(foreign_key="client.id", primary_key=True)
     person_id: int = Field(foreign_key="person.id", primary_key=True, index=True)
+    post: str = Field(default="", max_length=100)
+    """What the person is there: owner, accountant, secretary."""
+    may_pay: bool = False
+    """Whether this person may order payments."""
+    sees_all: bool = False
+    """Whether this person sees the requests that others sent for this client."""
     created_at: datetime
 
 
@@ -118,6 +132,16 @@ class Staff(SQLModel, table=True):
     password_hash: str = Field(default="", max_length=200)
     session_key: str = Field(default="", max_length=64)
     """Changing it signs the person out everywhere."""
+    totp_secret: str = Field(default="", max_length=200)
+    """Encrypted with the key of the service; empty without a second factor."""
+    recovery_hashes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """SHA-256 of the recovery codes that are not used yet."""
+    calendar_hash: str = Field(default="", max_length=64, index=True)
+    """SHA-256 of the token under which the person's calendar is given out."""
+    schedule: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Working hours by weekday ("0" is Monday): ["09:00", "15:00"], null for a day off. Empty: the firm's."""
+    digest: bool = True
+    """Whether a director gets the morning and the evening summary in chat."""
     created_at: datetime
     version: int = 1
 
@@ -412,6 +436,61 @@ class Invitation(SQLModel, table=True):
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None = None
+
+
+class PanelSession(SQLModel, table=True):
+    """One signed-in browser."""
+
+    __tablename__ = "panel_session"
+    id: int | None = Field(default=None, primary_key=True)
+    staff_id: int = Field(foreign_key="staff.id", index=True)
+    token_hash: str = Field(max_length=64, unique=True)
+    address: str = Field(default="", max_length=60)
+    browser: str = Field(default="", max_length=200)
+    created_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None = None
+
+
+class FirmSetting(SQLModel, table=True):
+    """What the director has settled in the panel; it beats the configuration. `value` is JSON."""
+
+    __tablename__ = "firm_setting"
+    key: str = Field(primary_key=True, max_length=80)
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    updated_at: datetime
+    updated_by: int | None = Field(default=None, foreign_key="person.id")
+    version: int = 1
+
+
+class Wording(SQLModel, table=True):
+    """The firm's own words in place of a sentence of ours."""
+
+    __table_args__ = (UniqueConstraint("language", "msgid_sha256"),)
+    id: int | None = Field(default=None, primary_key=True)
+    language: str = Field(max_length=10)
+    msgid_sha256: str = Field(max_length=64)
+    msgid: str = Field(sa_column=Column(Text, nullable=False))
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    updated_at: datetime
+    updated_by: int | None = Field(default=None, foreign_key="person.id")
+    version: int = 1
+
+
+class CannedReply(SQLModel, table=True):
+    """An answer kept for the next time; without an owner it is everybody's."""
+
+    __tablename__ = "canned_reply"
+    id: int | None = Field(default=None, primary_key=True)
+    title: str = Field(max_length=100)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(default="", max_length=20)
+    """For requests of this kind only; empty is for all."""
+    owner_id: int | None = Field(default=None, foreign_key="staff.id")
+    position: int = 0
+    active: bool = True
+    updated_at: datetime
+    version: int = 1
 
 
 class Throttle(SQLModel, table=True):
