@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import orjson
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -43,16 +42,19 @@ from bots.wire import (
     CONNECT_SECONDS,
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
     AnswerLost,
+    BaseUrl,
     Fault,
     HalfSent,
     Json,
     Misanswered,
     NotSent,
     Pauses,
+    ProxyAddress,
     clean,
     decoded,
     header_safe,
     limited_body,
+    matches,
     network_errors,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
@@ -89,35 +91,23 @@ UPLOAD_BYTES = 50 * 1024 * 1024
 _HOOK_CHECK_SECONDS = 300
 
 
-def _allowed(pattern: str, sentence: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if not re.fullmatch(pattern, value.get_secret_value()):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(check)
-
-
 class Settings(BaseModel):
     """Section `[bots.telegram]`. `api_base_url` may be a mirror or a local Bot API server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token: Annotated[
-        SecretStr, _allowed(r"[0-9]+:[A-Za-z0-9_-]+", "a token of @BotFather looks like 123456:ABC-def")
+        SecretStr, matches(r"[0-9]+:[A-Za-z0-9_-]+", "a token of @BotFather looks like 123456:ABC-def")
     ]
     mode: Literal["polling", "webhook"] = "polling"
     secret: (
         Annotated[
-            SecretStr, _allowed(r"[A-Za-z0-9_-]{1,256}", "1 to 256 characters of A-Z, a-z, 0-9, _ and -")
+            SecretStr, matches(r"[A-Za-z0-9_-]{1,256}", "1 to 256 characters of A-Z, a-z, 0-9, _ and -")
         ]
         | None
     ) = None
-    api_base_url: str = Field("https://api.telegram.org", pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
-    proxy: (
-        Annotated[SecretStr, _allowed(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")]
-        | None
-    ) = None
+    api_base_url: BaseUrl = "https://api.telegram.org"
+    proxy: ProxyAddress | None = None
     poll_timeout_seconds: int = Field(50, ge=0, le=300)
     request_timeout_seconds: float = Field(20, gt=0)
     send_timeout_seconds: float = Field(30, gt=0)

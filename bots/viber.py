@@ -23,7 +23,7 @@ from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -31,15 +31,18 @@ from starlette.routing import BaseRoute, Route
 from bots.base import MAX_FILE_BYTES, ChannelKind, Doors, FileRefused, Health, Lent, Limits
 from bots.wire import (
     AnswerLost,
+    BaseUrl,
     Fault,
     HalfSent,
     Json,
     Misanswered,
     Pauses,
+    ProxyAddress,
     Wire,
     clean,
     decoded,
     limited_body,
+    matches,
 )
 from forms.messages import (
     MAX_PRESS_BYTES,
@@ -97,15 +100,6 @@ _SILENT_USER_SECONDS = 600
 """A person who does not reply is written to 100 times an hour, and nobody says when the hour ends."""
 
 
-def _allowed(pattern: str, sentence: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if not re.fullmatch(pattern, value.get_secret_value()):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(check)
-
-
 class Settings(BaseModel):
     """Section `[bots.viber]`. `media_hosts` are those from which the clients' files are fetched."""
 
@@ -113,17 +107,14 @@ class Settings(BaseModel):
 
     token: Annotated[
         SecretStr,
-        _allowed(
+        matches(
             r"[0-9A-Za-z]+(-[0-9A-Za-z]+)+", "a bot's token looks like 445da6az1s345z78-dazcczb-e0vc5fva"
         ),
     ]
     sender_name: str = Field("", max_length=SENDER_NAME_LENGTH)
     sender_avatar: str = Field("", pattern=r"^(https://\S+)?$")
-    api_base_url: str = Field("https://chatapi.viber.com", pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
-    proxy: (
-        Annotated[SecretStr, _allowed(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")]
-        | None
-    ) = None
+    api_base_url: BaseUrl = "https://chatapi.viber.com"
+    proxy: ProxyAddress | None = None
     media_hosts: tuple[str, ...] = ("viber.com",)
     request_timeout_seconds: float = Field(20, gt=0)
     # Viber counts only mass mailings, 500 requests in 10 seconds, and 100 messages an hour to a person
@@ -568,8 +559,8 @@ class _Requests:
     """Requests as viberbot writes them. It holds neither the token nor a connection, and logs nothing."""
 
     def __init__(self, sender_name: str, sender_avatar: str) -> None:
-        from viberbot import Api, BotConfiguration  # type: ignore[import-untyped]
-        from viberbot.api.api_request_sender import ApiRequestSender  # type: ignore[import-untyped]
+        from viberbot import Api, BotConfiguration
+        from viberbot.api.api_request_sender import ApiRequestSender
 
         written = self._written = list[_Request]()
 
@@ -599,7 +590,7 @@ class _Requests:
         return self._written.pop()
 
     def send_text(self, user_key: str, text: str, keyboard: Json = None) -> _Request:
-        from viberbot.api.messages import TextMessage  # type: ignore[import-untyped]
+        from viberbot.api.messages import TextMessage
 
         self._api.send_messages(user_key, TextMessage(text=text, keyboard=keyboard))
         return self._written.pop()

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -45,17 +44,20 @@ from bots.wire import (
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
     Answer,
     AnswerLost,
+    BaseUrl,
     Fault,
     HalfSent,
     Json,
     Misanswered,
     NotSent,
     Pauses,
+    ProxyAddress,
     Wire,
     clean,
     decoded,
     header_safe,
     limited_body,
+    matches,
 )
 from forms.messages import (
     Delivery,
@@ -81,8 +83,8 @@ from notifications.outbox import (
 )
 
 if TYPE_CHECKING:
-    from vk_api import VkApi  # type: ignore[import-untyped]
-    from vk_api.bot_longpoll import VkBotLongPoll  # type: ignore[import-untyped]
+    from vk_api import VkApi
+    from vk_api.bot_longpoll import VkBotLongPoll
 
 logger = structlog.get_logger(__name__)
 
@@ -131,35 +133,23 @@ _VK_HOSTS = (
 _T = TypeVar("_T")
 
 
-def _allowed(pattern: str, sentence: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if not re.fullmatch(pattern, value.get_secret_value()):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(check)
-
-
 class Settings(BaseModel):
     """Section `[bots.vk]`. `api_base_url` may be a mirror; `media_hosts` is where files go and come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token: Annotated[
-        SecretStr, _allowed(r"[A-Za-z0-9._-]{10,}", "a community's key looks like vk1.a.Ab3-dE_…")
+        SecretStr, matches(r"[A-Za-z0-9._-]{10,}", "a community's key looks like vk1.a.Ab3-dE_…")
     ]
     group_id: int = Field(gt=0)
     mode: Literal["longpoll", "callback"] = "longpoll"
     secret: (
-        Annotated[SecretStr, _allowed(r"[A-Za-z0-9_-]{1,50}", "1 to 50 characters of A-Z, a-z, 0-9, _ and -")]
+        Annotated[SecretStr, matches(r"[A-Za-z0-9_-]{1,50}", "1 to 50 characters of A-Z, a-z, 0-9, _ and -")]
         | None
     ) = None
     confirmation: str | None = Field(None, pattern=r"^[A-Za-z0-9]{1,50}$")
-    api_base_url: str = Field("https://api.vk.ru", pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
-    proxy: (
-        Annotated[SecretStr, _allowed(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")]
-        | None
-    ) = None
+    api_base_url: BaseUrl = "https://api.vk.ru"
+    proxy: ProxyAddress | None = None
     media_hosts: tuple[str, ...] = _VK_HOSTS
     poll_wait_seconds: int = Field(25, ge=1, le=90)
     request_timeout_seconds: float = Field(20, gt=0)
@@ -968,7 +958,7 @@ class _Api:
             raise _NotUploaded(str(fault)) from None
 
     def _client(self, session: _Session) -> VkApi:
-        from jconfig import MemoryConfig  # type: ignore[import-untyped]
+        from jconfig import MemoryConfig
         from vk_api import VkApi
 
         # The usual configuration is a file in the current folder.
@@ -979,7 +969,7 @@ class _Api:
         return client
 
     async def _in_thread(self, work: Callable[[_Session], _T], within_seconds: float | None = None) -> _T:
-        from vk_api.exceptions import ApiError, ApiHttpError  # type: ignore[import-untyped]
+        from vk_api.exceptions import ApiError, ApiHttpError
 
         loop = asyncio.get_running_loop()
         session = _Session(loop, self, within_seconds or self._settings.request_timeout_seconds)

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,14 +34,17 @@ from bots.rendering import split
 from bots.wire import (
     Answer,
     AnswerLost,
+    BaseUrl,
     Fault,
     HalfSent,
     Json,
     Misanswered,
     Pauses,
+    ProxyAddress,
     Wire,
     clean,
     limited_body,
+    matches,
 )
 from forms.messages import (
     Delivery,
@@ -67,8 +70,8 @@ from notifications.outbox import (
 )
 
 if TYPE_CHECKING:
-    from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]
-    from twilio.rest.api.v2010.account.message import MessageInstance  # type: ignore[import-untyped]
+    from twilio.http import AsyncHttpClient
+    from twilio.rest.api.v2010.account.message import MessageInstance
 
 logger = structlog.get_logger(__name__)
 
@@ -100,15 +103,6 @@ _TWILIO_HOST = "twilio.com"
 Form = Mapping[str, str]
 
 
-def _allowed(pattern: str, sentence: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if not re.fullmatch(pattern, value.get_secret_value()):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(check)
-
-
 _TemplateName = Annotated[str, Field(pattern=r"^(quick_reply_[1-3]|list_picker_([1-9]|10)|outside)$")]
 _TemplateSid = Annotated[str, Field(pattern=r"^HX[0-9a-fA-F]{32}$")]
 
@@ -119,14 +113,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    auth_token: Annotated[SecretStr, _allowed(r"[A-Za-z0-9_-]+", "the Auth Token stands in Twilio's Console")]
+    auth_token: Annotated[SecretStr, matches(r"[A-Za-z0-9_-]+", "the Auth Token stands in Twilio's Console")]
     sender: str = Field(pattern=r"^(whatsapp:)?\+[0-9]{6,15}$")
     content_sids: dict[_TemplateName, _TemplateSid] = Field(default_factory=dict)
-    api_base_url: str = Field("https://api.twilio.com", pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
-    proxy: (
-        Annotated[SecretStr, _allowed(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")]
-        | None
-    ) = None
+    api_base_url: BaseUrl = "https://api.twilio.com"
+    proxy: ProxyAddress | None = None
     media_hosts: tuple[str, ...] = ("twiliocdn.com", "amazonaws.com")
     request_timeout_seconds: float = Field(20, gt=0)
     log_every_seconds: float = Field(180, gt=0)
@@ -795,8 +786,8 @@ class _Api:
     """Twilio through its own client. Raises `Fault` or `_Refusal`."""
 
     def __init__(self, settings: Settings) -> None:
-        from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
-        from twilio.rest import Client  # type: ignore[import-untyped]
+        from twilio.request_validator import RequestValidator
+        from twilio.rest import Client
 
         token = settings.auth_token.get_secret_value()
         self._base_url = settings.api_base_url.rstrip("/")
@@ -892,7 +883,7 @@ class _Api:
     def _over_our_wire(self) -> AsyncHttpClient:
         """The seam of twilio's client through which all its requests go."""
         from twilio.http import AsyncHttpClient
-        from twilio.http.response import Response as Taken  # type: ignore[import-untyped]
+        from twilio.http.response import Response as Taken
 
         api = self
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ipaddress
 import json
 import random
+import re
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
+from pydantic import AfterValidator, Field, SecretStr
 from yarl import URL
 
 from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
@@ -24,7 +26,6 @@ from notifications.outbox import Outcome, Retry, Unknown
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout
     from aiohttp.abc import ResolveResult
-    from pydantic import SecretStr
     from starlette.requests import Request
 
 Json = Any
@@ -95,6 +96,26 @@ class HalfSent:
         self._parcels[key] = (done, message_key)
         if len(self._parcels) > REMEMBERED_HALF_SENT:
             del self._parcels[next(iter(self._parcels))]
+
+
+# ---------------------------------------------------------------------- settings
+
+
+def matches(pattern: str, sentence: str) -> AfterValidator:
+    """Take a secret only when the whole of it matches; `sentence` tells the operator what it looks like."""
+
+    def check(value: SecretStr) -> SecretStr:
+        if not re.fullmatch(pattern, value.get_secret_value()):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+ProxyAddress = Annotated[
+    SecretStr, matches(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")
+]
+BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
 
 
 # ---------------------------------------------------------------------- bodies
@@ -363,11 +384,3 @@ def proxied_connector(proxy: str | None) -> Any:
     from aiohttp_socks import ProxyConnector
 
     return ProxyConnector.from_url(proxy, rdns=True)
-
-
-def requests_proxies(proxy: SecretStr | None) -> dict[str, str]:
-    """The same for libraries on `requests`; the proxy resolves the names."""
-    if proxy is None:
-        return {}
-    address = proxy.get_secret_value().replace("socks5://", "socks5h://").replace("socks4://", "socks4a://")
-    return {"http": address, "https": address}
