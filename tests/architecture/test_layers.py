@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.settings import channel_kinds
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("app", "admin", "bots", "forms", "notifications", "router", "storage")
 PURE = ("forms", "router")
@@ -60,16 +62,32 @@ def test_no_door_writes_sql_text(path):
     assert not called & {"exec_driver_sql", "executescript"}
 
 
-def test_only_the_telegram_file_knows_telegram():
+LIBRARIES = {
+    "telegram": {"aiogram"},
+    "vk": {"vk_api", "jconfig"},
+    "viber": {"viberbot"},
+    "whatsapp": {"twilio"},
+    "max": {"aiomax"},
+    "mail": {"imapclient", "aiosmtplib"},
+}
+"""What speaks each messenger; the web chat is our own."""
+
+
+def messengers() -> list[str]:
+    return sorted(channel_kinds())
+
+
+@pytest.mark.parametrize("name", [name for name in messengers() if name in LIBRARIES])
+def test_only_its_own_file_knows_a_messengers_library(name):
     knows = {
         path.relative_to(ROOT).as_posix()
         for path in sources(*ROOMS)
-        if any(name.partition(".")[0] == "aiogram" for name in imported(path))
+        if any(module.partition(".")[0] in LIBRARIES[name] for module in imported(path))
     }
-    assert knows <= {"bots/telegram.py"}
+    assert knows == {f"bots/{name}.py"}
 
 
-@pytest.mark.parametrize("name", ["telegram", "webchat"])
+@pytest.mark.parametrize("name", messengers())
 def test_no_room_asks_which_messenger_it_is(name):
     """`if channel == "telegram"` outside that messenger's own file is how a second house begins."""
     asking = []
