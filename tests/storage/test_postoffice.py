@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from forms.messages import Reply
 from forms.texts import plain
@@ -273,6 +274,38 @@ async def test_the_oldest_waiting_letter_of_each_messenger(box):
     with box.database.begin() as session:
         found = {item.channel: item.since for item in postoffice.oldest_waiting(session, box.clock)}
     assert found == {"webchat": WEDNESDAY, "telegram": WEDNESDAY + MINUTE}
+
+
+async def test_no_statement_reads_the_letters_of_all_the_years(box):
+    """On SQLite its plan tells; on PostgreSQL the same conditions stand for the same index."""
+    if not box.database.is_sqlite:
+        return
+    box.add(("maria", "a"), ("maria", "b"), ("anna", "c", {"urgent": True}))
+    ran = []
+
+    def note(_connection, _cursor, statement, parameters, _context, executemany):
+        ran.append((statement, parameters[0] if executemany else parameters))
+
+    with box.database.begin() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", note)
+        letters = postoffice.claim(session, OURS, CHANNELS, 1, box.clock, urgent_only=True)
+        letters += postoffice.claim(session, OURS, CHANNELS, 10, box.clock, per_chat=10)
+        c, a, b = letters
+        postoffice.settle(
+            session, OURS, [settlement(c), settlement(a, LetterState.TODO, releases=(b.letter_id,))]
+        )
+        postoffice.oldest_waiting(session, box.clock)
+        event.remove(session.get_bind(), "before_cursor_execute", note)
+        for statement, parameters in ran:
+            plan = session.connection().exec_driver_sql("explain query plan " + statement, parameters)
+            for *_numbers, step in plan:
+                if any(
+                    step.startswith(f"{how} {table}")
+                    for how in ("SCAN", "SEARCH")
+                    for table in ("letter", "blocker")
+                ):
+                    assert "ix_letter_unfinished" in step or "PRIMARY KEY" in step, (step, statement)
+    assert len(ran) > 10
 
 
 # --- together with the dispatcher ----------------------------------------------------------------
