@@ -20,6 +20,8 @@ class Day:
     with_year: bool = False
     capital: bool = False
     """Whether the sentence begins with this day."""
+    when: bool = False
+    """Whether it answers "when": "в пятницу, 27 ноября"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,17 +80,12 @@ def look_promise(look_by: datetime, context: FormContext) -> Text:
     today = context.now.astimezone(context.calendar.zone)
     if local.date() == today.date():
         return _("Посмотрим сегодня до {time}.", time=Clock(local))
+    day, time = Day(local.date(), when=True), Clock(local)
     if not context.calendar.is_working_day(today.date()):
-        return _("Сегодня выходной. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local))
+        return _("Сегодня выходной. Посмотрим {day}, до {time}.", day=day, time=time)
     if today.time() < context.calendar.closes_at(today.date()):
-        return _(
-            "Рабочий день заканчивается. Посмотрим: {day}, до {time}.",
-            day=Day(local.date()),
-            time=Clock(local),
-        )
-    return _(
-        "Рабочий день закончился. Посмотрим: {day}, до {time}.", day=Day(local.date()), time=Clock(local)
-    )
+        return _("Рабочий день заканчивается. Посмотрим {day}, до {time}.", day=day, time=time)
+    return _("Рабочий день закончился. Посмотрим {day}, до {time}.", day=day, time=time)
 
 
 def fingerprints(files_text: str) -> Text | None:

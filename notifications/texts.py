@@ -35,11 +35,37 @@ class _Habits:
 
     year: str
     size_units: tuple[str, ...]
+    on_weekdays: tuple[str, ...]
+    """On what day of the week something is done, from Monday."""
 
 
 _HABITS = {
-    "ru": _Habits(f"{{year}}{NBSP}г.", ("Б", "КБ", "МБ", "ГБ")),
-    "en": _Habits("{year}", ("B", "KB", "MB", "GB")),
+    "ru": _Habits(
+        f"{{year}}{NBSP}г.",
+        ("Б", "КБ", "МБ", "ГБ"),
+        (
+            "в понедельник",
+            "во вторник",
+            "в среду",
+            "в четверг",
+            "в пятницу",
+            "в субботу",
+            "в воскресенье",
+        ),
+    ),
+    "en": _Habits(
+        "{year}",
+        ("B", "KB", "MB", "GB"),
+        (
+            "on Monday",
+            "on Tuesday",
+            "on Wednesday",
+            "on Thursday",
+            "on Friday",
+            "on Saturday",
+            "on Sunday",
+        ),
+    ),
 }
 
 _Pattern = tuple[tuple[str, str | None], ...]
@@ -127,7 +153,8 @@ class Catalogue:
 
     def _day(self, day: Day) -> str:
         when: date = day.date
-        shown = f"{self._weekdays[when.weekday()]}, {when.day} {self._months[when.month - 1]}"
+        weekdays = self._habits.on_weekdays if day.when else self._weekdays
+        shown = f"{weekdays[when.weekday()]}, {when.day} {self._months[when.month - 1]}"
         if day.with_year:
             shown = f"{shown} {self._habits.year.format(year=when.year)}"
         return shown[0].upper() + shown[1:] if day.capital else shown

@@ -38,6 +38,7 @@ SHOWN = {
     "small decimal": (Decimal("1E+2"), "100", "100"),
     "day": (Day(FRIDAY), "пятница, 27 ноября", "Friday, 27 November"),
     "day first": (Day(FRIDAY, capital=True), "Пятница, 27 ноября", "Friday, 27 November"),
+    "when": (Day(FRIDAY, when=True), "в пятницу, 27 ноября", "on Friday, 27 November"),
     "day of a year": (
         Day(FRIDAY, with_year=True),
         f"пятница, 27 ноября 2026{NBSP}г.",
