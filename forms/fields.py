@@ -55,7 +55,8 @@ class FormContext:
     """What the questions may know.
 
     `now` is aware UTC; `companies` are those this person represents; `directory` holds the clients of
-    the firm whose INN stands in the message.
+    the firm whose INN stands in the message. `asks_at_once`: each answer takes a letter and maybe a day,
+    so all that is missing is asked together.
     """
 
     now: datetime
@@ -64,6 +65,7 @@ class FormContext:
     firm_phone: str = ""
     companies: tuple[Company, ...] = ()
     directory: Mapping[str, str] | None = None
+    asks_at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,12 @@ class Field:
     returns every field the answer filled, or raises AnswerError; names that begin with an underscore are
     notes for its own next call. Without the field's own name among them the question stays open.
     `fills` names the fields that a new answer replaces. `stale` says why an answer given earlier can
-    no longer be sent. `sample` is an answer that is always accepted, for tests and the demo. A field
-    with `part_of` is asked only to complete another one and is changed together with it. A field that
-    `shows_itself` has the present answer in its question and a button of its own to go on.
+    no longer be sent. `labels` are other names of it, by which it is answered in a letter. A field of
+    `many_lines` takes there all lines up to the next name. Words for a field with `opened_by` go to that
+    field while it has no answer: it finds this answer in them. `sample` is an answer that is always
+    accepted, for tests and the demo. A field with `part_of` is asked only to complete another one and is
+    changed together with it. A field that `shows_itself` has the present answer in its question and a
+    button of its own to go on.
     """
 
     name: str
@@ -113,6 +118,9 @@ class Field:
     part_of: str | None = None
     choices_per_row: int = 2
     shows_itself: bool = False
+    labels: tuple[str, ...] = ()
+    many_lines: bool = False
+    opened_by: str | None = None
 
     def replaces(self) -> tuple[str, ...]:
         """The answers that a new answer to this question replaces."""

@@ -360,30 +360,41 @@ FORM: Form = (
         name="inn", title=_("Компания и ИНН"), question=_ask_company, parse=_parse_company,
         show=_show_plain, sample="7707083893", choices=_company_choices, choices_per_row=1,
         fills=("inn", "company", _NAMED, _OTHER_COMPANY, _TASK_FIRST),
+        labels=("ИНН", "Компания", "Организация", "Фирма", "Company", "INN", "Company and INN"),
     ),
     Field(
         name="company", title=_("Название"), question=_ask_name, parse=_parse_name,
         show=_show_plain, sample="ООО «Ромашка»", part_of="inn",
+        labels=("Название компании", "Наименование", "Name", "Company name"),
     ),
     Field(
         name="kind", title=_("Вид работ"), question=_ask_kind, parse=_parse_kind,
         show=_show_kind, sample="Консультация", choices=_kind_choices, stale=_kind_is_gone,
+        labels=("Вид", "Вид работы", "Тип", "Kind of work", "Kind"),
     ),
     Field(
         name="task", title=_("Что сделать"), question=_ask_task, parse=_parse_task,
         show=_show_plain, sample="Можно ли платить аванс наличными?",
+        labels=(
+            "Что нужно сделать", "Что нужно", "Что делать", "Задача", "Задание", "Поручение", "Просьба",
+            "Вопрос", "Описание", "What to do", "Task",
+        ),
+        many_lines=True, opened_by="kind",
     ),
     Field(
         name="goods", title=_("Товары"), question=_ask_goods, parse=_parse_goods,
         show=_show_goods, sample="Бумага А4; 10; 350", choices=_goods_choices, asked_if=_needs_goods,
+        labels=("Список товаров", "Товар", "Goods"), many_lines=True,
     ),
     Field(
         name="deadline", title=_("Срок"), question=_ask_deadline, parse=_parse_deadline,
         show=_show_deadline, sample="через неделю", choices=_deadline_buttons, stale=_deadline_passed,
+        labels=("К какому сроку", "Крайний срок", "Дедлайн", "Когда", "К сроку", "Deadline", "Due"),
     ),
     Field(
         name="files", title=_("Файлы"), question=_ask_files, parse=_parse_files,
         show=show_files, sample="Готово", choices=_file_choices, shows_itself=True,
+        labels=("Файл", "Вложения", "Вложение", "Приложение", "Files"),
     ),
 )  # fmt: skip
 

@@ -1,0 +1,1199 @@
+"""E-mail: IMAP (RFC 3501, IDLE: RFC 2177) for what comes, SMTP (RFC 5321) for what goes.
+
+IMAPClient reads the mailbox from a thread of its own, aiosmtplib sends. A person's whole
+correspondence is one chat, whose key is their address: subjects and threads are for people. Whoever
+is not vouched for by our own mail server, where it vouches at all, has a chat apart. What a letter
+holds is read by `bots.mime`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import html
+import re
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage, Message
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime, parseaddr
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from starlette.routing import BaseRoute
+
+from bots import mime
+from bots.base import (
+    MAX_FILE_BYTES,
+    ChannelKind,
+    Cursor,
+    Doors,
+    FileRefused,
+    FileUnavailable,
+    Health,
+    Lent,
+    Limits,
+)
+from bots.wire import CHUNK_BYTES, CONNECT_SECONDS, SLOWEST_UPLOAD_BYTES_PER_SECOND, Pauses
+from forms.dialogue import SMALL_TALK
+from forms.freetext import AGREEMENT_LABELS, labelled
+from forms.messages import (
+    Delivery,
+    DeliveryState,
+    FileRole,
+    Inbound,
+    InboundKind,
+    IncomingFile,
+    OutgoingFile,
+    loosely,
+)
+from forms.texts import _, lines
+from notifications.outbox import Blocked, Outcome, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
+
+if TYPE_CHECKING:
+    from aiosmtplib import SMTP
+    from imapclient import IMAPClient
+
+logger = structlog.get_logger(__name__)
+
+NAME = "mail"
+UNVERIFIED = "unverified:"
+"""Before the address of somebody who only claims to be it."""
+
+MAX_LETTER_BYTES = 30 * 1024 * 1024
+"""A longer letter is not fetched whole: its files could not be taken anyway."""
+HEAD_BYTES = 256 * 1024
+"""Of such a letter so much is read: its headers and, nearly always, its text."""
+SENT_LETTER_BYTES = 25 * 1024 * 1024
+FILES_BYTES = 17 * 1024 * 1024
+"""What fits into a letter of 25 MB as base64; the other files of a message become links."""
+
+LETTERS_AT_ONCE = 10
+IDLE_SECONDS = 240
+"""Routers forget silent connections; RFC 2177 wants a new IDLE every 29 minutes at least."""
+FIRST_LOOK_BACK = timedelta(days=1)
+_REMEMBERED_THREADS = 10_000
+_KEY_LENGTH = 180
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """A server and how to sign in there; its repr tells no password."""
+
+    security: Literal["tls", "starttls", "none"]
+    host: str
+    port: int
+    user: str
+    password: SecretStr
+    folder: str
+
+
+_SECURITY: dict[str, tuple[str, Literal["tls", "starttls", "none"], int]] = {
+    "imaps": ("imap", "tls", 993),
+    "imap+starttls": ("imap", "starttls", 143),
+    "imap": ("imap", "none", 143),
+    "smtps": ("smtp", "tls", 465),
+    "smtp+starttls": ("smtp", "starttls", 587),
+    "smtp": ("smtp", "none", 25),
+}
+
+
+def _account(url: SecretStr) -> _Account:
+    parts = urlsplit(url.get_secret_value())
+    _protocol, security, port = _SECURITY[parts.scheme]
+    return _Account(
+        security,
+        parts.hostname or "",
+        parts.port or port,
+        unquote(parts.username or ""),
+        SecretStr(unquote(parts.password or "")),
+        unquote(parts.path.strip("/")) or "INBOX",
+    )
+
+
+def _server(protocol: str, example: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            known = parts.scheme in _SECURITY and _SECURITY[parts.scheme][0] == protocol
+            complete = bool(parts.hostname and parts.username and parts.password and parts.port != 0)
+        except ValueError:
+            known = complete = False
+        if not (known and complete):
+            raise ValueError(f"{example}, with %40 for an @ inside the name or the password")
+        account = _account(value)
+        if not (account.user + account.password.get_secret_value()).isascii():
+            raise ValueError("only Latin letters, digits and signs: take an application password")
+        return value
+
+    return AfterValidator(check)
+
+
+def _own_address(value: str) -> str:
+    if not mime.is_address(parseaddr(value)[1]):
+        raise ValueError("an address like intake@example.org, or Firm <intake@example.org>")
+    return value
+
+
+def _proxy(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"(http|socks4|socks5)://\S+", value.get_secret_value()):
+        raise ValueError("socks5://user:password@host:port")
+    return value
+
+
+class Settings(BaseModel):
+    """Section `[bots.mail]`. `authserv_id` is how our own mail server signs its checks of senders."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    imap_url: Annotated[SecretStr, _server("imap", "imaps://user:password@imap.example.org/INBOX")]
+    smtp_url: Annotated[SecretStr, _server("smtp", "smtps://user:password@smtp.example.org")]
+    address: Annotated[str, AfterValidator(_own_address)]
+    authserv_id: str = ""
+    idle: bool = True
+    poll_seconds: float = Field(60, gt=0)
+    proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
+    request_timeout_seconds: float = Field(20, gt=0)
+    send_timeout_seconds: float = Field(60, gt=0)
+    messages_per_second: float = Field(1, gt=0)
+    messages_burst: int = Field(10, ge=1)
+    # One letter in 30 seconds, after the first five, is more than any conversation by letter needs:
+    # the last brake should two robots ever answer one another.
+    chat_messages_per_second: float = Field(0.033, gt=0)
+    chat_burst: int = Field(5, ge=1)
+
+
+# ---------------------------------------------------------------------- the channel
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """The last letter of a person, for ours to stand under it."""
+
+    message_id: str
+    references: str
+    subject: str
+
+
+class MailChannel:
+    """One mailbox and the server through which its answers go."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings, lent: Lent, pauses: Pauses | None = None) -> None:
+        self.limits = Limits(
+            text_length=100_000,
+            buttons=False,
+            file_bytes=MAX_FILE_BYTES,
+            messages_per_second=settings.messages_per_second,
+            messages_burst=settings.messages_burst,
+            chat_messages_per_second=settings.chat_messages_per_second,
+            chat_burst=settings.chat_burst,
+        )
+        name, address = parseaddr(settings.address)
+        self._settings = settings
+        self._lent = lent
+        self._pauses = pauses or Pauses()
+        self._own = Own(address.lower(), settings.authserv_id.lower(), lent.secret_key)
+        self._firm = name or lent.firm
+        self._postman = _Postman(settings, self._own)
+        # Where each person's last letter stands: lost in a restart, then ours begin a thread of their own.
+        self._threads: OrderedDict[str, _Thread] = OrderedDict()
+        self._now: Callable[[], datetime] | None = None
+        self._opening = asyncio.Lock()
+        self._opened: tuple[str, list[mime.Attachment]] | None = None
+
+    # ------------------------------------------------------------------ receiving
+
+    async def receive(self, doors: Doors) -> None:
+        """Run until cancelled. A letter counts as read only after `accept` has returned."""
+        self._now = doors.now
+        place, failures = _Place.read(doors.cursor), 0
+        while True:
+            async with _reading(self._settings) as mailbox:
+                try:
+                    await mailbox.do(lambda box: box.open())
+                    while True:
+                        place = await self._take_new(mailbox, doors, place)
+                        failures = 0
+                        await mailbox.until_news()
+                except _mailbox_errors() as error:
+                    failures += 1
+                    trouble, (sentence, pause) = type(error).__name__, self._trouble(error, failures)
+            logger.warning(sentence, reason=trouble, retry_in_seconds=round(pause, 1))
+            await asyncio.sleep(pause)
+
+    def _trouble(self, error: Exception, failures: int) -> tuple[str, float]:
+        from imapclient.exceptions import LoginError
+
+        if isinstance(error, LoginError):
+            return (
+                "the mailbox refuses our name or password: check imap_url in [bots.mail]",
+                self._pauses.misconfigured_seconds,
+            )
+        return "the mailbox does not answer", self._pauses.after(failures)
+
+    async def _take_new(self, mailbox: _Reading, doors: Doors, place: _Place | None) -> _Place:
+        """Take what has come since `place`; where to go on from."""
+        now = doors.now()
+        fresh = await mailbox.do(lambda box: box.new_letters(place, now))
+        for start in range(0, len(fresh), LETTERS_AT_ONCE):
+            uids = fresh[start : start + LETTERS_AT_ONCE]
+            taken = await mailbox.do(lambda box, uids=uids: [self._read(box, uid) for uid in uids])  # type: ignore[misc]
+            letters = [letter for letter in taken if letter is not None]
+            place = _Place(mailbox.box.uid_validity, uids[-1] + 1, now.date())
+            await self._give(doors, [letter.inbound for letter in letters], place)
+            for letter in letters:
+                self._remember(letter)
+            # What is not for us stays unread, so that a person sees it.
+            seen = [each.uid for each in letters if each.inbound.kind is not InboundKind.IGNORED]
+            await mailbox.do(lambda box, seen=seen: box.mark_seen(seen))  # type: ignore[misc]
+        if place is None or place.uid_validity != mailbox.box.uid_validity:
+            place = _Place(mailbox.box.uid_validity, mailbox.box.next_uid, now.date())
+            await self._give(doors, [], place)
+        return place
+
+    def _read(self, box: _Mailbox, uid: int) -> _Taken | None:
+        fetched = box.fetch(uid)
+        return None if fetched is None else parse_letter(fetched, self._own)
+
+    async def _give(self, doors: Doors, inbounds: list[Inbound], place: _Place) -> None:
+        """Hand letters over, as often as it takes: the mailbox keeps them meanwhile."""
+        failures = 0
+        while True:
+            try:
+                return await doors.accept(inbounds, Cursor(NAME, str(place)))
+            except Exception as error:  # noqa: BLE001 - whatever kept them from being stored
+                failures += 1
+                pause = self._pauses.after(failures)
+                logger.error(  # noqa: TRY400 - the traceback may hold the client's words
+                    "letters were not stored and are given again",
+                    error=type(error).__name__,
+                    retry_in_seconds=round(pause, 1),
+                )
+                await asyncio.sleep(pause)
+
+    def _remember(self, letter: _Taken) -> None:
+        if letter.inbound.chat_key and letter.thread is not None:
+            self._threads[letter.inbound.chat_key] = letter.thread
+            self._threads.move_to_end(letter.inbound.chat_key)
+            if len(self._threads) > _REMEMBERED_THREADS:
+                self._threads.popitem(last=False)
+
+    def routes(self, doors: Doors) -> Sequence[BaseRoute]:
+        """Nobody posts to us; the clock is for the dates of our letters."""
+        self._now = doors.now
+        return ()
+
+    # ------------------------------------------------------------------ sending
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send one letter. The same parcel has the same Message-ID, so a repetition is recognised."""
+        recipient = _ascii_address(parcel.chat_key.removeprefix(UNVERIFIED))
+        if recipient is None:
+            return Rejected("this address cannot be written to")
+        try:
+            letter, message_id = await asyncio.to_thread(self._composed, parcel, recipient)
+        except OSError as error:
+            return Rejected(f"the stored file cannot be read: {type(error).__name__}")
+        if len(letter) > SENT_LETTER_BYTES:
+            return Rejected("the letter is over 25 MB")
+        outcome = await self._postman.deliver(recipient, letter)
+        return Sent(message_id) if isinstance(outcome, Sent) else outcome
+
+    def _composed(self, parcel: Parcel, recipient: str) -> tuple[bytes, str]:
+        files, linked = _fitting(parcel.files)
+        text = parcel.text
+        if linked:
+            links = (
+                _(
+                    "Файл «{name}» не поместился в письмо, он здесь: {url}",
+                    name=file.name,
+                    url=self._lent.file_link(file),
+                )
+                for file in linked
+            )
+            text = f"{text}\n\n{self._lent.render(lines(*links))}".strip()
+        thread = self._threads.get(parcel.chat_key)
+        message_id = self._own.message_id(parcel)
+        letter = EmailMessage(policy=_POLICY)
+        letter["From"] = Address(self._firm, addr_spec=_ascii_address(self._own.address) or self._own.address)
+        letter["To"] = Address(addr_spec=recipient)
+        letter["Subject"] = _subject(parcel.text, thread, self._firm)
+        letter["Message-ID"] = f"<{message_id}>"
+        if self._now is not None:
+            letter["Date"] = format_datetime(self._now())
+        if thread is not None:
+            letter["In-Reply-To"] = f"<{thread.message_id}>"
+            letter["References"] = thread.references
+        # Tells other robots not to answer (RFC 3834), and Exchange not to say that its owner is away.
+        letter["Auto-Submitted"] = "auto-generated" if thread is None else "auto-replied"
+        letter["X-Auto-Response-Suppress"] = "All"
+        letter.set_content(text)
+        letter.add_alternative(_page(text), subtype="html")
+        for file in files:
+            maintype, _slash, subtype = file.media_type.partition("/")
+            letter.add_attachment(
+                self._lent.files.path(file.sha256).read_bytes(),
+                maintype=maintype
+                if subtype and maintype not in ("text", "multipart", "message")
+                else "application",
+                subtype=subtype
+                if subtype and maintype not in ("text", "multipart", "message")
+                else "octet-stream",
+                filename=_one_line(file.name),
+            )
+        return letter.as_bytes(), message_id
+
+    async def acknowledge_button(self, inbound: Inbound) -> None:
+        """Letters have no buttons."""
+
+    # ------------------------------------------------------------------ the rest
+
+    async def open_file(self, file: IncomingFile) -> AsyncIterator[bytes]:
+        """Give a file of a letter, which is fetched once for all its files.
+
+        Raises FileRefused or FileUnavailable.
+        """
+        if (file.size_bytes or 0) > MAX_FILE_BYTES:
+            raise FileRefused("the file is over 20 MB")
+        wanted = _FilePlace.read(file.reference)
+        if wanted is None:
+            raise FileRefused("the letter of this file is not known")
+        async with self._opening:
+            found = await self._files_of(wanted)
+            if wanted.number >= len(found) - 1:
+                self._opened = None
+        if wanted.number >= len(found):
+            raise FileRefused("the letter has no such file")
+        content = found[wanted.number].content
+        if len(content) > MAX_FILE_BYTES:
+            raise FileRefused("the file turned out to be over 20 MB")
+        for start in range(0, len(content), CHUNK_BYTES):
+            yield content[start : start + CHUNK_BYTES]
+
+    async def _files_of(self, wanted: _FilePlace) -> list[mime.Attachment]:
+        if self._opened is None or self._opened[0] != wanted.letter:
+            self._opened = None
+            try:
+                async with _reading(self._settings) as mailbox:
+                    await mailbox.do(lambda box: box.open(readonly=True))
+                    raw = await mailbox.do(lambda box: box.find(wanted))
+            except _mailbox_errors() as error:
+                raise FileUnavailable(type(error).__name__) from None
+            if raw is None:
+                raise FileRefused("the letter is no longer in the mailbox")
+            attachments = await asyncio.to_thread(lambda: mime.attachments(mime.read(raw)))
+            self._opened = (wanted.letter, attachments)
+        return self._opened[1]
+
+    async def health(self) -> Health:
+        """Sign in to both servers."""
+        link = f"mailto:{self._own.address}?subject=/start%20{{code}}"
+        try:
+            async with _reading(self._settings) as mailbox:
+                await mailbox.do(lambda box: box.open(readonly=True))
+        except _mailbox_errors() as error:
+            sentence, _pause = self._trouble(error, 1)
+            return Health(reachable=False, detail=f"{sentence} ({type(error).__name__})", link=link)
+        outcome = await self._postman.greet()
+        if not isinstance(outcome, Sent):
+            return Health(reachable=False, detail=f"letters cannot be sent: {outcome.reason}", link=link)
+        return Health(reachable=True, detail="; ".join((self._own.address, *self._warnings())), link=link)
+
+    def _warnings(self) -> Iterator[str]:
+        if not self._own.authserv_id:
+            yield "authserv_id is not set, so anybody may write under a client's address"
+        for key, url in (("imap_url", self._settings.imap_url), ("smtp_url", self._settings.smtp_url)):
+            if _account(url).security == "none":
+                yield f"the password in {key} crosses the network unencrypted"
+
+    async def close(self) -> None:
+        """Nothing stays open: each letter has its own connection."""
+        self._opened = None
+
+
+def open_channel(settings: Settings, lent: Lent) -> MailChannel:
+    """Make the channel; nothing is connected yet."""
+    return MailChannel(settings, lent)
+
+
+CHANNEL = ChannelKind(NAME, Settings, open_channel, title=_("почта"), by_email=True)
+
+
+# ---------------------------------------------------------------------- who we are
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Our address, the name by which our mail server signs its checks, and what signs our Message-IDs."""
+
+    address: str
+    authserv_id: str = ""
+    secret_key: str = ""
+
+    def message_id(self, parcel: Parcel) -> str:
+        """The same for the same parcel, and nobody else can make it up."""
+        digest = hashlib.sha256(parcel.key.encode()).hexdigest()[:24]
+        mark = "u" if parcel.chat_key.startswith(UNVERIFIED) else "v"
+        return f"priem.{digest}{mark}.{self._seal(digest + mark)}@{self.address.rpartition('@')[2]}"
+
+    def chat_prefix(self, message_id: str) -> str | None:
+        """What stands before the address of the chat of this letter of ours; None when it is not ours."""
+        found = re.fullmatch(r"priem\.([0-9a-f]{24}[uv])\.([0-9a-f]{16})@.*", message_id.strip().strip("<>"))
+        if not found or not hmac.compare_digest(found[2], self._seal(found[1])):
+            return None
+        return UNVERIFIED if found[1].endswith("u") else ""
+
+    def _seal(self, digest: str) -> str:
+        return hmac.new(self.secret_key.encode(), f"mail:{digest}".encode(), "sha256").hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------- letters that come
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A letter as the mailbox gave it; `raw` of one over MAX_LETTER_BYTES is only its beginning."""
+
+    uid_validity: int
+    uid: int
+    received_at: datetime
+    size_bytes: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    uid: int
+    inbound: Inbound
+    thread: _Thread | None = None
+
+
+def parse(fetched: Fetched, own: Own) -> Inbound:
+    """Turn one letter into what it means for us; what is for nobody here is IGNORED, never an error."""
+    return parse_letter(fetched, own).inbound
+
+
+def parse_letter(fetched: Fetched, own: Own) -> _Taken:
+    """The same, with what is needed to answer in the same thread."""
+    try:
+        message = mime.read(fetched.raw)
+        event_key = _event_key(message)
+    except _UNREADABLE as error:
+        logger.warning("a letter cannot be read", error=type(error).__name__)
+        event_key = "raw:" + hashlib.sha256(fetched.raw).hexdigest()
+        return _Taken(fetched.uid, _ignored(event_key, fetched))
+    try:
+        inbound = _delivery(message, fetched, own, event_key) or _written(message, fetched, own, event_key)
+    except _UNREADABLE as error:
+        logger.warning("a letter cannot be read", error=type(error).__name__)
+        inbound = None
+    if inbound is None:
+        return _Taken(fetched.uid, _ignored(event_key, fetched))
+    return _Taken(fetched.uid, inbound, _thread(message))
+
+
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
+"""What the standard library raises on letters that are none."""
+
+
+def _ignored(event_key: str, fetched: Fetched) -> Inbound:
+    return Inbound(NAME, event_key, "", "", fetched.received_at, InboundKind.IGNORED)
+
+
+def _event_key(message: Message) -> str:
+    """The Message-ID; without one, a digest of what does not change when a letter is delivered again."""
+    message_id = _message_id(message)
+    if message_id:
+        return _short_key(message_id)
+    parts = [mime.header(message, name) for name in ("From", "To", "Date", "Subject")]
+    body = message.get_payload()
+    parts.append(body if isinstance(body, str) else str(len(body or "")))
+    return "none:" + hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def _message_id(message: Message) -> str:
+    return re.sub(r"[\x00-\x20]", "", mime.header(message, "Message-ID")).strip("<>")
+
+
+def _short_key(message_id: str) -> str:
+    if len(message_id) <= _KEY_LENGTH:
+        return message_id
+    return "long:" + hashlib.sha256(message_id.encode("utf-8", "replace")).hexdigest()
+
+
+def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> Inbound | None:
+    """What a person wrote; None for what no person did."""
+    senders = mime.addresses(message, "From")
+    name, address = senders[0] if senders else ("", "")
+    if not mime.is_address(address) or is_automatic(message, address) or _is_own(address, own):
+        return None
+    trusted = len(senders) == 1 and is_vouched_for(message, address, own.authserv_id)
+    chat_key = address if trusted else UNVERIFIED + address
+    subject = mime.header(message, "Subject")
+    text = _said(mime.words(message), subject, is_reply=_is_reply(message, subject))
+    start = _START.match(subject) or _START.match(text)
+    files = _files(message, fetched)
+    kind = InboundKind.STARTED if start else InboundKind.FILE if files else InboundKind.TEXT
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=chat_key,
+        chat_key=chat_key,
+        sent_at=fetched.received_at,
+        kind=kind,
+        text=start[0].strip() if start else text,
+        files=() if start else files,
+        start_code=start[1] if start else None,
+        message_key=event_key,
+        user_name=name,
+    )
+
+
+_START = re.compile(r"\s*/start(?:[ \t]+(\S{4,64}))?[ \t]*(?:\n|$)")
+
+
+def _is_own(address: str, own: Own) -> bool:
+    local, _at, domain = address.partition("@")
+    return f"{local.partition('+')[0]}@{domain}" == own.address or address == own.address
+
+
+_ROBOTS = re.compile(r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|bounces?)(?:[+._-].*)?@.*")
+_BULK = frozenset(("bulk", "list", "junk", "auto_reply"))
+
+
+def is_automatic(message: Message, address: str) -> bool:
+    """Whether a program wrote this: an answer would go round in circles, or to nobody."""
+    submitted = mime.header(message, "Auto-Submitted").partition(";")[0].strip().lower()
+    suppressed = {
+        each.strip() for each in mime.header(message, "X-Auto-Response-Suppress").lower().split(",")
+    }
+    return (
+        submitted not in ("", "no")
+        or mime.header(message, "Precedence").lower() in _BULK
+        or any(name in message for name in ("List-Id", "List-Unsubscribe", "X-Autoreply", "X-Autorespond"))
+        or "".join(mime.header(message, "Return-Path").split()) == "<>"
+        or bool(suppressed & {"all", "autoreply", "oof"})
+        or _ROBOTS.fullmatch(address) is not None
+        or message.get_content_type() == "multipart/report"
+    )
+
+
+_REPLY = re.compile(r"\s*(?:re|aw|ha|на|отв|ответ)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
+_NO_SUBJECT = frozenset(("", "без темы", "no subject", "тема", "письмо", "заявка", "вопрос", "ответ"))
+_ANSWER_WORDS = 2
+
+
+def _is_reply(message: Message, subject: str) -> bool:
+    return bool(_REPLY.match(subject)) or any(name in message for name in ("In-Reply-To", "References"))
+
+
+def _said(words: mime.Words, subject: str, *, is_reply: bool) -> str:
+    """The words of a letter; those of its subject too, where a person began with them."""
+    text = _with_filled_quote(words)
+    if is_reply or loosely(subject) in _NO_SUBJECT or loosely(subject) in loosely(text):
+        return text
+    is_answer = text.startswith("/") or (
+        0 < len(text.split()) <= _ANSWER_WORDS and loosely(text) not in SMALL_TALK
+    )
+    return text if is_answer else f"{subject}\n{text}".strip()
+
+
+_BELOW = re.compile(r"\b(?:ниже|внизу|заполнил\w*|below|filled)\b", re.IGNORECASE)
+
+
+def _with_filled_quote(words: mime.Words) -> str:
+    """Somebody may write the answers into our own letter below: then the quote is the answer."""
+    if not words.quoted or not (
+        loosely(words.own) in SMALL_TALK or not words.own.strip() or _BELOW.search(words.own)
+    ):
+        return words.own
+    filled = str(labelled(words.quoted, more={loosely(name): "~agreed" for name in AGREEMENT_LABELS}))
+    return f"{filled}\n{words.own}".strip() if filled else words.own
+
+
+def _files(message: Message, fetched: Fetched) -> tuple[IncomingFile, ...]:
+    whole = len(fetched.raw) >= fetched.size_bytes or fetched.size_bytes <= MAX_LETTER_BYTES
+    found = mime.attachments(message)
+    if not whole and not found:
+        found = [mime.Attachment("Вложения письма", "application/octet-stream", b"")]
+    letter = f"{fetched.uid_validity}:{fetched.uid}"
+    message_id = _message_id(message)[:_KEY_LENGTH]
+    return tuple(
+        IncomingFile(
+            reference=f"{letter}:{number}:{message_id}",
+            name=file.name,
+            size_bytes=len(file.content) if whole else fetched.size_bytes,
+            media_type=file.media_type,
+            role=FileRole.PHOTO if file.media_type.startswith("image/") else FileRole.DOCUMENT,
+        )
+        for number, file in enumerate(found)
+    )
+
+
+def _thread(message: Message) -> _Thread | None:
+    message_id = _message_id(message)
+    if not re.fullmatch(r"[\x21-\x7e]{1,250}", message_id):
+        return None
+    earlier = re.findall(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>", mime.header(message, "References"))
+    return _Thread(message_id, " ".join((*earlier[-10:], f"<{message_id}>")), mime.header(message, "Subject"))
+
+
+# ---------------------------------------------------------------------- who vouches for the sender
+
+
+def is_vouched_for(message: Message, address: str, authserv_id: str) -> bool:
+    """Whether our own mail server says that the sender is who they seem (RFC 8601); or never says.
+
+    Only its topmost header counts: it puts its own above whatever came with the letter.
+    """
+    if not authserv_id:
+        return True
+    domain = address.rpartition("@")[2]
+    for result in mime.headers(message, "Authentication-Results"):
+        server, _semicolon, checks = _COMMENT.sub(" ", result).partition(";")
+        if (server.split() or [""])[0].lower() != authserv_id:
+            continue
+        passed = [dict(_PROPERTY.findall(check.lower())) for check in checks.split(";")]
+        return any(
+            each.get("dmarc") == "pass"
+            or (
+                each.get("dkim") == "pass"
+                and _aligned(each.get("header.d") or each.get("header.i", ""), domain)
+            )
+            for each in passed
+        ) and not any(each.get("dmarc") == "fail" for each in passed)
+    return False
+
+
+_COMMENT = re.compile(r"\([^()]*\)")
+_PROPERTY = re.compile(r"([a-z][a-z0-9.-]*)\s*=\s*\"?([^\s;\"]+)")
+
+
+def _aligned(signer: str, domain: str) -> bool:
+    """Whether a signature belongs to the sender's domain or to one above it."""
+    signer = signer.rpartition("@")[2]
+    return "." in signer and (domain == signer or domain.endswith(f".{signer}"))
+
+
+# ---------------------------------------------------------------------- reports of other mail servers
+
+
+def _delivery(message: Message, fetched: Fetched, own: Own, event_key: str) -> Inbound | None:
+    """A report (RFC 3464) that a letter of ours was refused for good; None for anything else."""
+    if message.get_content_type() != "multipart/report":
+        return None
+    parts = list(message.walk())
+    status_part = next((each for each in parts if each.get_content_type() == "message/delivery-status"), None)
+    if status_part is None:
+        return None
+    blocks = [block for block in status_part.get_payload() if isinstance(block, Message)]
+    status = next((found for block in blocks if (found := mime.header(block, "Status"))), "")
+    recipients = (
+        mime.header(block, "Final-Recipient").rpartition(";")[2].strip().lower() for block in blocks
+    )
+    recipient = next((each for each in recipients if each), "")
+    message_id, prefix = _reported(parts, own)
+    if not status.startswith("5.") or prefix is None or not mime.is_address(recipient):
+        return None
+    diagnosis = next((found for block in blocks if (found := mime.header(block, "Diagnostic-Code"))), "")
+    reason = hushed(f"{status} {diagnosis.rpartition(';')[2].strip()}")
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=prefix + recipient,
+        chat_key=prefix + recipient,
+        sent_at=fetched.received_at,
+        kind=InboundKind.DELIVERY,
+        message_key=message_id,
+        delivery=Delivery(DeliveryState.FAILED, reason, blocked=status.startswith("5.1.")),
+    )
+
+
+def _reported(parts: list[Message], own: Own) -> tuple[str, str | None]:
+    """The Message-ID of the letter of ours that a report is about, and the prefix of its chat."""
+    candidates: list[str] = []
+    for part in parts:
+        if part.get_content_type() == "text/rfc822-headers":
+            payload = part.get_payload(decode=True)
+            candidates.append(_message_id(mime.read(payload if isinstance(payload, bytes) else b"")))
+        candidates += [_message_id(part), *mime.header(part, "In-Reply-To").split()]
+    for candidate in candidates:
+        prefix = own.chat_prefix(candidate)
+        if prefix is not None:
+            return candidate.strip("<>"), prefix
+    return "", None
+
+
+def hushed(reason: str) -> str:
+    """What a mail server said, without anybody's address."""
+    said = re.sub(r"[^\s<>]+@[^\s<>]+", "…", " ".join(reason.split()))
+    return said if len(said) <= 200 else f"{said[:200]}…"  # noqa: PLR2004
+
+
+# ---------------------------------------------------------------------- letters that go
+
+_POLICY = SMTP_POLICY.clone(cte_type="7bit")
+_REQUEST_NUMBER = re.compile(r"\b(?:заявк\w*|request)\s+№?\s*(\d{1,9})\b", re.IGNORECASE)
+_SUBJECT_LENGTH = 120
+
+
+def _subject(text: str, thread: _Thread | None, firm: str) -> str:
+    """«[№ 118] Заявка № 118 принята» when the text is about one request; else as the person's own letter."""
+    numbers = set(_REQUEST_NUMBER.findall(text))
+    if len(numbers) == 1:
+        first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+        sentence = re.split(r"(?<=\w)[.!?:](?:\s|$)", first)[0]
+        return _one_line(f"[№ {numbers.pop()}] {sentence}")[:_SUBJECT_LENGTH]
+    subject = thread.subject if thread is not None else ""
+    if not subject or _START.match(subject):
+        return _one_line(firm)[:_SUBJECT_LENGTH]
+    return _one_line(subject if _REPLY.match(subject) else f"Re: {subject}")[:_SUBJECT_LENGTH]
+
+
+def _one_line(text: str) -> str:
+    """Words that cannot break out of their header."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _page(text: str) -> str:
+    shown = _LINK.sub(r'<a href="\g<0>">\g<0></a>', html.escape(text))
+    return f'<div style="white-space: pre-wrap; font-family: sans-serif">{shown}</div>'
+
+
+_LINK = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)»]")
+
+
+def _fitting(files: Sequence[OutgoingFile]) -> tuple[list[OutgoingFile], list[OutgoingFile]]:
+    """Files that fit into one letter, and the others."""
+    inside: list[OutgoingFile] = []
+    linked: list[OutgoingFile] = []
+    room = FILES_BYTES
+    for file in files:
+        fits = file.size_bytes <= room
+        room -= file.size_bytes if fits else 0
+        (inside if fits else linked).append(file)
+    return inside, linked
+
+
+def _ascii_address(address: str) -> str | None:
+    """An address as every mail server takes it: domains in other alphabets have an ASCII form."""
+    local, _at, domain = address.rpartition("@")
+    try:
+        domain = domain if domain.isascii() else domain.encode("idna").decode()
+    except UnicodeError:
+        return None
+    plain_address = f"{local}@{domain}"
+    return plain_address if mime.is_address(plain_address) and plain_address.isascii() else None
+
+
+# ---------------------------------------------------------------------- SMTP
+
+_SENDING, _GREETING, _TO_RECIPIENT, _CONTENT = "sender", "greeting", "recipient", "content"
+
+_NOBODY = re.compile(
+    r"\b5\.1\.(?:1|2|3|6|10)\b|5\.2\.1\b|user (?:is )?unknown|no such (?:user|mailbox|recipient|person)|"
+    r"unknown (?:user|recipient|mailbox)|(?:does not|doesn.t) exist|invalid (?:mailbox|recipient)|"
+    r"mailbox (?:not found|unavailable)|non-local|not? found",
+    re.IGNORECASE,
+)
+_WAIT = re.compile(r"(\d{1,5})\s*(s|sec|second|m|min|minute)s?\b", re.IGNORECASE)
+_AUTH_CODES = frozenset((530, 534, 535, 538))
+_CLOSING = 421
+
+
+def outcome_of(code: int, said: str, stage: str) -> Outcome:
+    """What a reply means: https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3, RFC 4954 for 5xx of AUTH.
+
+    | code | at | outcome |
+    |---|---|---|
+    | 421; 4xx | the greeting, the sender | retry, the whole messenger |
+    | 4xx | the recipient, the content | retry, this chat |
+    | 530, 534, 535, 538; 5xx | anywhere; the greeting, the sender | token revoked |
+    | 5xx, nobody lives there | the recipient, the content | blocked |
+    | other 5xx (552 too big, 554 spam) | the recipient, the content | rejected |
+    """
+    reason = hushed(f"{code} {said}")
+    about_us = stage in (_GREETING, _SENDING)
+    if 400 <= code < 500:  # noqa: PLR2004 - the class of passing faults
+        return Retry(_asked_seconds(said), reason, whole_channel=about_us or code == _CLOSING)
+    if code in _AUTH_CODES or about_us:
+        return TokenRevoked(reason)
+    return Blocked(reason) if _NOBODY.search(said) else Rejected(reason)
+
+
+def _asked_seconds(said: str) -> float | None:
+    """Servers with a grey list say in words when to come back."""
+    found = _WAIT.search(said)
+    return None if found is None else float(found[1]) * (60 if found[2].lower().startswith("m") else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """How far a letter got, for the fault that may follow."""
+
+    name: str
+
+
+class _Postman:
+    """Sends letters, each through a connection of its own."""
+
+    def __init__(self, settings: Settings, own: Own) -> None:
+        self._settings = settings
+        self._own = own
+
+    async def greet(self) -> Outcome:
+        """Connect and sign in, nothing else. Sent, when that works."""
+        return await self._attempt(None, b"")
+
+    async def deliver(self, recipient: str, letter: bytes) -> Outcome:
+        """Send one letter; the whole attempt has a time limit that grows with its size."""
+        return await self._attempt(recipient, letter)
+
+    async def _attempt(self, recipient: str | None, letter: bytes) -> Outcome:
+        import aiosmtplib
+
+        stage = [_GREETING]
+        seconds = self._settings.send_timeout_seconds + len(letter) / SLOWEST_UPLOAD_BYTES_PER_SECOND
+        try:
+            async with asyncio.timeout(seconds), self._signed_in() as smtp:
+                if recipient is not None:
+                    stage[0] = _SENDING
+                    await smtp.mail(_ascii_address(self._own.address) or self._own.address)
+                    stage[0] = _TO_RECIPIENT
+                    await smtp.rcpt(recipient)
+                    stage[0] = _CONTENT
+                    await smtp.data(letter, timeout=seconds)
+                return Sent()
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            refused = error.recipients[0]
+            return outcome_of(refused.code, refused.message, _TO_RECIPIENT)
+        except aiosmtplib.SMTPResponseException as error:
+            return outcome_of(error.code, error.message, stage[0])
+        except _smtp_faults() as error:
+            if stage[0] == _CONTENT:
+                return Unknown(type(error).__name__)
+            return Retry(reason=type(error).__name__, whole_channel=True)
+
+    @asynccontextmanager
+    async def _signed_in(self) -> AsyncIterator[SMTP]:
+        import aiosmtplib
+
+        account = _account(self._settings.smtp_url)
+        smtp = aiosmtplib.SMTP(
+            hostname=account.host,
+            port=None,
+            sock=await _connected(self._settings, account),
+            use_tls=account.security == "tls",
+            start_tls=account.security == "starttls",
+            username=account.user,
+            password=account.password.get_secret_value(),
+            local_hostname=self._own.address.rpartition("@")[2],
+            timeout=self._settings.request_timeout_seconds,
+        )
+        try:
+            await smtp.connect()
+            yield smtp
+            with suppress(aiosmtplib.SMTPException):
+                await smtp.quit(timeout=1)
+        finally:
+            smtp.close()
+
+
+def _smtp_faults() -> tuple[type[Exception], ...]:
+    import aiosmtplib
+    import python_socks
+
+    return (
+        aiosmtplib.SMTPException,
+        OSError,
+        TimeoutError,
+        ValueError,
+        python_socks.ProxyError,
+        python_socks.ProxyConnectionError,
+        python_socks.ProxyTimeoutError,
+    )
+
+
+async def _connected(settings: Settings, account: _Account) -> socket.socket:
+    """A connection to the server, through the proxy if there is one, which then resolves the name."""
+    return await asyncio.to_thread(_connect, settings, account)
+
+
+def _connect(settings: Settings, account: _Account) -> socket.socket:
+    if settings.proxy is None:
+        return socket.create_connection((account.host, account.port), timeout=CONNECT_SECONDS)
+    from python_socks.sync import Proxy
+
+    proxy = Proxy.from_url(settings.proxy.get_secret_value(), rdns=True)
+    return proxy.connect(account.host, account.port, timeout=CONNECT_SECONDS)
+
+
+# ---------------------------------------------------------------------- IMAP
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far the mailbox was read: the next UID. The day finds the place again if UIDs are dealt anew."""
+
+    uid_validity: int
+    uid: int
+    day: date
+
+    def __str__(self) -> str:
+        return f"{self.uid_validity}:{self.uid}:{self.day.isoformat()}"
+
+    @classmethod
+    def read(cls, cursor: str | None) -> _Place | None:
+        found = re.fullmatch(r"(\d{1,10}):(\d{1,10}):(\d{4}-\d\d-\d\d)", cursor or "")
+        try:
+            return cls(int(found[1]), int(found[2]), date.fromisoformat(found[3])) if found else None
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _FilePlace:
+    """Where a file lies: its letter's UID, its number there, and the Message-ID should the UIDs change."""
+
+    uid_validity: int
+    uid: int
+    number: int
+    message_id: str
+
+    @property
+    def letter(self) -> str:
+        return f"{self.uid_validity}:{self.uid}"
+
+    @classmethod
+    def read(cls, reference: str) -> _FilePlace | None:
+        found = re.fullmatch(r"(\d{1,10}):(\d{1,10}):(\d{1,5}):(.*)", reference)
+        return cls(int(found[1]), int(found[2]), int(found[3]), found[4]) if found else None
+
+
+class _Mailbox:
+    """The folder, as one thread uses it; only `cut` may come from another."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._account = _account(settings.imap_url)
+        self._client: IMAPClient | None = None
+        self._socket: socket.socket | None = None
+        self._is_cut = False
+        self.uid_validity = 0
+        self.next_uid = 1
+
+    def open(self, *, readonly: bool = False) -> None:
+        """Sign in and open the folder."""
+        account = self._account
+        client = self._client = self._connected()
+        client.normalise_times = False
+        if account.security == "starttls":
+            client.starttls()
+            self.holds(client.socket())
+        client.login(account.user, account.password.get_secret_value())
+        opened = client.select_folder(account.folder, readonly=readonly)
+        self.uid_validity = int(opened[b"UIDVALIDITY"])
+        self.next_uid = int(opened.get(b"UIDNEXT", 1))
+
+    def _connected(self) -> IMAPClient:
+        from imapclient import IMAPClient, SocketTimeout
+        from imapclient.imap4 import IMAP4WithTimeout
+        from imapclient.tls import wrap_socket
+
+        mailbox = self
+
+        class Connection(IMAP4WithTimeout):  # type: ignore[misc]
+            def _create_socket(self, timeout: float | None = None) -> socket.socket:  # noqa: ARG002
+                plain = mailbox.connect()
+                return mailbox.holds(wrap_socket(plain, None, self.host) if mailbox.is_tls else plain)
+
+        class Client(IMAPClient):  # type: ignore[misc]
+            def _create_IMAP4(self) -> Connection:  # noqa: N802 - the library's seam
+                return Connection(self.host, self.port, CONNECT_SECONDS)
+
+        seconds = self._settings.request_timeout_seconds
+        account = self._account
+        client = Client(
+            account.host, account.port, ssl=False, timeout=SocketTimeout(CONNECT_SECONDS, seconds)
+        )
+        # The library would log every letter.
+        client._imap.debug = 0
+        return client
+
+    @property
+    def is_tls(self) -> bool:
+        return self._account.security == "tls"
+
+    def connect(self) -> socket.socket:
+        """Connect, through the proxy if there is one."""
+        opened = self.holds(_connect(self._settings, self._account))
+        opened.settimeout(self._settings.request_timeout_seconds)
+        return opened
+
+    def holds(self, opened: socket.socket) -> socket.socket:
+        """Take note of what `cut` has to break."""
+        self._socket = opened
+        if self._is_cut:
+            opened.close()
+            raise ConnectionAbortedError("no longer wanted")
+        return opened
+
+    @property
+    def _imap(self) -> IMAPClient:
+        if self._client is None:
+            raise ConnectionAbortedError("the mailbox is not open")
+        return self._client
+
+    def new_letters(self, place: _Place | None, now: datetime) -> list[int]:
+        """UIDs of letters to be taken, oldest first."""
+        self._has_grown()
+        if place is None:
+            # The first start ever: what lies here for long is not ours to answer.
+            since = now - FIRST_LOOK_BACK
+            found = self._imap.search(["UNSEEN", "SINCE", since.date()])
+            dates = self._imap.fetch(found, ["INTERNALDATE"]) if found else {}
+            return sorted(
+                uid for uid in found if _aware(dates.get(uid, {}).get(b"INTERNALDATE"), now) >= since
+            )
+        if place.uid_validity != self.uid_validity:
+            # Known letters among them are known by their Message-ID.
+            return sorted(self._imap.search(["SINCE", place.day - timedelta(days=1)]))
+        # "n:*" also gives the last letter when its number is below n.
+        return sorted(uid for uid in self._imap.search(["UID", f"{place.uid}:*"]) if uid >= place.uid)
+
+    def fetch(self, uid: int) -> Fetched | None:
+        """A letter, unless somebody has taken it away meanwhile."""
+        measured = self._imap.fetch([uid], ["RFC822.SIZE", "INTERNALDATE"]).get(uid)
+        if measured is None:
+            return None
+        size_bytes = int(measured.get(b"RFC822.SIZE", 0))
+        received_at = _aware(measured.get(b"INTERNALDATE"), datetime.fromtimestamp(0, UTC))
+        part = "BODY.PEEK[]" if size_bytes <= MAX_LETTER_BYTES else f"BODY.PEEK[]<0.{HEAD_BYTES}>"
+        raw = self._content(uid, part)
+        return None if raw is None else Fetched(self.uid_validity, uid, received_at, size_bytes, raw)
+
+    def find(self, wanted: _FilePlace) -> bytes | None:
+        """The whole letter of a file; by its Message-ID when the UIDs were dealt anew."""
+        if wanted.uid_validity == self.uid_validity:
+            return self._content(wanted.uid, "BODY.PEEK[]")
+        found = self._imap.search(["HEADER", "Message-ID", wanted.message_id]) if wanted.message_id else []
+        return self._content(max(found), "BODY.PEEK[]") if found else None
+
+    def _content(self, uid: int, part: str) -> bytes | None:
+        answer = self._imap.fetch([uid], [part]).get(uid, {})
+        return next((value for name, value in answer.items() if name.startswith(b"BODY[") and value), None)
+
+    def mark_seen(self, uids: Sequence[int]) -> None:
+        if uids:
+            self._imap.add_flags(list(uids), [b"\\Seen"], silent=True)
+
+    @property
+    def tells_news(self) -> bool:
+        return self._settings.idle and bool(self._imap.has_capability("IDLE"))
+
+    def wait(self) -> None:
+        """Return when something has happened in the folder since the last search, or after IDLE_SECONDS."""
+        self._imap.noop()
+        if self._has_grown():
+            return
+        self._imap.idle()
+        self._imap.idle_check(timeout=IDLE_SECONDS)
+        self._imap.idle_done()
+
+    def _has_grown(self) -> bool:
+        """Whether the server has told of new letters since this was asked last, in whatever answer."""
+        return self._imap._imap.untagged_responses.pop("EXISTS", None) is not None
+
+    def cut(self) -> None:
+        """Break the connection off under whatever the thread is doing with it."""
+        self._is_cut = True
+        if self._socket is not None:
+            with suppress(OSError):
+                # Not the TLS socket's own: that would wait for the thread that reads from it.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let the connection go, in the thread that used it."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._client is not None:
+            with suppress(OSError):
+                self._client.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A mailbox in its thread."""
+
+    box: _Mailbox
+    thread: ThreadPoolExecutor
+    poll_seconds: float
+
+    async def do(self, action: Callable[[_Mailbox], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, action, self.box)
+
+    async def until_news(self) -> None:
+        if self.box.tells_news:
+            await self.do(lambda box: box.wait())
+        else:
+            await asyncio.sleep(self.poll_seconds)
+
+
+@asynccontextmanager
+async def _reading(settings: Settings) -> AsyncIterator[_Reading]:
+    """A mailbox that lives as long as the block, however that ends."""
+    with _thread_of_its_own() as thread:
+        box = _Mailbox(settings)
+        try:
+            yield _Reading(box, thread, settings.poll_seconds)
+        finally:
+            box.cut()
+            thread.submit(box.close)
+
+
+@contextmanager
+def _thread_of_its_own() -> Iterator[ThreadPoolExecutor]:
+    """Waiting for letters would occupy one of the few threads that all share."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix=NAME)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False)
+
+
+def _aware(moment: Any, otherwise: datetime) -> datetime:
+    return moment.astimezone(UTC) if isinstance(moment, datetime) and moment.tzinfo else otherwise
+
+
+def _mailbox_errors() -> tuple[type[Exception], ...]:
+    import python_socks
+    from imapclient.exceptions import IMAPClientError
+
+    return (
+        IMAPClientError,
+        OSError,
+        TimeoutError,
+        # What the library makes of answers that are cut off or no IMAP.
+        ValueError,
+        LookupError,
+        AttributeError,
+        python_socks.ProxyError,
+        python_socks.ProxyConnectionError,
+        python_socks.ProxyTimeoutError,
+    )

@@ -1,0 +1,604 @@
+"""What stands in a letter: whose it is, what was written anew, what is attached. Pure, never raises.
+
+Letters come from every program of thirty years, so nothing here trusts a header: charsets are guessed
+when they lie, names are decoded in each of the ways that were ever used for them, and what a program
+quotes below an answer is told from what a person wrote.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from email.policy import Compat32
+from email.utils import collapse_rfc2231_value, getaddresses
+from html.parser import HTMLParser
+
+MAX_TEXT_LENGTH = 500_000
+"""Of a longer text or page only so much is read."""
+MAX_DEPTH = 10
+SMALL_PICTURE_BYTES = 40 * 1024
+"""A picture inside a page's text is a logo up to this size; a larger one may be a photo of a bill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of a letter, taken out of whatever it was wrapped in."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the sender wrote, and what their program quoted below or around it."""
+
+    own: str
+    quoted: str = ""
+
+
+# ---------------------------------------------------------------------- headers
+
+
+class _Lenient(Compat32):
+    """Headers with bare 8-bit bytes are read in the likeliest charset instead of as question marks."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:  # noqa: ARG002 - the policy's own
+        if value.isascii():
+            return value
+        return decoded_bytes(value.encode("utf-8", "surrogateescape"), None)
+
+
+def read(raw: bytes) -> Message:
+    """Read the bytes of a letter, or of the beginning of one."""
+    return message_from_bytes(raw, policy=_Lenient())
+
+
+def header(message: Message, name: str) -> str:
+    """A header in one line, its encoded words read; "" when there is none."""
+    value = message.get(name)
+    return " ".join(_decoded_words(str(value)).replace("\x00", "").split()) if value is not None else ""
+
+
+def headers(message: Message, name: str) -> list[str]:
+    """All headers of this name, the topmost first."""
+    return [" ".join(_decoded_words(str(value)).split()) for value in message.get_all(name, [])]
+
+
+def addresses(message: Message, name: str) -> list[tuple[str, str]]:
+    """Names and addresses (lower-cased) of a header of addresses."""
+    raw = [str(value) for value in message.get_all(name, [])]
+    found = [(_decoded_words(person), address.strip().lower()) for person, address in getaddresses(raw)]
+    return [(" ".join(person.replace("\x00", "").split()), address) for person, address in found if address]
+
+
+_ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,64}@[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,190}")
+
+
+def is_address(text: str) -> bool:
+    """Whether this can be written to; quoted local parts and address literals are nobody's."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+_WORD = re.compile(r"=\?([^?\s]{1,40})\?([bBqQ])\?([^?]*)\?=")
+
+
+def _decoded_words(text: str) -> str:
+    """Read encoded words (RFC 2047), also where a letter is cut in two or the padding is missing."""
+    if "=?" not in text:
+        return text
+    shown: list[str] = []
+    pending, pending_charset, end = b"", "", 0
+    for match in _WORD.finditer(text):
+        between = text[end : match.start()]
+        charset, content = match[1].partition("*")[0].lower(), _word_bytes(match[2], match[3])
+        if pending and not between.strip() and charset == pending_charset:
+            pending += content
+        else:
+            shown.append(decoded_bytes(pending, pending_charset) if pending else "")
+            # White space between two encoded words is only their separator.
+            shown.append(between if between.strip() or not end else "")
+            pending, pending_charset = content, charset
+        end = match.end()
+    shown.append(decoded_bytes(pending, pending_charset) if pending else "")
+    return "".join([*shown, text[end:]])
+
+
+def _word_bytes(encoding: str, content: str) -> bytes:
+    import binascii
+    import quopri
+
+    if encoding in "qQ":
+        return quopri.decodestring(content.replace("_", " ").encode("utf-8", "replace"), header=True)
+    packed = re.sub(r"[^A-Za-z0-9+/]", "", content)
+    # One character alone in the last group holds no byte.
+    packed = packed[: len(packed) - 1] if len(packed) % 4 == 1 else packed
+    return binascii.a2b_base64(packed + "=" * (-len(packed) % 4))
+
+
+# ---------------------------------------------------------------------- charsets
+
+_CYRILLIC_CHARSETS = ("cp1251", "koi8-r", "cp866")
+_FREQUENT = frozenset("оеаинтсрвлкмдпу")
+_SAYS_NOTHING = frozenset(("", "us-ascii", "ascii", "unknown-8bit", "unknown", "8bit", "default"))
+_WESTERN = frozenset(("iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252", "iso-8859-15"))
+_MOSTLY = 0.3
+
+
+def decoded_bytes(content: bytes, charset: str | None) -> str:
+    """Text of bytes: as declared, if that can be; else UTF-8, else the likeliest Cyrillic charset."""
+    declared = (charset or "").strip().strip("\"'").lower()
+    if content.isascii() and b"\x1b" not in content and not declared.startswith(("utf-16", "utf-7")):
+        return content.decode("ascii")
+    believed = not (declared in _SAYS_NOTHING or (declared in _WESTERN and _looks_cyrillic(content)))
+    for candidate in (declared if believed else "", "utf-8"):
+        try:
+            return content.decode(candidate) if candidate else content.decode("utf-8")
+        except (LookupError, ValueError):
+            continue
+    return max(
+        (content.decode(name, "replace") for name in _CYRILLIC_CHARSETS),
+        key=lambda text: sum(letter in _FREQUENT for letter in text),
+    )
+
+
+def _looks_cyrillic(content: bytes) -> bool:
+    """Whether most letters are beyond ASCII: so no Western language is written."""
+    high = sum(byte >= 0x80 for byte in content)  # noqa: PLR2004
+    low = len(re.findall(rb"[A-Za-z]", content))
+    return high > _MOSTLY * (high + low)
+
+
+# ---------------------------------------------------------------------- what was written
+
+
+def words(message: Message) -> Words:
+    """The text of a letter apart from its quotes and signature; forwarded letters are content."""
+    text = _body(message, 0)[:MAX_TEXT_LENGTH].replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
+    found = _unquoted(text, forwarded=_FORWARDED_SUBJECT.match(header(message, "Subject")) is not None)
+    attached = [_attached_text(letter) for letter in _attached_letters(message)]
+    return Words("\n\n".join(part for part in (found.own, *attached) if part), found.quoted)
+
+
+def _attached_text(letter: Message) -> str:
+    """A letter that was attached to another: who wrote it about what, and its words."""
+    sender = next((person or address for person, address in addresses(letter, "From")), "")
+    about = f"Пересланное письмо «{header(letter, 'Subject')}»" + (f", {sender}" if sender else "") + ":"
+    return f"{about}\n{_body(letter, 0).strip()}".strip()
+
+
+def _body(part: Message, depth: int) -> str:
+    if depth > MAX_DEPTH:
+        return ""
+    return _text_of_parts(part, depth) if part.is_multipart() else _text_of_part(part)
+
+
+def _text_of_parts(part: Message, depth: int) -> str:
+    children = _children(part)
+    if part.get_content_subtype() == "alternative":
+        return _best(children, depth)
+    if part.get_content_subtype() == "related":
+        children = children[:1]
+    texts = [_body(child, depth + 1) for child in children if child.get_content_maintype() != "message"]
+    return "\n".join(text.strip("\n") for text in texts if text.strip())
+
+
+def _text_of_part(part: Message) -> str:
+    if part.get_content_maintype() != "text" or _is_file(part):
+        return ""
+    text = decoded_bytes(_content(part)[: 4 * MAX_TEXT_LENGTH], part.get_content_charset())
+    match part.get_content_subtype():
+        case "html":
+            return text_of_html(text)
+        case "plain":
+            return _unflowed(text) if str(part.get_param("format", "")).lower() == "flowed" else text
+        case _:
+            return ""
+
+
+def _best(alternatives: list[Message], depth: int) -> str:
+    """The plain text, unless it is empty; then the page."""
+    plain = [part for part in alternatives if part.get_content_type() == "text/plain"]
+    others = [part for part in alternatives if part.get_content_type() != "text/plain"]
+    texts = (_body(part, depth + 1) for part in (*plain, *others))
+    return next((text for text in texts if text.strip()), "")
+
+
+def _unflowed(text: str) -> str:
+    """Join the lines that a program has broken for the look of it (RFC 3676)."""
+    lines: list[str] = []
+    joins = False
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if joins and not line.startswith(">") and line != "-- ":
+            lines[-1] += line
+        else:
+            lines.append(line.removeprefix(" "))
+        joins = line.endswith(" ") and line != "-- " and not line.startswith(">")
+    return "\n".join(line.rstrip(" ") if line != "-- " else line for line in lines)
+
+
+def _children(part: Message) -> list[Message]:
+    payload = part.get_payload()
+    return [child for child in payload if isinstance(child, Message)] if isinstance(payload, list) else []
+
+
+def _content(part: Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
+
+
+# ---------------------------------------------------------------------- pages
+
+_BLOCKS = frozenset(
+    (
+        "address", "article", "aside", "blockquote", "br", "center", "dd", "div", "dl", "dt", "fieldset",
+        "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
+        "section", "table", "tr", "ul",
+    )
+)  # fmt: skip
+_UNSEEN = frozenset(("script", "style", "head", "title", "noscript", "template", "svg", "object"))
+
+
+def text_of_html(page: str) -> str:
+    """The text of a page: blocks as lines, quotes marked with ">"; nothing of it is ever run or fetched."""
+    reader = _PageReader()
+    try:
+        reader.feed(page[:MAX_TEXT_LENGTH])
+        reader.close()
+    except (AssertionError, ValueError):  # what the parser does on broken declarations
+        return re.sub(r"<[^<>]{0,2000}>", " ", page[:MAX_TEXT_LENGTH])
+    return reader.text()
+
+
+class _PageReader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._lines: list[str] = [""]
+        self._unseen = self._quotes = self._kept = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        if tag in _UNSEEN:
+            self._unseen += 1
+        if tag in _BLOCKS:
+            self._new_line(blank=tag == "p")
+        if tag == "br" and not self._line():
+            self._lines.append(self._prefix())
+        if tag == "li":
+            self._lines[-1] += "- "
+        if tag in ("td", "th") and self._line():
+            self._lines[-1] += " "
+        self._quotes += tag == "blockquote"
+        self._kept += tag == "pre"
+        if tag == "blockquote":
+            self._lines.append(self._prefix())
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _UNSEEN:
+            self._unseen = max(0, self._unseen - 1)
+        if tag == "blockquote":
+            self._quotes = max(0, self._quotes - 1)
+            self._lines.append(self._prefix())
+        if tag == "pre":
+            self._kept = max(0, self._kept - 1)
+        if tag in _BLOCKS:
+            self._new_line(blank=tag == "p")
+
+    def handle_data(self, data: str) -> None:
+        if self._unseen:
+            return
+        if self._kept:
+            first, *rest = data.split("\n")
+            self._lines[-1] += first
+            self._lines += [self._prefix() + line for line in rest]
+            return
+        text = re.sub(r"\s+", " ", data)
+        self._lines[-1] += text.lstrip() if not self._line() or self._lines[-1].endswith(" ") else text
+
+    def _prefix(self) -> str:
+        return "> " if self._quotes else ""
+
+    def _line(self) -> str:
+        return self._lines[-1].removeprefix("> ").strip()
+
+    def _new_line(self, *, blank: bool) -> None:
+        if self._line():
+            self._lines += [self._prefix()] * (2 if blank else 1)
+        else:
+            self._lines[-1] = self._prefix()
+
+    def text(self) -> str:
+        lines = [line.replace("\xa0", " ").rstrip() for line in self._lines]
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+# ---------------------------------------------------------------------- quotes and signatures
+
+_FORWARDED_SUBJECT = re.compile(r"\s*(?:fwd?|wg|пересл\w*|перенапр\w*)\s*:", re.IGNORECASE)
+_FORWARDED = re.compile(
+    r"\W*(?:(?:begin )?forwarded message|пересылаемое (?:сообщение|письмо)|пересланное (?:сообщение|письмо)|"
+    r"(?:начало )?переадресованно\w+ (?:сообщени|письм)\w+|начало пересылаемого \w+|"
+    r"конец пересылаемого \w+)\W*",
+    re.IGNORECASE,
+)
+_ORIGINAL = re.compile(
+    r"\s*-{2,}\s*(?:original message|original appointment|"
+    r"(?:исходное|оригинальное|первоначальное) (?:сообщение|письмо))\s*-{2,}\s*",
+    re.IGNORECASE,
+)
+_HEAD_FROM = re.compile(r"\s*\*?(?:от|from|отправитель|от кого)\s*:\*?\s*\S", re.IGNORECASE)
+_HEAD_SENT = re.compile(r"\s*\*?(?:отправлено|sent|дата|date)\s*:", re.IGNORECASE)
+_HEAD_OTHER = re.compile(r"\s*\*?(?:кому|to|тема|subject|копия|cc)\s*:", re.IGNORECASE)
+_HEAD_LINES = 6
+_RULE = re.compile(r"\s*[_—–-]{5,}\s*")
+
+_WROTE = re.compile(r"\b(?:написал\w*|написа\(а\)|пишет|писал\w*|wrote|schrieb)\b", re.IGNORECASE)
+_MOMENT = re.compile(r"\d{1,2}:\d\d|\b20\d\d\b|\d{1,2}\.\d{1,2}\.\d\d")
+_WHO = re.compile(r"[^\s@<>]+@[^\s@<>]+")
+_ATTRIBUTION_LENGTH = 300
+_ATTRIBUTION_LINES = 3
+
+_MOBILE = re.compile(
+    r"\s*(?:отправлено (?:с|со|из|через) (?:моего |мобильн|iphone|ipad|android|samsung|galaxy|huawei|honor|"
+    r"xiaomi|redmi|устройства|телефона|смартфона|планшета|почты|яндекс|outlook|mail|mymail|blue|proton|gmail|"
+    r"приложения)|sent from (?:my|mail|outlook|yahoo|gmail|samsung|proton)|get outlook for |"
+    r"(?:скачать|получить) outlook ).{0,80}",
+    re.IGNORECASE,
+)
+_REGARDS = re.compile(
+    r"\s*(?:--\s*)?(?:с (?:глубоким |большим |искренним )?уважением|с наилучшими пожеланиями|"
+    r"(?:best |kind |warm )?regards|sincerely)\b.{0,80}",
+    re.IGNORECASE,
+)
+_POSTSCRIPT = re.compile(r"^\s*(?:p\.?\s?s|з\.?\s?ы)\b", re.IGNORECASE | re.MULTILINE)
+_SIGNATURE_LINES = 10
+_SIGNATURE_LINE_LENGTH = 90
+
+
+def _unquoted(text: str, *, forwarded: bool) -> Words:
+    lines = text.split("\n")
+    if forwarded:
+        return Words(_without_marks(lines))
+    kept, end = lines, len(lines)
+    forward_at = next((n for n, line in enumerate(lines) if _is_forward_mark(line)), None)
+    if forward_at is not None:
+        kept, end = lines[:forward_at], forward_at
+    own, quoted = _split_quotes(kept)
+    tail = _without_marks(lines[end:])
+    written = "\n\n".join(part for part in (_unsigned(own), tail) if part)
+    return Words(written, "\n".join(_unmarked(line) for line in quoted).strip())
+
+
+def _is_forward_mark(line: str) -> bool:
+    # With its dashes or "Begin …:"; a sentence about a forwarded letter is not one.
+    return _FORWARDED.fullmatch(line) is not None and re.search(r"-{2,}|:\s*$", line) is not None
+
+
+def _without_marks(lines: list[str]) -> str:
+    return "\n".join(_unmarked(line) for line in lines).strip()
+
+
+def _unmarked(line: str) -> str:
+    return re.sub(r"^\s*(?:>\s?)+", "", line)
+
+
+def _split_quotes(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Lines of the sender and lines of the quote. A quote without marks goes to the end of the letter."""
+    own: list[str] = []
+    quoted: list[str] = []
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        if _ORIGINAL.fullmatch(line) or _is_head(lines, number):
+            while own and (_RULE.fullmatch(own[-1]) or not own[-1].strip()):
+                own.pop()
+            return own, quoted + lines[number:]
+        attribution = _attribution(lines, number)
+        if attribution:
+            after = next((each for each in lines[number + attribution :] if each.strip()), "")
+            introduction = " ".join(lines[number : number + attribution])
+            if after.lstrip().startswith(">"):
+                number += attribution
+                continue
+            if _WHO.search(introduction):
+                return own, quoted + lines[number:]
+        (quoted if line.lstrip().startswith(">") else own).append(line)
+        number += 1
+    return own, quoted
+
+
+def _is_head(lines: list[str], number: int) -> bool:
+    """Whether a block like «От: … Отправлено: … Кому: … Тема: …» of Outlook begins here."""
+    if not _HEAD_FROM.match(lines[number]):
+        return False
+    following = [line for line in lines[number + 1 : number + 1 + 2 * _HEAD_LINES] if line.strip()]
+    following = following[:_HEAD_LINES]
+    sent = any(_HEAD_SENT.match(line) for line in following)
+    return sent and any(_HEAD_OTHER.match(line) for line in following)
+
+
+def _attribution(lines: list[str], number: int) -> int:
+    """How many lines from here introduce a quote («18 нояб. 2026 г., в 10:00, … написал(а):»), or 0."""
+    joined = ""
+    for count, line in enumerate(lines[number : number + _ATTRIBUTION_LINES], start=1):
+        if not line.strip() or line.lstrip().startswith(">"):
+            return 0
+        joined = f"{joined} {line.strip()}".strip()
+        if len(joined) > _ATTRIBUTION_LENGTH:
+            return 0
+        if joined.endswith(":"):
+            named = _WHO.search(joined) or _WROTE.search(joined)
+            return count if named and _MOMENT.search(joined) else 0
+        if not (_MOMENT.search(joined) or _WHO.search(joined)):
+            return 0
+    return 0
+
+
+def _unsigned(lines: list[str]) -> str:
+    """Drop the signature; a letter that is nothing else keeps it."""
+    text = "\n".join(lines)
+    lines = [line for line in lines if not _MOBILE.fullmatch(line)]
+    for number, line in enumerate(lines):
+        if line.rstrip() in ("--", "—") and _is_signature(lines[number + 1 :]):
+            lines = lines[:number]
+            break
+    for number in range(len(lines) - 1, -1, -1):
+        if _REGARDS.fullmatch(lines[number]) and _is_signature(lines[number + 1 :]):
+            lines = lines[:number]
+            break
+    kept = "\n".join(lines).strip("\n").rstrip()
+    return kept if kept.strip() or not _says_something(text) else text.strip()
+
+
+def _says_something(text: str) -> bool:
+    return bool(re.sub(_MOBILE, "", text).strip(" \n\t-—"))
+
+
+def _is_signature(lines: list[str]) -> bool:
+    written = [line for line in lines if line.strip()]
+    return (
+        len(written) <= _SIGNATURE_LINES
+        and all(len(line) <= _SIGNATURE_LINE_LENGTH for line in written)
+        and not _POSTSCRIPT.search("\n".join(written))
+    )
+
+
+# ---------------------------------------------------------------------- files
+
+
+def attachments(message: Message) -> list[Attachment]:
+    """All files of a letter in their order, those of attached letters too; logos are none."""
+    return list(_files(message, _shown_inside(message), 0))
+
+
+def _files(part: Message, shown: frozenset[str], depth: int) -> Iterator[Attachment]:
+    if depth > MAX_DEPTH:
+        return
+    kind = part.get_content_type()
+    if part.is_multipart():
+        is_signed = kind == "multipart/signed"
+        for number, child in enumerate(_children(part)):
+            if not (is_signed and number):  # the second part of a signed letter is the signature
+                yield from _files(child, shown, depth + 1)
+        return
+    if not _is_file(part):
+        return
+    content = _content(part)
+    content_id = str(part.get("Content-ID", "")).strip().strip("<>")
+    if part.get_content_maintype() == "image" and content_id in shown and len(content) <= SMALL_PICTURE_BYTES:
+        return
+    name = _file_name(part)
+    unpacked = _tnef(content) if kind == "application/ms-tnef" or name.lower() == "winmail.dat" else []
+    yield from unpacked or [Attachment(name, kind, content)]
+
+
+def _is_file(part: Message) -> bool:
+    maintype = part.get_content_maintype()
+    if maintype in ("multipart", "message"):
+        return False
+    disposition = str(part.get("Content-Disposition", "")).strip().lower()
+    if maintype == "text" and part.get_content_subtype() in ("plain", "html", "calendar", "rfc822-headers"):
+        return disposition.startswith("attachment") or bool(_raw_name(part))
+    return True
+
+
+def _attached_letters(message: Message) -> list[Message]:
+    """Letters attached to this one; a report's copy of our own letter is not content."""
+    if message.get_content_type() == "multipart/report":
+        return []
+    return [
+        child
+        for part in message.walk()
+        if part.get_content_type() == "message/rfc822"
+        for child in _children(part)[:1]
+    ][:MAX_DEPTH]
+
+
+def _shown_inside(message: Message) -> frozenset[str]:
+    """Content ids of the pictures that the letter's page shows in its text."""
+    found: set[str] = set()
+    for part in message.walk():
+        if part.get_content_type() == "text/html" and not part.is_multipart():
+            page = _content(part)[: 4 * MAX_TEXT_LENGTH].decode("latin-1")
+            found |= set(re.findall(r"cid:([^\"'\s>)]{1,300})", page, re.IGNORECASE))
+    return frozenset(found)
+
+
+MAX_NAME_LENGTH = 150
+
+
+def _raw_name(part: Message) -> str:
+    try:
+        return part.get_filename("") or ""
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ""
+
+
+def _file_name(part: Message) -> str:
+    name = " ".join(_decoded_words(collapse_rfc2231_value(_raw_name(part))).replace("\x00", "").split())
+    name = re.sub(r"[\x00-\x1f\x7f]", " ", name).replace("\\", "/").rpartition("/")[2].strip()
+    if name:
+        stem, dot, extension = name.rpartition(".")
+        short = stem[: MAX_NAME_LENGTH - len(extension) - 1] + dot + extension if dot else name
+        return short[:MAX_NAME_LENGTH]
+    default = "Картинка" if part.get_content_maintype() == "image" else "Файл"
+    return default + (mimetypes.guess_extension(part.get_content_type()) or "")
+
+
+# ---------------------------------------------------------------------- winmail.dat
+
+_TNEF_SIGNATURE = 0x223E9F78
+_TNEF_HEAD = struct.Struct("<BIi")
+_NEW_FILE, _FILE_TITLE, _FILE_DATA, _FILE_PROPERTIES = 0x00069002, 0x00018010, 0x0006800F, 0x00069005
+_LONG_NAME = struct.pack("<HH", 0x001F, 0x3707)
+"""PR_ATTACH_LONG_FILENAME as Unicode: its type, its number, then how many values and how many bytes."""
+
+
+def _tnef(content: bytes) -> list[Attachment]:
+    """Files of a winmail.dat of Outlook ([MS-OXTNEF]); none when it is broken or holds only formatting."""
+    if len(content) < 6 or struct.unpack_from("<I", content)[0] != _TNEF_SIGNATURE:  # noqa: PLR2004
+        return []
+    names: list[str] = []
+    contents: list[bytes] = []
+    for attribute, value in _tnef_attributes(content):
+        if attribute == _NEW_FILE:
+            names.append("")
+            contents.append(b"")
+        elif not names:
+            continue
+        elif attribute == _FILE_TITLE:
+            names[-1] = names[-1] or decoded_bytes(value.rstrip(b"\x00"), None)
+        elif attribute == _FILE_DATA:
+            contents[-1] = value
+        elif attribute == _FILE_PROPERTIES:
+            names[-1] = _long_name(value) or names[-1]
+    return [
+        Attachment(name or "Файл", mimetypes.guess_type(name)[0] or "application/octet-stream", data)
+        for name, data in zip(names, contents, strict=True)
+        if data
+    ]
+
+
+def _tnef_attributes(content: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 6  # the signature and a key
+    while position + _TNEF_HEAD.size <= len(content):
+        _level, attribute, size_bytes = _TNEF_HEAD.unpack_from(content, position)
+        start = position + _TNEF_HEAD.size
+        if size_bytes < 0 or start + size_bytes > len(content):
+            return
+        yield attribute, content[start : start + size_bytes]
+        position = start + size_bytes + 2  # a check sum
+
+
+def _long_name(properties: bytes) -> str:
+    at = properties.find(_LONG_NAME)
+    if at < 0 or at + 12 > len(properties):
+        return ""
+    count, size_bytes = struct.unpack_from("<II", properties, at + 4)
+    name = properties[at + 12 : at + 12 + size_bytes] if count == 1 and size_bytes <= 1024 else b""  # noqa: PLR2004
+    text = name.decode("utf-16-le", "replace").partition("\x00")[0]
+    return " ".join(re.sub(r"[\x00-\x1f\x7f/\\]", " ", text).split())[:MAX_NAME_LENGTH]
