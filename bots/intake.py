@@ -34,7 +34,8 @@ from forms.messages import (
 from forms.texts import _
 from notifications import compose
 from notifications.outbox import Letter, Settlement
-from storage import casework, postoffice, work
+from storage import casework, failover, postoffice, work
+from storage.deliveries import Told
 from storage.engine import storage_is_down
 from storage.house import House
 from storage.letters import Posting, collect_postings, post
@@ -140,8 +141,11 @@ class Intake:
         ]
         batch = open_work(session, arrivals, fetched, _inns([*arrivals, *fetched]), now)
         settlements: list[Settlement] = []
+        told: list[Told] = []
         for operation in operations:
             match operation:
+                case Arrival(inbound) if inbound.kind is InboundKind.DELIVERY:
+                    told += _told(batch, inbound)
                 case Arrival(inbound):
                     self._arrived(batch, inbound, applied)
                 case Fetched():
@@ -151,6 +155,7 @@ class Intake:
                 case Settlement():
                     settlements.append(operation)
         postoffice.settle(session, self.owner, settlements)
+        failover.after_batch(session, self.house, settlements, told, now)
         posted = batch.flush(self.owner)
         applied.letters, applied.wakes_delivery = posted.leased, posted.others_wait
         return applied
@@ -163,11 +168,12 @@ class Intake:
             inbound = replace(inbound, text=inbound.text.replace("\0", ""))
         inbound = _with_typed_code(inbound)
         batch.fresh.discard(event)
-        if inbound.kind in (InboundKind.IGNORED, InboundKind.DELIVERY) or not inbound.chat_key:
+        if inbound.kind is InboundKind.IGNORED or not inbound.chat_key:
             return
         chat = batch.chat_of(inbound)
         if inbound.kind is InboundKind.BLOCKED:
             _block(batch.session, chat, batch.now)
+            failover.leave_blocked(batch.session, self.house, (chat.chat_id,), batch.now)
             return
         if inbound.kind in (InboundKind.UNBLOCKED, InboundKind.DELETED):
             batch.seen(chat, inbound.sent_at)
@@ -208,6 +214,9 @@ class Intake:
             staff_chat.handle(turn)
         else:
             client_chat.handle(turn)
+        if chat.misses_words and chat.person_id is not None and self._may_keep(chat):
+            chat.misses_words = False
+            failover.woke_up(batch.session, self.house, chat.person_id, chat.chat_id, chat.channel, batch.now)
 
     def _keep_failed(self, session: Session, operation: Arrival | Fetched, now: datetime) -> Applied:
         inbounds = (
@@ -248,6 +257,16 @@ class Intake:
             for person in people
         ]
         post(session, self.house, now, postings)
+
+
+def _told(batch: Work, inbound: Inbound) -> list[Told]:
+    """What a messenger tells about a letter of ours, if it is news."""
+    event = (inbound.channel, inbound.event_key)
+    if event not in batch.fresh or not inbound.chat_key or not inbound.message_key or not inbound.delivery:
+        return []
+    batch.fresh.discard(event)
+    chat_id, at = batch.chat_of(inbound).chat_id, min(inbound.sent_at, batch.now)
+    return [Told(chat_id, inbound.message_key, inbound.delivery, at)]
 
 
 def _with_typed_code(inbound: Inbound) -> Inbound:

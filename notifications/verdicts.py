@@ -80,9 +80,9 @@ def judge(
                     _final(each, LetterState.FAILED, at, reason=reason, chat_blocked=True) for each in letters
                 )
             )
-        case TokenRevoked():
+        case TokenRevoked(reason):
             return Verdict(
-                (give_back(letters, at, REVOKED_SILENCE_SECONDS),),
+                (give_back(letters, at, REVOKED_SILENCE_SECONDS, reason=reason or "Мессенджер нас не узнаёт"),),
                 silence_channel_seconds=REVOKED_SILENCE_SECONDS,
                 channel_revoked=True,
             )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
@@ -21,7 +21,14 @@ MAX_LINE_LENGTH = 500
 
 _call = metadata.tables["call_task"]
 _ADD = {
-    name: insert_in(_call).on_conflict_do_nothing(index_elements=["letter_id"]).returning(_call.c.id)
+    name: insert_in(_call)
+    .on_conflict_do_update(
+        index_elements=["letter_id"],
+        set_={"done_at": None},
+        # What somebody has telephoned about is done; a call that closed by itself may be needed again.
+        where=and_(_call.c.done_at.is_not(None), _call.c.done_by.is_(None)),
+    )
+    .returning(_call.c.id)
     for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
@@ -56,8 +63,8 @@ def add_call(
 ) -> int | None:
     """Have this person telephoned; returns the call's number.
 
-    A letter is worth one call however often it fails: for the second time nothing is added and None
-    is returned.
+    A letter is worth one call however often it fails: None when there is one that waits or was made. A
+    call that closed by itself is opened again.
     """
     connection = session.connection()
     row = {

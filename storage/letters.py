@@ -34,11 +34,17 @@ _letter = metadata.tables["letter"]
 _CHATS_OF_PEOPLE = (
     select(_chat.c.person_id, _chat.c.id)
     .where(_chat.c.person_id.in_(bindparam("people", expanding=True)), _chat.c.blocked_at.is_(None))
-    .order_by(_chat.c.last_inbound_at.asc().nulls_first(), _chat.c.id)
+    .order_by(_chat.c.rank.desc(), _chat.c.last_inbound_at.asc().nulls_first(), _chat.c.id)
 )
-"""The liveliest chat of each person comes last."""
+"""The chat that each person wants to be written to comes last; among equals, the liveliest."""
 _ADDRESSES = select(
-    _chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.screen, _chat.c.blocked_at, _chat.c.last_inbound_at
+    _chat.c.id,
+    _chat.c.channel,
+    _chat.c.chat_key,
+    _chat.c.screen,
+    _chat.c.blocked_at,
+    _chat.c.last_inbound_at,
+    _chat.c.person_id,
 ).where(_chat.c.id.in_(bindparam("chats", expanding=True)))
 _UNFINISHED = select(
     _letter.c.chat_id, _letter.c.id, _letter.c.state, _letter.c.prompt, _letter.c.lease_owner
@@ -68,7 +74,7 @@ _SET_FOCUS = update(_chat).where(_chat.c.id == bindparam("b_chat")).values(focus
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One reply on its way into the outbox. Without `chat_id` the person's liveliest chat is taken.
+    """One reply on its way into the outbox. Without `chat_id` the person's first chat is taken.
 
     `key` makes it unique for ever: the same step repeated posts it once.
     """
@@ -85,8 +91,19 @@ class Posting:
     keeps_screen: bool = False
     """The buttons are added to those in sight instead of taking their place."""
     not_before: datetime | None = None
+    replaces_id: int | None = None
+    """The letter of which this is a copy for another chat."""
     at: datetime | None = None
     """When it was posted; `post` sets it."""
+
+
+ANSWER = "turn:"
+"""How the key begins of what is said in a chat in answer to what was just said there."""
+
+
+def is_answer(key: str) -> bool:
+    """Whether a letter makes sense in its own chat alone, as the next line of what goes on there."""
+    return key.startswith(ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,7 @@ class ChatAddress:
     screen: Sequence[Sequence[str]] = ()
     blocked: bool = False
     last_inbound_at: datetime | None = None
+    person_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +158,27 @@ def write_posted(
     bag: _Bag | None = session.info.pop(_POSTED, None)
     if bag is None or not bag.postings:
         return Posted()
+    posted, refused = _write(session, bag, lease_owner, addresses or {})
+    if not refused:
+        return posted
+    from storage.failover import pass_on  # it posts letters itself
+
+    at = bag.postings[-1].at
+    assert at is not None
+    collect_postings(session, bag.house)
+    pass_on(session, bag.house, refused, at)
+    # The copies go to open chats, and what calls for a telephone to staff: this ends.
+    copies = write_posted(session, lease_owner)
+    return Posted(posted.leased + copies.leased, posted.others_wait or copies.others_wait)
+
+
+def _write(
+    session: Session, bag: _Bag, lease_owner: str, addresses: Mapping[int, ChatAddress]
+) -> tuple[Posted, list[int]]:
+    """Write what is in the bag; returns also the letters to people whose chat is closed."""
     session.flush()
     postings = _addressed(session, _first_of_each_key(bag.postings))
-    known = dict(addresses or {})
+    known = dict(addresses)
     wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}
     known |= _addresses(session, wanted - known.keys())
     busy, waiting_prompts = _unfinished(session, wanted, lease_owner)
@@ -156,10 +192,16 @@ def write_posted(
     _remember_screens(session, postings, known, bag.house)
     written = [row for row in rows if row["key"] in ids]
     leased = [row for row in written if row["state"] == LetterState.DOING.value]
-    return Posted(
+    refused = [
+        ids[row["key"]]
+        for row in written
+        if row["state"] == LetterState.FAILED.value and row["person_id"] is not None
+    ]
+    posted = Posted(
         tuple(_leased(ids[row["key"]], row, known) for row in leased),
         others_wait=any(row["state"] == LetterState.TODO.value for row in written),
     )
+    return posted, refused
 
 
 def _first_of_each_key(postings: Iterable[Posting]) -> list[Posting]:
@@ -200,7 +242,10 @@ def _addresses(session: Session, chat_ids: Iterable[int]) -> dict[int, ChatAddre
     if not wanted:
         return {}
     found = session.connection().execute(_ADDRESSES, {"chats": wanted})
-    return {row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None, row[5]) for row in found}
+    return {
+        row[0]: ChatAddress(row[0], row[1], row[2], row[3], row[4] is not None, row[5], row[6])
+        for row in found
+    }
 
 
 def _unfinished(
@@ -240,11 +285,10 @@ def _row(
     address = known.get(posting.chat_id) if posting.chat_id is not None else None
     assert posting.at is not None
     not_before = posting.not_before or posting.at + timedelta(seconds=reply.merge_seconds)
-    state, reason = LetterState.TODO, ""
-    if address is None or address.blocked:
+    state, closed = LetterState.TODO, _closed(posting, address)
+    if closed is not None:
         state = LetterState.FAILED
-        reason = bag.house.say(_NO_CHAT if address is None else _CHAT_CLOSED)
-    elif lease_owner and not_before <= posting.at and address.chat_id not in busy:
+    elif address is not None and lease_owner and not_before <= posting.at and address.chat_id not in busy:
         state = LetterState.DOING
     if state is LetterState.TODO and address is not None:
         # What follows a letter that waits must wait behind it.
@@ -267,10 +311,22 @@ def _row(
         "lease_owner": lease_owner if leased else "",
         "lease_until": posting.at + timedelta(seconds=LEASE_SECONDS) if leased else None,
         "message_key": "",
-        "reason": reason,
+        "reason": bag.house.say(closed) if closed is not None else "",
         "created_at": posting.at,
         "sent_at": None,
+        "replaces_id": posting.replaces_id,
     }
+
+
+def _closed(posting: Posting, address: ChatAddress | None) -> Text | None:
+    """Why nothing can be sent to that address, if so."""
+    if address is None:
+        return _NO_CHAT
+    if address.blocked:
+        return _CHAT_CLOSED
+    if is_answer(posting.key) or posting.person_id in (None, address.person_id):
+        return None
+    return _CHAT_LEFT
 
 
 def _remember_screens(
@@ -325,3 +381,4 @@ def letter_of(letter_id: int, row: Mapping[str, Any], address: ChatAddress) -> L
 
 _NO_CHAT = Text("нет привязанного мессенджера")
 _CHAT_CLOSED = Text("чат закрыт получателем")
+_CHAT_LEFT = Text("получатель отвязал этот чат")

@@ -19,7 +19,18 @@ from forms.fields import Company
 from forms.messages import Inbound
 from router.model import Role
 from storage.letters import ChatAddress, Posted, write_posted
-from storage.models import Chat, Client, ClientPerson, Draft, InboxEvent, Message, Person, Setting, Staff
+from storage.models import (
+    CallTask,
+    Chat,
+    Client,
+    ClientPerson,
+    Draft,
+    InboxEvent,
+    Message,
+    Person,
+    Setting,
+    Staff,
+)
 
 _chat: Table = Chat.__table__  # type: ignore[attr-defined]
 _person: Table = Person.__table__  # type: ignore[attr-defined]
@@ -30,6 +41,7 @@ _message: Table = Message.__table__  # type: ignore[attr-defined]
 _client: Table = Client.__table__  # type: ignore[attr-defined]
 _client_person: Table = ClientPerson.__table__  # type: ignore[attr-defined]
 _setting: Table = Setting.__table__  # type: ignore[attr-defined]
+_call: Table = CallTask.__table__  # type: ignore[attr-defined]
 
 # Statements are built once: building one costs more than running it, and these run for every batch.
 
@@ -57,6 +69,11 @@ _CHATS = (
             _inbox.c.chat_id == _chat.c.id,
             _inbox.c.state == literal_column("'waiting'"),
             _inbox.c.state != literal_column("'done'"),
+        ),
+        exists().where(
+            _call.c.person_id == _chat.c.person_id,
+            _call.c.letter_id.is_not(None),
+            _call.c.done_at.is_(None),
         ),
     )
     .select_from(
@@ -123,6 +140,8 @@ class ChatView:
     has_waiting: bool = False
     last_inbound_at: datetime | None = None
     companies: tuple[Company, ...] = ()
+    misses_words: bool = False
+    """Whether something that was said to this person has not reached them in any chat."""
 
 
 @dataclass(slots=True)
@@ -215,7 +234,13 @@ class Work:
             )
         addresses = {
             chat.chat_id: ChatAddress(
-                chat.chat_id, chat.channel, chat.chat_key, chat.screen, chat.blocked, chat.last_inbound_at
+                chat.chat_id,
+                chat.channel,
+                chat.chat_key,
+                chat.screen,
+                chat.blocked,
+                chat.last_inbound_at,
+                chat.person_id,
             )
             for chat in self.chats.values()
         }
@@ -283,7 +308,7 @@ def _read_chats(work: Work, wanted: Mapping[str, Mapping[str, str]]) -> None:
                 chat_id=row[0], channel=row[1], chat_key=row[2], person_id=row[3], screen=row[4],
                 focus=row[5], blocked=row[6] is not None, last_inbound_at=row[7],
                 person_name=row[8] or "", phone=row[9] or "", consent_version=row[10] or "", staff=staff,
-                draft=row[14], draft_created_at=row[15], has_waiting=row[16],
+                draft=row[14], draft_created_at=row[15], has_waiting=row[16], misses_words=row[17],
             )  # fmt: skip
             work.chats[view.channel, view.chat_key] = view
 
