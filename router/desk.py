@@ -585,7 +585,10 @@ class StageInterval:
 
 
 def stage_intervals(changes: Iterable[Change]) -> tuple[StageInterval, ...]:
-    """The intervals that a request's changes, oldest first, make: without gaps while the clock runs."""
+    """The intervals that a request's changes, oldest first, make, without a gap.
+
+    A request that is taken up again was the client's for as long as it was closed.
+    """
     intervals: list[StageInterval] = []
     for change in changes:
         if not change.moves_clock:
@@ -595,6 +598,9 @@ def stage_intervals(changes: Iterable[Change]) -> tuple[StageInterval, ...]:
             # A machine whose clock was set back must not make an interval end before it began.
             at = max(at, intervals[-1].started_at)
             intervals[-1] = replace(intervals[-1], ended_at=at)
+        elif intervals and intervals[-1].ended_at is not None:
+            at = max(at, intervals[-1].ended_at)
+            intervals.append(StageInterval(Stage.CLIENT, intervals[-1].ended_at, at))
         if change.stage is not None:
             intervals.append(StageInterval(change.stage, at))
     return tuple(intervals)

@@ -30,6 +30,8 @@ from storage.casework.staff_acts import (
     pass_on,
     reassign,
     release,
+    resume,
+    wait_outside,
 )
 from storage.casework.submitting import NewRequest, Recorded, submit
 from storage.casework.timer_acts import close_silent, escalate
@@ -68,7 +70,9 @@ __all__ = [
     "reassign",
     "release",
     "reopen",
+    "resume",
     "search_text",
     "staff_name",
     "submit",
+    "wait_outside",
 ]

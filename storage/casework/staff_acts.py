@@ -171,6 +171,25 @@ def _handed_over(
     return case
 
 
+def wait_outside(
+    session: Session, house: House, who: Who, request_id: int, for_whom: str, now: datetime,
+    version: int | None = None,
+) -> Case:  # fmt: skip
+    """«Ждём третьих лиц»: a bank, the tax office; `for_whom` stays among staff and may be empty."""
+    case = open_checked(session, house, who, request_id, now, version)
+    change = desk.wait_outside(case.request, actor_of(who, house), now, for_whom, holder=case.assignee_name)
+    return write_change(session, case, change, who)
+
+
+def resume(
+    session: Session, house: House, who: Who, request_id: int, now: datetime, version: int | None = None
+) -> Case:
+    """«Продолжить»: the outsider has delivered, or is no longer waited for."""
+    case = open_checked(session, house, who, request_id, now, version)
+    change = desk.resume(case.request, actor_of(who, house), now, holder=case.assignee_name)
+    return write_change(session, case, change, who)
+
+
 def done(
     session: Session, house: House, who: Who, request_id: int, result: str, files: tuple[OutgoingFile, ...],
     now: datetime, version: int | None = None,

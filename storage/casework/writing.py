@@ -13,6 +13,7 @@ from forms.deadline import from_text
 from forms.fields import AttachedFile, files_from_text
 from forms.messages import OutgoingFile
 from router import desk
+from router.model import Stage
 from storage import history
 from storage.casework.opening import Case, case_of
 from storage.house import Who
@@ -63,15 +64,16 @@ def _move_clock(session: Session, case: Case, change: desk.Change) -> None:
     if not change.moves_clock and change.before.assignee_id == change.after.assignee_id:
         return
     at = change.at
-    running = session.execute(
-        select(StageInterval).where(
-            col(StageInterval.request_id) == case.number, col(StageInterval.ended_at).is_(None)
-        )
-    ).scalars()
-    for interval in running:
-        # A machine whose clock was set back must not make an interval end before it began.
-        at = max(at, interval.started_at)
-        interval.ended_at = at
+    newest = session.execute(
+        select(StageInterval)
+        .where(col(StageInterval.request_id) == case.number)
+        .order_by(col(StageInterval.id).desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if newest is not None:
+        at = _stopped(session, newest, at)
+    if case.row.closed_at is not None:
+        case.row.closed_at = at
     if change.after.stage is not None:
         session.add(
             StageInterval(
@@ -81,6 +83,27 @@ def _move_clock(session: Session, case: Case, change: desk.Change) -> None:
                 started_at=at,
             )
         )
+
+
+def _stopped(session: Session, newest: StageInterval, at: datetime) -> datetime:
+    """End the running interval; returns the moment at which the next one begins.
+
+    A request that is taken up again was the client's for as long as it was closed.
+    """
+    if newest.ended_at is None:
+        # A machine whose clock was set back must not make an interval end before it began.
+        newest.ended_at = max(at, newest.started_at)
+        return newest.ended_at
+    at = max(at, newest.ended_at)
+    session.add(
+        StageInterval(
+            request_id=newest.request_id, stage=Stage.CLIENT.value, staff_id=newest.staff_id,
+            started_at=newest.ended_at, ended_at=at,
+        )
+    )  # fmt: skip
+    # Rows of one flush may be written in any order, and the newest is found by its number.
+    session.flush()
+    return at
 
 
 def keep_answers(session: Session, row: Request, by_person_id: int | None, now: datetime) -> None:

@@ -652,12 +652,10 @@ def lives(draw: st.DrawFn) -> list[Change]:
 @given(lives(), st.integers(0, 10 * 86_400))
 def test_the_stages_share_out_the_working_time_exactly(history: list[Change], seconds: int):
     until = history[-1].at + timedelta(seconds=seconds)
-    running = 0
-    for change, following in zip(history, [*history[1:], None], strict=True):
-        if change.status not in (Status.CLOSED, Status.CANCELLED):
-            running += CALENDAR.working_seconds(change.at, following.at if following else until)
+    ended = history[-1].after.closed_at or until
     intervals = desk.stage_intervals(history)
-    assert sum(desk.stage_seconds(intervals, CALENDAR, until).values()) == running
+    whole = CALENDAR.working_seconds(history[0].at, ended)
+    assert sum(desk.stage_seconds(intervals, CALENDAR, until).values()) == whole
 
 
 @settings(max_examples=200)
@@ -665,12 +663,24 @@ def test_the_stages_share_out_the_working_time_exactly(history: list[Change], se
 def test_between_submission_and_closing_every_moment_has_one_stage(history: list[Change]):
     intervals = desk.stage_intervals(history)
     assert intervals[0].started_at == history[0].at
-    ends = {change.at for change in history if change.stage is None}
     for earlier, later in pairwise(intervals):
-        assert earlier.ended_at == later.started_at or earlier.ended_at in ends
-        assert earlier.ended_at is not None
-        assert earlier.started_at <= earlier.ended_at <= later.started_at
-    assert (intervals[-1].ended_at is None) == (history[-1].stage is not None)
+        assert earlier.started_at <= earlier.ended_at == later.started_at
+    assert intervals[-1].ended_at == history[-1].after.closed_at
+
+
+def test_while_it_was_closed_a_request_was_the_clients():
+    history = _live(
+        lambda r, at: desk.submitted(r, CLIENT, at),
+        lambda r, at: desk.assigned(r, MACHINE, at, TO_ANNA),
+        lambda r, at: desk.done(r, ANNA, at),
+        lambda r, at: desk.close(r, CLIENT, at),
+        lambda r, at: desk.reopen(r, CLIENT, at, "не то"),
+    )
+    closed_at, reopened_at = history[-2].at, history[-1].at
+    assert desk.stage_intervals(history)[-2:] == (
+        StageInterval(Stage.CLIENT, closed_at, reopened_at),
+        StageInterval(Stage.EXECUTION, reopened_at),
+    )
 
 
 _STAGES_OF = {
