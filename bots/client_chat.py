@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from bots import staff_chat
+from bots.albums import request_of_album
 from bots.turns import ChatTurn
 from forms.answers import AnswerError
 from forms.dialogue import (
@@ -157,7 +158,9 @@ def _consent_screen(turn: ChatTurn, note: Text | None) -> Reply:
         else None,
         _("Версия {version}. Вы согласны?", version=house.consent_version),
     )
-    return Reply(text, _consent_rows(), prompt=True)
+    # Of several photos none is kept, so they cannot be put together: only the last one is answered.
+    merge_seconds = ALBUM_SECONDS if turn.inbound.files else 0.0
+    return Reply(text, _consent_rows(), prompt=True, merge_seconds=merge_seconds)
 
 
 def _said_something(turn: ChatTurn) -> bool:
@@ -282,6 +285,10 @@ def _words(turn: ChatTurn) -> None:
     said, focus, progress = turn.said, turn.chat.focus, _progress(turn)
     filling = progress is not None and not progress.cancelled
     usable = said.other is None and bool(said.text.strip() or said.files)
+    album = request_of_album(turn.inbound, turn.work.earlier(turn.chat)) if said.files else None
+    if album is not None:
+        _on_own_request(turn, str(album), lambda facts: _add(turn, facts))
+        return
     question = _question(turn, filling=filling) if usable else None
     if question is not None:
         _clarify(turn, question, said)
@@ -480,6 +487,8 @@ def _step(turn: ChatTurn, progress: Progress, said: Said) -> None:
         _submit(turn, result.submitted)
         return
     _keep(turn, result.progress)
+    if result.field is not None:
+        turn.work.answered_by_last_message(turn.chat, result.field)
     if result.outcome is Outcome.HUMAN:
         _call_human(turn)
     for reply in result.replies:

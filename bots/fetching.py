@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from bots.albums import Messages
 from bots.base import Channel, FileRefused, FileUnavailable
 from bots.intake import Fetched, Transactions, inbound_from_json
 from forms.fields import ReceivedFile
@@ -24,6 +25,10 @@ log = structlog.get_logger(__name__)
 ATTEMPTS_PAUSES_SECONDS = (1.0, 3.0, 10.0)
 FETCH_TIMEOUT_SECONDS = 120.0
 CHATS_AT_ONCE = 8
+MESSAGES_AT_ONCE = 30
+
+Waiting = tuple[int, int, dict[str, Any]]
+"""The number of a kept event, its chat, its payload."""
 
 
 @dataclass(slots=True)
@@ -61,15 +66,9 @@ class Fetcher:
         try:
             async with slots:
                 while waiting := await self._waiting(chat_id):
-                    messages = []
-                    for event_id, _chat_id, payload in waiting:
-                        inbound = await self._read(event_id, payload)
-                        if inbound is None:
-                            continue
-                        files = [await self._fetch(inbound, file) for file in inbound.files]
-                        messages.append((event_id, inbound, tuple(files)))
+                    messages = await self._with_rest_of_album(chat_id, await self._complete(waiting))
                     if messages:
-                        await self.deliver([Fetched(chat_id, tuple(messages))])
+                        await self.deliver([Fetched(chat_id, messages)])
         except Exception as error:  # noqa: BLE001 - the database or the disk is down; the rows still wait
             log.error("files not fetched", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
             await asyncio.sleep(ATTEMPTS_PAUSES_SECONDS[-1])
@@ -77,6 +76,27 @@ class Fetcher:
         finally:
             self._busy.discard(chat_id)
             self._bell.set()
+
+    async def _complete(self, waiting: Sequence[Waiting]) -> Messages:
+        """Fetch the files of these messages."""
+        messages = []
+        for event_id, _chat_id, payload in waiting:
+            inbound = await self._read(event_id, payload)
+            if inbound is not None:
+                files = [await self._fetch(inbound, file) for file in inbound.files]
+                messages.append((event_id, inbound, tuple(files)))
+        return tuple(messages)
+
+    async def _with_rest_of_album(self, chat_id: int, messages: Messages) -> Messages:
+        """Add the parts of the last album that came while its first ones were fetched."""
+        while messages and messages[-1][1].group_id and len(messages) < MESSAGES_AT_ONCE:
+            known = {event_id for event_id, _inbound, _files in messages}
+            arrived = [row for row in await self._waiting(chat_id) if row[0] not in known]
+            rest = _of_album(messages[-1][1].group_id, arrived)
+            if not rest:
+                break
+            messages += await self._complete(rest)
+        return messages
 
     async def _read(self, event_id: int, payload: dict[str, Any]) -> Inbound | None:
         """The kept message; one of an older program that cannot be read any more is given up."""
@@ -88,7 +108,7 @@ class Fetcher:
             await self.database.transact(give_up)
             return None
 
-    async def _waiting(self, chat_id: int) -> list[tuple[int, int, dict[str, Any]]]:
+    async def _waiting(self, chat_id: int) -> list[Waiting]:
         return await self.database.transact(lambda session: work.waiting_events(session, chat_id))
 
     async def _fetch(self, inbound: Inbound, file: IncomingFile) -> ReceivedFile:
@@ -127,3 +147,13 @@ class Fetcher:
             refusal=refusal,
             is_voice=is_voice,
         )
+
+
+def _of_album(group_id: str | None, waiting: Sequence[Waiting]) -> list[Waiting]:
+    """Those at the beginning that belong to the album; what comes after other words waits its turn."""
+    parts: list[Waiting] = []
+    for row in waiting:
+        if row[2].get("group_id") != group_id:
+            break
+        parts.append(row)
+    return parts

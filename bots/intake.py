@@ -17,6 +17,7 @@ import structlog
 from sqlmodel import Session, col, update
 
 from bots import client_chat, staff_chat
+from bots.albums import Messages, by_album, merged_albums, with_album
 from bots.base import Cursor
 from bots.turns import ChatTurn, press_of
 from forms.fields import ReceivedFile, Said
@@ -56,11 +57,6 @@ class Transactions(Protocol):
 
     async def transact(self, work: Callable[[Session], T]) -> T:
         """Run in one write transaction."""
-
-
-Message = tuple[int, Inbound, tuple[ReceivedFile, ...]]
-"""The number of a kept event, the message, its files."""
-Messages = tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +175,7 @@ class Intake:
             batch.seen(chat, inbound.sent_at)
             return
         if chat.has_waiting or (inbound.files and self._may_keep(chat)):
+            inbound = with_album(inbound, lambda: batch.earlier(chat))
             work.keep_waiting(batch.session, inbound, inbound_to_json(inbound))
             chat.has_waiting = True
             applied.chats_to_fetch.add(chat.chat_id)
@@ -285,33 +282,6 @@ def _inns(inbounds: Iterable[Inbound]) -> set[str]:
     texts = (inbound.text for inbound in inbounds if _INN_LIKE.search(inbound.text))
     # The form's own reading: what it takes for the INN is what has to be known.
     return {_NOT_DIGIT.sub("", number) for number, _name in map(split_company, texts) if number}
-
-
-def by_album(messages: Messages) -> list[Messages]:
-    """Messages one by one, the parts of an album together."""
-    albums: list[list[Message]] = []
-    for message in messages:
-        group = message[1].group_id
-        if albums and group and albums[-1][-1][1].group_id == group:
-            albums[-1].append(message)
-        else:
-            albums.append([message])
-    return [tuple(album) for album in albums]
-
-
-def merged_albums(
-    messages: Sequence[Message],
-) -> list[tuple[Inbound, tuple[ReceivedFile, ...]]]:
-    """Make one message of the parts of an album: one answer, answered once."""
-    merged: list[tuple[Inbound, tuple[ReceivedFile, ...]]] = []
-    for _event_id, inbound, files in messages:
-        last = merged[-1][0] if merged else None
-        if last is not None and inbound.group_id and last.group_id == inbound.group_id:
-            text = "\n".join(part for part in (last.text, inbound.text) if part)
-            merged[-1] = (replace(last, text=text), merged[-1][1] + files)
-        else:
-            merged.append((inbound, files))
-    return merged
 
 
 def inbound_to_json(inbound: Inbound) -> dict[str, Any]:

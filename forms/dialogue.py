@@ -46,6 +46,10 @@ _FILES = "_files"
 """Files collected at any question; they become the answer FILES when the client says there are no more."""
 _TASK_AT = "_task_at"
 """When the task was last written to."""
+_ALBUM = "_album"
+"""The album whose first parts have answered a question: the others answer no further one."""
+_CAPTION = "_caption"
+"""Its words, which may stand on several parts and count once."""
 
 MAX_FILES = 50
 ALBUM_SECONDS = 1.2
@@ -169,12 +173,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one message changed and what is answered; on SUBMITTED, `submitted` is the finished form."""
+    """What one message changed and what is answered; on SUBMITTED, `submitted` is the finished form.
+
+    `field` is the field that the message has answered or added to, if any.
+    """
 
     progress: Progress
     replies: tuple[Reply, ...]
     outcome: Outcome = Outcome.GOING
     submitted: Answers | None = None
+    field: str | None = None
 
 
 def begin(
@@ -291,7 +299,9 @@ class _Walk:
                 raise
             return self.add_to_task(progress, said.text, note)
         taken = self.take(progress, asked, filled)
-        return self.shown(self.to_next(taken) if asked.name in filled else taken, note)
+        turn = self.shown(self.to_next(taken) if asked.name in filled else taken, note)
+        answered = (asked.name, *(f.name for f in self.form))
+        return replace(turn, field=next((name for name in answered if name in filled), None))
 
     def take(self, progress: Progress, asked: Field, filled: Answers) -> Progress:
         answers = dict(progress.answers)
@@ -323,7 +333,8 @@ class _Walk:
         task = longer_task(progress.answers[TASK], text)
         answers = {**progress.answers, TASK: task, _TASK_AT: self.context.now.isoformat()}
         told = lines(note, _("Дописали в задачу: «{words}».", words=_shortened(text)))
-        return self.shown(_turned(replace(progress, answers=answers)), told)
+        turn = self.shown(_turned(replace(progress, answers=answers)), told)
+        return replace(turn, field=TASK)
 
     def to_next(self, progress: Progress) -> Progress:
         """Ask for the first answer that is missing; without one, show the summary."""
@@ -357,7 +368,12 @@ class _Walk:
     def with_files(self, progress: Progress, said: Said) -> Turn:
         """Keep good files whatever the question was; refused ones are named with the reason."""
         progress, note, refused = self.attach(progress, said.files)
-        turn = self.captioned(progress, replace(said, press=None), note)
+        if said.group_id and progress.answers.get(_ALBUM) == said.group_id:
+            turn = self.rest_of_album(progress, said, note)
+        else:
+            turn = self.captioned(progress, replace(said, press=None), note)
+        if said.group_id and turn.field is not None:
+            turn = _with_album(turn, said.group_id, said.text)
         merge_seconds = ALBUM_SECONDS if said.group_id else 0.0
         merged = tuple(
             replace(reply, prompt=reply.prompt and not refused, merge_seconds=merge_seconds)
@@ -372,6 +388,13 @@ class _Walk:
         if has_words or (progress.asking == TASK and any(file.refusal is None for file in said.files)):
             return self.answer(progress, said, note)
         return self.shown(progress, note)
+
+    def rest_of_album(self, progress: Progress, said: Said, note: Text | None) -> Turn:
+        """The album has answered already: its other words belong to the task, wherever the form is now."""
+        words = said.text.strip()
+        if not words or words == progress.answers.get(_CAPTION) or TASK not in progress.answers:
+            return self.shown(progress, note)
+        return self.answer_with_caption(progress, said, note)
 
     def answer_with_caption(self, progress: Progress, said: Said, note: Text | None) -> Turn:
         try:
@@ -543,6 +566,11 @@ SHOWN_WORDS = 60
 def _turned(progress: Progress) -> Progress:
     """The screen changes: its buttons get a new revision, failures are forgotten."""
     return replace(progress, revision=progress.revision + 1, failures=0)
+
+
+def _with_album(turn: Turn, group_id: str, caption: str) -> Turn:
+    answers = {**turn.progress.answers, _ALBUM: group_id, _CAPTION: caption.strip()}
+    return replace(turn, progress=replace(turn.progress, answers=answers))
 
 
 def _shortened(text: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.fields import Company
-from forms.messages import Inbound
+from forms.messages import Inbound, InboundKind
 from router.model import Role
 from storage.letters import ChatAddress, Posted, write_posted
 from storage.models import (
@@ -98,6 +98,20 @@ _ADD_EVENT: Mapping[str, Any] = {
     name: statement.returning(_inbox.c.channel, _inbox.c.event_key) for name, statement in _KEEP_EVENT.items()
 }
 _ADD_MESSAGE = insert(_message)
+_SAID_BEFORE = (
+    select(
+        _message.c.event_key, _message.c.kind, _message.c.sent_at, _message.c.request_id
+    )
+    .where(_message.c.chat_id == bindparam("chat"), _message.c.direction == literal_column("'in'"))
+    .order_by(_message.c.id.desc())
+    .limit(bindparam("count"))
+)  # fmt: skip
+_WAITING_BEFORE = (
+    select(_inbox.c.event_key, _inbox.c.payload)
+    .where(_inbox.c.chat_id == bindparam("chat"), _inbox.c.state == literal_column("'waiting'"))
+    .order_by(_inbox.c.id.desc())
+    .limit(bindparam("count"))
+)
 _PUT_DRAFT = _in_dialects(
     lambda insert_in: _upsert(insert_in, _draft, "person_id", ("progress", "updated_at"))
 )
@@ -144,6 +158,22 @@ class ChatView:
     """Whether something that was said to this person has not reached them in any chat."""
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message of a chat that came before. `group_id` is known as long as its files are fetched."""
+
+    event_key: str
+    kind: InboundKind
+    sent_at: datetime
+    group_id: str | None = None
+    request_id: int | None = None
+    """Where its words went."""
+
+
+EARLIER_MESSAGES = 40
+"""More than any album has parts."""
+
+
 @dataclass(slots=True)
 class Work:
     """What one batch reads and will write."""
@@ -173,8 +203,44 @@ class Work:
                 "chat_id": chat.chat_id, "request_id": request_id, "person_id": chat.person_id,
                 "direction": "in", "kind": inbound.kind.value, "text": text, "files": files,
                 "event_key": inbound.event_key, "sent_at": inbound.sent_at, "received_at": self.now,
+                # A press names the message of ours on which the button was.
+                "message_key": "" if inbound.kind is InboundKind.BUTTON else inbound.message_key or "",
+                "field": "",
             }
         )  # fmt: skip
+
+    def answered_by_last_message(self, chat: ChatView, field_name: str) -> None:
+        """Say which field of the form the message just logged has answered."""
+        for row in reversed(self._messages):
+            if row["chat_id"] == chat.chat_id:
+                row["field"] = field_name
+                return
+
+    def earlier(self, chat: ChatView) -> list[Earlier]:
+        """What was said in this chat, the newest first, with what waits for its files."""
+        connection = self.session.connection()
+        asked = {"chat": chat.chat_id, "count": EARLIER_MESSAGES}
+        waiting = connection.execute(_WAITING_BEFORE, asked).all() if chat.has_waiting else []
+        return [
+            *(_earlier_waiting(event_key, payload) for event_key, payload in waiting),
+            *(
+                Earlier(
+                    row["event_key"], InboundKind(row["kind"]), row["sent_at"], request_id=row["request_id"]
+                )
+                for row in reversed(self._messages)
+                if row["chat_id"] == chat.chat_id
+            ),
+            *(
+                Earlier(event_key, InboundKind(kind), sent_at, request_id=request_id)
+                for event_key, kind, sent_at, request_id in connection.execute(_SAID_BEFORE, asked)
+            ),
+        ]
+
+    def write_messages(self) -> None:
+        """Write what was logged so far, so that it can be read; `place_last_message` is over for it."""
+        if self._messages:
+            self.session.connection().execute(_ADD_MESSAGE, self._messages)
+            self._messages.clear()
 
     def place_last_message(self, chat: ChatView, request_id: int) -> None:
         """Say to which request the message just logged belongs."""
@@ -220,8 +286,7 @@ class Work:
     def flush(self, lease_owner: str) -> Posted:
         """Write everything, letters last; those that may leave at once are leased to `lease_owner`."""
         connection = self.session.connection()
-        if self._messages:
-            connection.execute(_ADD_MESSAGE, self._messages)
+        self.write_messages()
         kept = [row for row in self._drafts.values() if row is not None]
         if kept:
             connection.execute(_PUT_DRAFT[connection.dialect.name], kept)
@@ -343,6 +408,11 @@ def _load_companies(work: Work) -> None:
     for chat in work.chats.values():
         if chat.person_id in found:
             chat.companies = tuple(found[chat.person_id])
+
+
+def _earlier_waiting(event_key: str, payload: Mapping[str, Any]) -> Earlier:
+    sent_at = datetime.fromisoformat(payload["sent_at"])
+    return Earlier(event_key, InboundKind(payload["kind"]), sent_at, payload["group_id"])
 
 
 def keep_waiting(session: Session, inbound: Inbound, payload: dict[str, Any]) -> None:

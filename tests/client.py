@@ -221,6 +221,7 @@ class Talker:
     name: str
     heard: int = 0
     latest: list[Heard] = field(default_factory=list)
+    said: list[Inbound] = field(default_factory=list)
 
     def sees(self, *parts: str, buttons: Sequence[str] | None = None, files: Sequence[str] = ()) -> None:
         """The last thing said brought one message, with these words in it and these buttons on it.
@@ -288,9 +289,22 @@ class Talker:
     async def sends_contact(self, phone: str, *, verified: bool = True) -> list[str]:
         return await self._do(self.inbound(InboundKind.CONTACT, contact=Contact(phone, verified=verified)))
 
-    async def edits(self, text: str) -> list[str]:
-        """Correct an earlier message."""
-        return await self._do(self.inbound(InboundKind.EDITED, text=text))
+    async def edits(self, text: str, *, was: str | None = None, **parts) -> list[str]:
+        """Correct the message that said this; without words, the last one."""
+        return await self._do(self.edited(text, was=was, **parts))
+
+    def edited(self, text: str, *, was: str | None = None, **parts) -> Inbound:
+        key = self.message(was).message_key
+        return replace(self.inbound(InboundKind.EDITED, text=text, **parts), message_key=key)
+
+    async def deletes(self, was: str | None = None) -> list[str]:
+        """Take back the message that said this; without words, the last one."""
+        key = self.message(was).message_key
+        return await self._do(replace(self.inbound(InboundKind.DELETED), message_key=key))
+
+    def message(self, text: str | None = None) -> Inbound:
+        """The latest message with these words; without words, the latest of all."""
+        return next(said for said in reversed(self.said) if text in (None, said.text))
 
     async def burst(self, *texts: str) -> list[str]:
         """Several messages that arrive at the same moment."""
@@ -300,13 +314,17 @@ class Talker:
         return await self._do(inbound)
 
     def inbound(self, kind: InboundKind, **parts) -> Inbound:
+        number = next(self.town._keys)
         return Inbound(
-            channel=self.town.channel, event_key=f"{self.key}:{next(self.town._keys)}", user_key=self.key,
-            chat_key=self.key, sent_at=self.town.clock, kind=kind, user_name=self.name, **parts,
+            channel=self.town.channel, event_key=f"{self.key}:{number}", user_key=self.key,
+            chat_key=self.key, sent_at=self.town.clock, kind=kind, user_name=self.name,
+            message_key=f"m{number}", **parts,
         )  # fmt: skip
 
     async def _do(self, *inbounds: Inbound, files: dict[str, bytes] | None = None) -> list[str]:
         self.town.pass_time(seconds=self.town.pace_seconds)
+        kept = (InboundKind.TEXT, InboundKind.FILE, InboundKind.CONTACT, InboundKind.OTHER)
+        self.said += [inbound for inbound in inbounds if inbound.kind in kept]
         await self.town.take(*inbounds, files=files)
         return self.hears()
 
