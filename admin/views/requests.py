@@ -16,14 +16,14 @@ from werkzeug.wrappers import Response
 from admin import asked
 from admin.auth import act, me
 from admin.doors import doors
-from admin.rights import Area, Deed, deeds, only_own
+from admin.rights import Area, Deed, deeds
 from admin.views.base import PanelView, expose, tell, warn
-from admin.views.start import UNDELIVERED_DAYS, late_before
+from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
 from forms.kinds import BY_CODE
 from forms.messages import OutgoingFile
 from forms.texts import Text, _
 from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
-from router.model import Status
+from router.model import Stage, Status
 from storage import casework, reading, roster
 from storage.files import NoSuchFile, StorageFull
 from storage.reading import RequestCard, RequestFilter
@@ -34,12 +34,6 @@ MAX_FILES = 10
 
 _SORTS = ("number", "deadline", "submitted", "status")
 _STATUSES = tuple(status.value for status in Status if status is not Status.DRAFT)
-
-
-def own_of() -> int | None:
-    """Whose requests alone the signed-in person may know of; None for everybody's."""
-    user = me()
-    return user.member.staff_id if only_own(user.role) else None
 
 
 class RequestsView(PanelView):
@@ -246,6 +240,8 @@ def _do(deed: Deed, number: int) -> Text:
         Deed.ACCEPT: _accept,
         Deed.ANSWER: _answer,
         Deed.NOTE: _note,
+        Deed.OUTSIDE: _outside,
+        Deed.RESUME: _resume,
         Deed.DONE: _done,
         Deed.REASSIGN: _reassign,
         Deed.CANCEL: _cancel,
@@ -287,6 +283,23 @@ def _note(number: int, _version: int) -> _Prepared:
     return (
         lambda session: casework.note(session, doors().house, me().who, number, words, files, doors().now()),
         _("Заметка сохранена. Клиент её не видит."),
+    )
+
+
+def _outside(number: int, version: int) -> _Prepared:
+    whom = _words("whom")
+    return (
+        lambda session: casework.wait_outside(
+            session, doors().house, me().who, number, whom, doors().now(), version
+        ),
+        _("Отметили: ждём третьих лиц. Это время не считается временем исполнителя."),
+    )
+
+
+def _resume(number: int, version: int) -> _Prepared:
+    return (
+        lambda session: casework.resume(session, doors().house, me().who, number, doors().now(), version),
+        _("Заявка снова в работе."),
     )
 
 
@@ -352,6 +365,8 @@ _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
     Deed.ACCEPT: (Status.ASSIGNED,),
     Deed.ANSWER: (*_OPEN, Status.CLOSED),
     Deed.NOTE: tuple(Status),
+    Deed.OUTSIDE: (Status.ACCEPTED, Status.WAITING_CLIENT),
+    Deed.RESUME: (Status.ACCEPTED,),
     Deed.DONE: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
     Deed.REASSIGN: _OPEN,
     Deed.CANCEL: _OPEN,
@@ -360,7 +375,10 @@ _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
 
 
 def _possible(card: RequestCard) -> frozenset[Deed]:
-    return frozenset(deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed])
+    # One of the two, by whose minutes run now.
+    senseless = Deed.OUTSIDE if card.row.stage is Stage.THIRD_PARTY else Deed.RESUME
+    possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed]}
+    return frozenset(possible - {senseless})
 
 
 def _spent(card: RequestCard) -> tuple[tuple[str, int], ...]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from flask import Response, abort
 from flask_admin import AdminIndexView
 from flask_babel import lazy_gettext as _
 
+from admin import live
 from admin.auth import me
 from admin.doors import doors
 from admin.rights import Area, may_see, only_own
 from admin.views.base import PanelView, expose
 from router.worktime import WorkCalendar
-from storage import reading
+from storage import board, reading
 
 UNDELIVERED_DAYS = 7
 _LOOK_BACK = timedelta(days=60)
@@ -28,26 +30,52 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
 
     @expose("/")
     def index(self) -> str:
-        """Count what needs attention."""
+        """What needs attention now."""
+        shown = self._today()
+        return self.page("start.html", today=shown, tag=live.tag_of(shown), at=live.clock())
+
+    @expose("/today")
+    def today(self) -> Response:
+        """The same figures alone, for the page that is open already."""
+        return live.fragment(self._today())
+
+    @expose("/risk")
+    def risk(self) -> str:
+        """The list behind «под угрозой», with the reason of each."""
         user, now = me(), doors().now()
-        sees_requests = may_see(user.role, Area.REQUESTS)
-        counts = None
-        if sees_requests:
-            with doors().database.read() as session:
-                counts = reading.count_all(
-                    session,
-                    now,
-                    late_before=late_before(now),
-                    undelivered_since=now - timedelta(days=UNDELIVERED_DAYS),
-                    own_of=user.member.staff_id if only_own(user.role) else None,
-                )
+        if not may_see(user.role, Area.REQUESTS):
+            abort(403)
+        with doors().database.read() as session:
+            found = board.at_risk(session, now, doors().house.calendar, own_of())
+        return self.page("risk.html", found=found, now=now, cut=len(found) >= board.SHOWN_RISKS)
+
+    def _today(self) -> str:
+        user, now = me(), doors().now()
+        sees_requests, sees_staff = may_see(user.role, Area.REQUESTS), may_see(user.role, Area.STAFF)
+        own, counts, risky = own_of(), None, 0
+        with doors().database.read() as session:
+            if sees_requests:
+                since = now - timedelta(days=UNDELIVERED_DAYS)
+                counts = reading.count_all(session, now, late_before(now), since, own)
+                risky = len(board.at_risk(session, now, doors().house.calendar, own))
+            people = board.on_duty(session, now, None if sees_staff else user.member.staff_id)
         return self.page(
-            "start.html",
+            "today.html",
             counts=counts,
-            now=now,
+            risky=risky,
+            on_shift=tuple(one for one in people if one.shift and not one.absent_until),
+            off_shift=tuple(one for one in people if not one.shift and not one.absent_until),
+            absent=tuple(one for one in people if one.absent_until),
+            sees_staff=sees_staff,
             sees_unassigned=may_see(user.role, Area.UNASSIGNED),
             accept_within=doors().house.accept_within_minutes,
         )
+
+
+def own_of() -> int | None:
+    """Whose requests alone the signed-in person may know of; None for everybody's."""
+    user = me()
+    return user.member.staff_id if only_own(user.role) else None
 
 
 def late_before(now: datetime) -> datetime:

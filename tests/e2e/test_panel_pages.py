@@ -56,6 +56,7 @@ class Open:
         office, numbers = self.office, self.numbers
         return [
             "/panel/",
+            "/panel/risk",
             "/panel/requests/",
             "/panel/requests/?q=счёт&status=accepted",
             f"/panel/requests/{numbers['working']}/",

@@ -1,0 +1,147 @@
+"""What the start page, the board, the calendar and the time-line show. Nothing here writes.
+
+`own_of` is the reader's right, not their wish: only the requests that this member of staff has now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from router.model import Role, Stage, Status
+from router.risk import Risk, risk_of
+from router.worktime import WorkCalendar
+from storage.models import Absence, Person, Request, Shift, Staff, StageInterval
+from storage.reading import OWING, RequestRow, request_row, request_rows
+
+LOOK_AHEAD = timedelta(days=14)
+"""A deadline further away is in no danger yet."""
+
+SAMPLE = 50
+"""How many finished requests of a kind say how long such work takes."""
+
+SHOWN_RISKS = 500
+
+
+# --- In danger -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Endangered:
+    """A request that is likely to be late, and why."""
+
+    row: RequestRow
+    risk: Risk
+
+
+def at_risk(
+    session: Session, now: datetime, calendar: WorkCalendar, own_of: int | None = None
+) -> tuple[Endangered, ...]:
+    """Requests with less working time left than their work usually takes, nearest deadline first."""
+    query = (
+        request_rows()
+        .where(col(Request.status).in_(OWING))
+        .where(col(Request.deadline) >= now, col(Request.deadline) < now + LOOK_AHEAD)
+        .order_by(col(Request.deadline), col(Request.id))
+        .limit(SHOWN_RISKS)
+    )
+    if own_of is not None:
+        query = query.where(col(Request.assignee_id) == own_of)
+    rows = [request_row(row) for row in session.execute(query)]
+    usual = usual_seconds(session, {row.kind for row in rows}, calendar)
+    found = ((row, risk_of(row.deadline, now, calendar, usual.get(row.kind))) for row in rows)
+    return tuple(Endangered(row, risk) for row, risk in found if risk is not None)
+
+
+def usual_seconds(session: Session, kinds: Iterable[str], calendar: WorkCalendar) -> Mapping[str, int]:
+    """The median execution of each kind over its last finished requests, in working seconds."""
+    kind_of: dict[int, str] = {}
+    for kind in sorted(kinds):
+        newest = (
+            select(col(Request.id))
+            .where(col(Request.kind) == kind, col(Request.status).in_((Status.DONE, Status.CLOSED)))
+            .order_by(col(Request.id).desc())
+            .limit(SAMPLE)
+        )
+        kind_of |= {number: kind for number in session.execute(newest).scalars() if number is not None}
+    spent: dict[int, int] = {}
+    stretches = select(
+        col(StageInterval.request_id), col(StageInterval.started_at), col(StageInterval.ended_at)
+    ).where(
+        col(StageInterval.request_id).in_(list(kind_of)),
+        col(StageInterval.stage) == Stage.EXECUTION,
+        col(StageInterval.ended_at).is_not(None),
+    )
+    for number, started_at, ended_at in session.execute(stretches):
+        spent[number] = spent.get(number, 0) + calendar.working_seconds(started_at, ended_at)
+    by_kind: dict[str, list[int]] = {}
+    for number, seconds in spent.items():
+        by_kind.setdefault(kind_of[number], []).append(seconds)
+    return {kind: int(median(values)) for kind, values in by_kind.items()}
+
+
+# --- Who is here ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OnDuty:
+    """A member of staff and their load. `shift` is work, pause or empty (not at work now)."""
+
+    staff_id: int
+    name: str
+    role: Role
+    shift: str
+    shift_since: datetime | None
+    absent_until: datetime | None
+    open_requests: int
+    capacity: int
+
+
+def on_duty(session: Session, now: datetime, only: int | None = None) -> tuple[OnDuty, ...]:
+    """Those who take requests, and whoever else is on shift or absent; by name. `only` is one person."""
+    people = (
+        select(col(Staff.id), col(Person.name), col(Staff.role), col(Staff.capacity))
+        .join(Person, col(Person.id) == Staff.person_id)
+        .where(col(Staff.active).is_(True))
+        .order_by(col(Person.name), col(Staff.id))
+    )
+    if only is not None:
+        people = people.where(col(Staff.id) == only)
+    shifts = {
+        staff_id: (kind, since)
+        for staff_id, kind, since in session.execute(
+            select(col(Shift.staff_id), col(Shift.kind), col(Shift.started_at)).where(
+                col(Shift.ended_at).is_(None)
+            )
+        )
+    }
+    away = _pairs(
+        session,
+        select(col(Absence.staff_id), func.max(Absence.ends_at))
+        .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
+        .group_by(col(Absence.staff_id)),
+    )
+    loads = _pairs(
+        session,
+        select(col(Request.assignee_id), func.count())
+        .where(col(Request.status).in_(OWING), col(Request.assignee_id).is_not(None))
+        .group_by(col(Request.assignee_id)),
+    )
+    found = (
+        OnDuty(
+            staff_id, name, Role(role), *shifts.get(staff_id, ("", None)), away.get(staff_id),
+            loads.get(staff_id, 0), capacity,
+        )
+        for staff_id, name, role, capacity in session.execute(people)
+    )  # fmt: skip
+    return tuple(one for one in found if one.role.takes_requests or one.shift or one.absent_until)
+
+
+def _pairs(session: Session, query: Any) -> dict[int, Any]:
+    return {row[0]: row[1] for row in session.execute(query)}
