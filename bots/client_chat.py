@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from bots import staff_chat
-from bots.albums import request_of_album
+from bots import readback, staff_chat
 from bots.turns import ChatTurn
 from forms.answers import AnswerError
 from forms.dialogue import (
@@ -33,6 +32,7 @@ from forms.request_form import BY_NAME
 from forms.texts import Text, _, lines, n_, sentence
 from notifications import compose
 from notifications.compose import CLARIFY_SCOPE, RATE_SCOPE, REQUEST_SCOPE, RequestFacts, menu_rows
+from notifications.readback import FIX_SCOPE
 from router.desk import DeskError
 from router.escalation import look_by
 from router.model import Status
@@ -158,9 +158,7 @@ def _consent_screen(turn: ChatTurn, note: Text | None) -> Reply:
         else None,
         _("Версия {version}. Вы согласны?", version=house.consent_version),
     )
-    # Of several photos none is kept, so they cannot be put together: only the last one is answered.
-    merge_seconds = ALBUM_SECONDS if turn.inbound.files else 0.0
-    return Reply(text, _consent_rows(), prompt=True, merge_seconds=merge_seconds)
+    return Reply(text, _consent_rows(), prompt=True)
 
 
 def _said_something(turn: ChatTurn) -> bool:
@@ -190,9 +188,11 @@ def _phone_line(turn: ChatTurn) -> Text:
 def _consent(turn: ChatTurn) -> None:
     name = turn.inbound.user_name[:MAX_NAME_LENGTH]
     client_chats.keep_consent(turn.session, turn.house, turn.chat, name, turn.now)
-    progress = _progress(turn)
+    progress, waiting = _progress(turn), readback.waiting(turn)
     if progress is not None:
         _show_form(turn, progress, None)
+    elif waiting is not None:
+        readback.show(turn, waiting)
     else:
         _begin_form(turn)
 
@@ -213,6 +213,8 @@ def _pressed(turn: ChatTurn, press: Press) -> None:
             _on_own_request(turn, press.target, lambda facts: _rate(turn, facts, _number(press.value)))
         case scope if scope == REQUEST_SCOPE:
             _on_own_request(turn, press.target, lambda facts: _act(turn, facts, press))
+        case scope if scope in readback.READBACK_SCOPES:
+            _about_readback(turn, readback.pressed(turn, press), answers=press.scope == FIX_SCOPE)
         case scope if scope == PICK_SCOPE:
             _on_own_request(turn, press.target, lambda facts: _place_words(turn, facts))
         case scope if scope == CONSENT_SCOPE:
@@ -237,6 +239,8 @@ def _navigate(turn: ChatTurn, nav: Nav | None) -> None:
             turn.say(_help(turn))
         case Nav.HUMAN:
             _call_human(turn)
+        case Nav.BACK | Nav.CANCEL if readback.is_fixing(turn):
+            _about_readback(turn, readback.left(turn), answers=False)
         case Nav.BACK | Nav.CANCEL if turn.chat.focus.startswith((ADDING, PICKING)):
             _forget_focus(turn)
             _present(turn, _("Хорошо, ничего не добавляем."))
@@ -248,6 +252,15 @@ def _navigate(turn: ChatTurn, nav: Nav | None) -> None:
             _begin_form(turn)
         case _:
             _present(turn, _("Сейчас ничего не заполняется, отменять нечего."))
+
+
+def _about_readback(turn: ChatTurn, note: Text | None, *, answers: bool) -> None:
+    """Say what came of it; after a field was put right, a form that is being filled goes on."""
+    progress = _progress(turn)
+    if note is not None:
+        _present(turn, note)
+    elif answers and progress is not None and not progress.cancelled and not readback.is_fixing(turn):
+        _show_form(turn, progress, _("Вернёмся к новой заявке."))
 
 
 def _present(turn: ChatTurn, note: Text | None) -> None:
@@ -285,9 +298,8 @@ def _words(turn: ChatTurn) -> None:
     said, focus, progress = turn.said, turn.chat.focus, _progress(turn)
     filling = progress is not None and not progress.cancelled
     usable = said.other is None and bool(said.text.strip() or said.files)
-    album = request_of_album(turn.inbound, turn.work.earlier(turn.chat)) if said.files else None
-    if album is not None:
-        _on_own_request(turn, str(album), lambda facts: _add(turn, facts))
+    if usable and readback.is_fixing(turn):
+        _about_readback(turn, readback.answered(turn), answers=True)
         return
     question = _question(turn, filling=filling) if usable else None
     if question is not None:
@@ -487,8 +499,6 @@ def _step(turn: ChatTurn, progress: Progress, said: Said) -> None:
         _submit(turn, result.submitted)
         return
     _keep(turn, result.progress)
-    if result.field is not None:
-        turn.work.answered_by_last_message(turn.chat, result.field)
     if result.outcome is Outcome.HUMAN:
         _call_human(turn)
     for reply in result.replies:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
+from bots import recording
 from bots import staff_screens as screens
 from bots.staff_pending import WORDS_WANTED, StaffPending, Step, pending_from_json, revision_at
 from bots.staff_screens import STAFF_SCOPE, Desk
@@ -48,12 +49,22 @@ def handle(turn: ChatTurn) -> None:
     """Answer one message of a member of staff. `turn.chat.staff` is set."""
     if turn.inbound.kind in _SILENT:
         return
-    _log(turn)
+    pending = _pending(turn)
+    if pending is not None or not recording.keeps_quiet(turn):
+        _log(turn)
     if turn.inbound.kind is InboundKind.EDITED:
         turn.say_text(_("Отправленное клиенту изменить нельзя. Нажмите «Ответить» и напишите ещё раз."))
         return
-    pending = _pending(turn)
     press = _meant_press(turn, pending)
+    if pending is None and recording.takes(turn, press):
+        _write_down(turn, press)
+        return
+    _answer_message(turn, press, pending)
+    if recording.is_going(turn) and _pending(turn) is None and not recording.is_in_sight(turn):
+        recording.ask(turn)
+
+
+def _answer_message(turn: ChatTurn, press: Press | None, pending: StaffPending | None) -> None:
     if press is not None:
         _pressed(turn, press, pending)
     elif turn.inbound.button is not None:
@@ -71,7 +82,7 @@ def handle(turn: ChatTurn) -> None:
 
 def welcome(turn: ChatTurn) -> None:
     """Greet somebody whose chat has just become a member of staff's."""
-    turn.work.save_draft(turn.chat, None)
+    _save(turn, None)
     name = turn.chat.person_name
     hello = (
         _("Здравствуйте, {name}. Этот чат теперь рабочий.", name=name)
@@ -91,6 +102,12 @@ def _log(turn: ChatTurn) -> None:
     text = _words(turn)
     if text or files:
         turn.work.log(turn.chat, turn.inbound, text, files, None)
+
+
+def _save(turn: ChatTurn, pending: StaffPending | None) -> None:
+    """Keep what is in the middle, or (None) nothing of it; a call that is being written down stays."""
+    kept = {**recording.kept_beside(turn), **(pending.to_json() if pending else {})}
+    turn.work.save_draft(turn.chat, kept or None)
 
 
 def _pending(turn: ChatTurn) -> StaffPending | None:
@@ -155,6 +172,7 @@ _STAFF_WORDS: Mapping[str, Press] = MappingProxyType(
             (Press(STAFF_SCOPE, "day", "end"), ("Закончить день", "/end_day")),
             (Press(NAV_SCOPE, Nav.MINE), ("Все заявки", "заявки")),
             (Press(NAV_SCOPE, Nav.START), ("Меню", "/menu", "menu")),
+            (Press(STAFF_SCOPE, "record"), ("Записать звонок", "Записать обращение", "/call")),
         )
         for word in words
     }
@@ -174,6 +192,8 @@ def _pressed(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None
             _ask_words_for_chat(turn, press, pending)
         case scope if scope == STAFF_SCOPE and press.target == "day":
             _day_pressed(turn, press.value, pending)
+        case scope if scope == STAFF_SCOPE and press.target == "record":
+            _record(turn, pending)
         case scope if scope == STAFF_SCOPE and pending is not None and press.revision == pending.revision:
             _step_pressed(turn, press, pending)
         case _:
@@ -199,7 +219,7 @@ def _navigated(turn: ChatTurn, press: Press, pending: StaffPending | None) -> No
         case Nav.HELP:
             _look(turn, pending, _menu_reply(turn, screens.help_text(_role(turn))))
         case Nav.NEW:
-            note = _("Заявки создают клиенты: в своём чате или по телефону через директора.")
+            note = _("Заявки создают клиенты в своём чате. Клиент позвонил — нажмите «Записать звонок».")
             _here_again(turn, pending, note)
         case Nav.HUMAN:
             _here_again(turn, pending, _("Здесь отвечает программа. Если нужна помощь, позвоните директору."))
@@ -213,7 +233,7 @@ def _cancel(turn: ChatTurn, pending: StaffPending | None) -> None:
     if pending is None:
         _menu(turn, _("Отменять нечего."))
         return
-    turn.work.save_draft(turn.chat, None)
+    _save(turn, None)
     _menu(turn, _("Отменили, никому ничего не ушло."))
 
 
@@ -226,6 +246,8 @@ def _request_pressed(turn: ChatTurn, number: int, action: str, pending: StaffPen
             pending,
             Reply(_("Ваша роль позволяет смотреть заявки. Работают с ними исполнитель и директор.")),
         )
+    elif action == "heard":
+        _attempt(turn, number, lambda: _client_agreed(turn, number, pending))
     elif action == "accept":
         _attempt(turn, number, lambda: _accept(turn, number, pending))
     elif action in _STEPS or action.startswith(_FIELD_ACTION):
@@ -240,7 +262,7 @@ def _attempt(turn: ChatTurn, number: int, act: Callable[[], None]) -> None:
         act()
     except (DeskError, AnswerError) as error:
         had_words = _pending(turn) is not None
-        turn.work.save_draft(turn.chat, None)
+        _save(turn, None)
         refusal = lines(error.text, _("Ничего не отправили.")) if had_words else error.text
         try:
             shown = _card(turn, _visible(turn, number))
@@ -248,7 +270,7 @@ def _attempt(turn: ChatTurn, number: int, act: Callable[[], None]) -> None:
             _menu(turn, refusal)
             return
         turn.say_text(refusal)
-        turn.say(shown, request_id=number)
+        turn.say(replace(shown, prompt=not recording.is_going(turn)), request_id=number)
 
 
 # --- looking -----------------------------------------------------------------------------------
@@ -256,11 +278,14 @@ def _attempt(turn: ChatTurn, number: int, act: Callable[[], None]) -> None:
 
 def _look(turn: ChatTurn, pending: StaffPending | None, reply: Reply) -> None:
     """Show something; a question that waits is asked again below it, so that nobody forgets it."""
-    if pending is None:
+    if pending is None and not recording.is_going(turn):
         turn.say(reply)
         return
     turn.say(replace(reply, prompt=False))
-    _ask(turn, pending)
+    if pending is not None:
+        _ask(turn, pending)
+    else:
+        recording.ask(turn)
 
 
 def _here_again(turn: ChatTurn, pending: StaffPending | None, note: Text) -> None:
@@ -271,7 +296,11 @@ def _here_again(turn: ChatTurn, pending: StaffPending | None, note: Text) -> Non
 
 
 def _menu(turn: ChatTurn, note: Text | None = None) -> None:
-    turn.say(_menu_reply(turn, note))
+    """The main screen; while a call is being written down, its question."""
+    if recording.is_going(turn):
+        recording.ask(turn, note)
+    else:
+        turn.say(_menu_reply(turn, note))
 
 
 def _menu_reply(turn: ChatTurn, note: Text | None = None) -> Reply:
@@ -301,7 +330,7 @@ def _visible(turn: ChatTurn, number: int) -> Case:
         raise NoSuchRequest
     if (
         screens.sees_all(_role(turn))
-        or case.row.assignee_id == staff_id
+        or staff_id in (case.row.assignee_id, case.row.recorded_by)
         or staff_reading.was_given(turn.session, number, staff_id)
     ):
         return case
@@ -354,6 +383,25 @@ def search_of(text: str) -> Wanted | None:
     if inn := _INN.fullmatch(plain):
         return Wanted(inn=inn[1])
     return Wanted(words=plain) if asked else None
+
+
+# --- a call or a visit -------------------------------------------------------------------------
+
+
+def _record(turn: ChatTurn, pending: StaffPending | None) -> None:
+    """«Записать звонок»: whatever was in the middle is over."""
+    if screens.sees_none(_role(turn)):
+        _menu(turn)
+        return
+    lost = pending is not None and pending.holds_words
+    _save(turn, None)
+    recording.start(turn, _("Написанное раньше никому не ушло.") if lost else None)
+
+
+def _write_down(turn: ChatTurn, press: Press | None) -> None:
+    note = recording.hear(turn, press)
+    if note is not None:
+        _menu(turn, note)
 
 
 # --- the working day ---------------------------------------------------------------------------
@@ -426,6 +474,13 @@ def _accept(turn: ChatTurn, number: int, pending: StaffPending | None) -> None:
     _look(turn, pending, _card(turn, case, note))
 
 
+def _client_agreed(turn: ChatTurn, number: int, pending: StaffPending | None) -> None:
+    """The client was asked by telephone whether what was written down is right."""
+    _visible(turn, number)
+    case = casework.confirm(turn.session, turn.house, turn.who, number, turn.now)
+    _look(turn, pending, _card(turn, case, _("Отметили: клиент подтвердил по телефону.")))
+
+
 def _begin_step(turn: ChatTurn, number: int, action: str, before: StaffPending | None) -> None:
     """Ask for what the action needs, once it is known that it can be done at all."""
     case = _visible(turn, number)
@@ -489,7 +544,7 @@ def _ask_words_for_chat(turn: ChatTurn, press: Press, pending: StaffPending | No
 
 
 def _keep_and_ask(turn: ChatTurn, pending: StaffPending, note: Text | None = None) -> None:
-    turn.work.save_draft(turn.chat, pending.to_json())
+    _save(turn, pending)
     _ask(turn, pending, note)
 
 
@@ -498,7 +553,7 @@ def _ask(turn: ChatTurn, pending: StaffPending, note: Text | None = None) -> Non
     try:
         reply = _question(turn, pending, note)
     except DeskError as error:
-        turn.work.save_draft(turn.chat, None)
+        _save(turn, None)
         _menu(turn, lines(note, error.text))
         return
     turn.say(screens.merged(reply, turn.said.group_id))
@@ -601,7 +656,7 @@ def _said_to_step(turn: ChatTurn, pending: StaffPending) -> None:
 
 def _decline(turn: ChatTurn, pending: StaffPending, reason: str) -> None:
     case = casework.decline(turn.session, turn.house, turn.who, pending.target, reason, turn.now)
-    turn.work.save_draft(turn.chat, None)
+    _save(turn, None)
     turn.say_text(
         _(
             "Вы отказались от заявки № {number}. Теперь её ведёт {name}.",
@@ -624,7 +679,7 @@ def _clarify(turn: ChatTurn, pending: StaffPending, text: str, files: tuple[Outg
         _try_out(turn, _visible(turn, number), Step.QUESTION)
         casework.answer(turn.session, turn.house, turn.who, number, "", files, turn.now)
     casework.clarify(turn.session, turn.house, turn.who, number, pending.field, text, turn.now)
-    turn.work.save_draft(turn.chat, None)
+    _save(turn, None)
     turn.say_text(_("Спросили клиента, № {number}. Ответ придёт сюда.", number=number))
 
 
@@ -663,7 +718,7 @@ def _answer_chat(turn: ChatTurn, pending: StaffPending, text: str, files: tuple[
     """Words into a client's chat that belong to no request."""
     chat = staff_reading.client_chat(turn.session, pending.target)
     if chat is None or chat.blocked:
-        turn.work.save_draft(turn.chat, None)
+        _save(turn, None)
         _menu(turn, _("Клиент закрыл этот чат, сообщение не ушло. Позвоните ему."))
         return
     author = turn.chat.person_name or _("Бухгалтер")
@@ -688,7 +743,7 @@ def _finish(turn: ChatTurn, pending: StaffPending, told: Text) -> None:
     rest = replace(pending, text="", files=(), sent_group=group_id) if group_id else None
     if pending.step is Step.WHOM and rest is not None:
         rest = replace(rest, step=Step.ANSWER)
-    turn.work.save_draft(turn.chat, rest.to_json() if rest else None)
+    _save(turn, rest)
     turn.say(screens.merged(Reply(told), group_id))
 
 
@@ -719,7 +774,7 @@ def _done(turn: ChatTurn, pending: StaffPending) -> None:
         turn.say(replace(_card(turn, case), prompt=False), request_id=number)
         _keep_and_ask(turn, replace(pending, version=case.row.version))
         return
-    turn.work.save_draft(turn.chat, None)
+    _save(turn, None)
     turn.say_text(_("Заявка № {number} выполнена, результат ушёл клиенту.", number=number))
 
 
@@ -745,7 +800,7 @@ def _pass(turn: ChatTurn, pending: StaffPending, reason: str) -> None:
         )
     else:
         case = casework.pass_on(turn.session, turn.house, turn.who, number, to_staff_id, reason, turn.now)
-    turn.work.save_draft(turn.chat, None)
+    _save(turn, None)
     turn.say_text(
         _("Передали, № {number}: {name}.", number=number, name=case.facts.assignee)
         if case.facts.assignee

@@ -71,7 +71,8 @@ def menu(desk: Desk, context: FormContext, note: Text | None = None) -> Reply:
         return Reply(lines(note or help_text(desk.role)), ((helps,),), prompt=True)
     text = lines(note, day, _counts_line(desk))
     mine = Button(mine_label(desk.role), str(Press(NAV_SCOPE, Nav.MINE)), ("мои заявки", "/mine"))
-    rows: Rows = ((mine, helps),)
+    record = Button(_("Записать звонок"), str(Press(STAFF_SCOPE, "record")))
+    rows: Rows = ((mine, helps), (record,))
     if not only_reads(desk.role):
         rows = (*rows, _day_buttons(desk.day))
     return Reply(text, rows, prompt=True)
@@ -136,6 +137,9 @@ def day_ended(day: WorkingDay, left: Section) -> Text:
     return lines(ended, waiting)
 
 
+_RECORDING_HELP = _("Клиент позвонил или пришёл сам: «Записать звонок» или /call.")
+
+
 def help_text(role: Role) -> Text:
     """What can be done here, in a few lines."""
     if sees_none(role):
@@ -144,11 +148,13 @@ def help_text(role: Role) -> Text:
         return lines(
             _("Здесь можно смотреть заявки: «Все заявки» или /mine."),
             _("Найти заявку: № 17, ИНН или /find и слова."),
+            _RECORDING_HELP,
         )
     return lines(
         _("Новая заявка приходит сюда карточкой: «Принять», «Уточнить», «Ответить», «Выполнено»."),
         _("Чтобы написать клиенту, нажмите «Ответить» и пришлите текст или файлы."),
         _("«Заметку» видят только сотрудники."),
+        _RECORDING_HELP,
         _("Список заявок: /mine. Найти: № 17, ИНН или /find и слова."),
         _("Рабочий день: «Начать день», «Пауза», «Закончить день». Выйти из начатого: «Отмена»."),
     )
@@ -198,8 +204,9 @@ def request_line(line: RequestLine, role: Role, context: FormContext) -> Text:
     if not line.status.is_open:
         return listed(head, status_words(line.status))
     assignee = line.assignee if sees_all(role) and line.assignee else None
+    by_word = _("со слов") if line.unconfirmed else None
     late = _("просрочена") if line.deadline < context.now and line.status is not Status.DONE else None
-    return listed(head, short_deadline(line.deadline, context), late, assignee)
+    return listed(head, short_deadline(line.deadline, context), late, by_word, assignee)
 
 
 _WEEKDAYS = (_("пн"), _("вт"), _("ср"), _("чт"), _("пт"), _("сб"), _("вс"))
@@ -264,6 +271,8 @@ _EVENT_WORDS: Mapping[Event, Text] = {
     Event.REASSIGNED: _("переназначена"),
     Event.UNASSIGNED: _("возвращена в «Неразобранное»"),
     Event.ESCALATED: _("не приняли вовремя, ушла дальше"),
+    Event.CONFIRMED: _("клиент подтвердил запись"),
+    Event.CORRECTED: _("клиент исправил запись"),
 }
 
 

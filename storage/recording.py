@@ -133,10 +133,10 @@ _EVERYBODY = (
 )  # fmt: skip
 
 
-def client_by_inn(session: Session, inn: str) -> Found | None:
-    """The client with this INN."""
-    row = session.execute(select(Client).where(col(Client.inn) == inn)).scalar_one_or_none()
-    return Found(row.id or 0, row.name, row.inn) if row else None
+def client(session: Session, client_id: int) -> Found | None:
+    """The client with this number."""
+    row = session.get(Client, client_id)
+    return Found(client_id, row.name, row.inn) if row else None
 
 
 def speakers(session: Session, house: House, client_id: int) -> tuple[Speaker, ...]:

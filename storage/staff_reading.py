@@ -48,6 +48,8 @@ class RequestLine:
     kind: str
     deadline: datetime
     assignee: str
+    unconfirmed: bool = False
+    """Written down from the client's words, who has not agreed to it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def _lines() -> Any:
         select(
             col(Request.id), col(Request.version), col(Request.status), col(Request.company),
             col(Request.kind), col(Request.deadline), col(Person.name),
+            and_(col(Request.recorded_by).is_not(None), col(Request.confirmed_at).is_(None)),
         )
         .join(Staff, col(Staff.id) == Request.assignee_id, isouter=True)
         .join(Person, col(Person.id) == Staff.person_id, isouter=True)
@@ -181,8 +184,10 @@ def _lines() -> Any:
 
 
 def _line(row: Any) -> RequestLine:
-    number, version, status, company, kind, deadline, assignee = row
-    return RequestLine(number, version, Status(status), company, kind, deadline, assignee or "")
+    number, version, status, company, kind, deadline, assignee, unconfirmed = row
+    return RequestLine(
+        number, version, Status(status), company, kind, deadline, assignee or "", bool(unconfirmed)
+    )
 
 
 def _section(session: Session, conditions: list[ColumnElement[bool]], limit: int, *first: Any) -> Section:

@@ -760,7 +760,7 @@ async def test_the_administrator_sees_no_request(scene):
 
 async def test_a_reader_only_reads(scene):
     reader = await scene.town.staff("Зоя Читатель", Role.CONTROLLER)
-    assert reader.last.labels == ("Все заявки", "Помощь")
+    assert reader.last.labels == ("Все заявки", "Помощь", "Записать звонок")
     assert "№ 1" in (await reader.presses("Все заявки"))[0]
     await reader.presses("№ 1")
     assert reader.last.labels == ("История",)
