@@ -459,17 +459,6 @@ def escalated_notice(facts: RequestFacts) -> Reply:
     )
 
 
-def undelivered_alarm(facts: RequestFacts, reason: str) -> Reply:
-    """A letter did not reach the client."""
-    return Reply(
-        _(
-            "Заявка № {number}: сообщение клиенту не доставлено ({reason}). Позвоните ему.",
-            number=facts.number,
-            reason=reason,
-        )
-    )
-
-
 def messenger_down(messenger: str, since: datetime, detail: str) -> Reply:
     """A messenger does not answer us; `since` is local."""
     return Reply(

@@ -137,9 +137,9 @@ def leave_blocked(session: Session, house: House, chat_ids: Collection[int], now
 
 
 def pass_on(session: Session, house: House, letter_ids: Collection[int], now: datetime) -> int:
-    """Post copies of these failed letters to the next chats of their people; returns how many.
+    """Post copies of these failed letters to the next chats of their people.
 
-    Where there is no chat left, a client is to be telephoned.
+    Where there is no chat left, a client is to be telephoned. Returns how many found a way.
     """
     messages = [each for each in _messages(session, letter_ids) if not each.is_alive]
     people = _people(session, {message.root.person_id for message in messages})
@@ -151,7 +151,7 @@ def pass_on(session: Session, house: House, letter_ids: Collection[int], now: da
             _post_copy(session, house, message, person, chat, now)
             passed += 1
         elif not person.is_staff:
-            _telephone(session, house, message, person, message.copies[-1].reason, now)
+            passed += _telephone(session, house, message, person, message.copies[-1].reason, now)
     return passed
 
 
@@ -258,8 +258,8 @@ def _post_copy(
 
 
 def _instead_of(house: House, meant: str, now_in: str, words: Text) -> Text:
-    """The words with the line that says where they were meant to go; nowhere in particular says nothing."""
-    if not meant:
+    """The words with the line that says where they were meant to go, if that was any messenger."""
+    if not meant or (house.channel_titles and meant not in house.channel_titles):
         return words
     if meant == now_in:
         return undelivered.instead_of_another_chat(words)
@@ -323,13 +323,16 @@ def _channel_of(session: Session, chat_id: int | None) -> str:
 
 def _telephone(
     session: Session, house: House, message: _Message, person: _PersonRow, reason: str, now: datetime
-) -> None:
-    """Put the person on the list, and tell whoever keeps them: once, however much does not arrive."""
+) -> bool:
+    """Put the person on the list, and tell whoever keeps them: once, however much does not arrive.
+
+    False when they are on it because of this letter.
+    """
     root = message.root
     listed = _is_listed(session, person.person_id, root.request_id)
     call_id = calls.add_call(session, person.person_id, root.request_id, root.id, reason, now)
     if call_id is None or listed:
-        return
+        return call_id is not None
     company, keeper = _request_of(session, root.request_id)
     wanted = WantedCall(call_id, person.name, person.phone, reason, company, root.request_id, (root.text,))
     reply = undelivered.call_wanted(wanted)
@@ -342,6 +345,7 @@ def _telephone(
         for staff_person in told
     ]  # fmt: skip
     post(session, house, now, postings)
+    return True
 
 
 def _is_listed(session: Session, person_id: int, request_id: int | None) -> bool:
@@ -417,7 +421,7 @@ def _superseded(session: Session, letter_ids: Collection[int], reason: str) -> s
 
 
 def sweep(session: Session, house: House, now: datetime) -> int:
-    """Deliver in another way what failed unseen, or has waited too long; returns how many letters moved."""
+    """Deliver in another way what failed unseen, or has waited too long; returns how many found a way."""
     early = deliveries.sweep_early(session, house, now)
     if early.blocked_chat_ids:
         leave_blocked(session, house, early.blocked_chat_ids, now)
@@ -527,7 +531,7 @@ def _leave_one(
         # It stays where it is: the messenger may come back before anybody gets through.
         title = house.channel_title(_channel_of(session, waiting.chat_id))
         reason = house.say(_("{messenger} не отвечает", messenger=title))
-        _telephone(session, house, message, person, reason, now)
+        return _telephone(session, house, message, person, reason, now)
     return False
 
 

@@ -8,27 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import String, cast, exists, literal, select
+from sqlalchemy import Select, String, cast, exists, func, literal, or_, select, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
-from notifications import compose
+from notifications import compose, undelivered
 from notifications.faults import place_of
 from notifications.outbox import LetterState
 from router.desk import DeskError
 from router.escalation import accept_due
 from router.model import Role, Status
-from storage import casework, history, reports
+from storage import casework, failover, history, reports
 from storage.engine import storage_is_down
 from storage.house import House
 from storage.letters import Posting, post
-from storage.models import Chat, Letter, Request, Staff
+from storage.models import Chat, Letter, Person, Request, Staff
 
 log = structlog.get_logger(__name__)
 
-ALARM_WITHIN_DAYS = 2
+ALARM_WITHIN_DAYS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,13 @@ class Swept:
     picked_up: int = 0
     closed: int = 0
     alarms: int = 0
+    moved: int = 0
+    """Letters that go another way: to another chat of their person, or to the telephone."""
 
     @property
     def anything(self) -> bool:
         """Whether letters may have been written."""
-        return bool(self.escalated or self.picked_up or self.closed or self.alarms)
+        return bool(self.escalated or self.picked_up or self.closed or self.alarms or self.moved)
 
 
 def sweep(session: Session, house: House, now: datetime, unreachable: Sequence[Unreachable] = ()) -> Swept:
@@ -69,8 +72,9 @@ def sweep(session: Session, house: House, now: datetime, unreachable: Sequence[U
         _silent(session, house, now),
         lambda number: casework.close_silent(session, house, number, now),
     )
-    alarms = _alarm_undelivered(session, house, now) + _alarm_messengers(session, house, now, unreachable)
-    return Swept(escalated, picked_up, closed, alarms)
+    moved = failover.sweep(session, house, now)
+    alarms = _alarm_unreached(session, house, now) + _alarm_messengers(session, house, now, unreachable)
+    return Swept(escalated, picked_up, closed, alarms, moved)
 
 
 def _each(session: Session, numbers: list[int], act: Callable[[int], object]) -> int:
@@ -124,35 +128,60 @@ def _working_days_after(house: House, start: datetime) -> datetime:
     return house.calendar.closing_of(day)
 
 
-def _alarm_undelivered(session: Session, house: House, now: datetime) -> int:
-    """Tell the directors, once a letter, that a client was not reached."""
-    alarm = aliased(Letter)
-    key = literal("undelivered:") + cast(col(Letter.id), String)
-    query = (
-        select(col(Letter.id), col(Letter.request_id), col(Letter.reason))
-        .join(Request, col(Request.id) == col(Letter.request_id))
-        .where(
-            col(Letter.state) == LetterState.FAILED.value,
-            col(Letter.created_at) > now - timedelta(days=ALARM_WITHIN_DAYS),
-            col(Letter.person_id) == col(Request.person_id),
-            ~exists().where(col(alarm.key).like(key + ":%")),
-        )
-        .limit(20)
-    )
+def _alarm_unreached(session: Session, house: House, now: datetime) -> int:
+    """Tell the directors, at most once a day, that somebody of the staff does not get what is sent to them.
+
+    Clients who are not reached are telephoned: `failover` says so to whoever keeps them. Staff who have
+    never had a chat read the panel.
+    """
     directors = _directors_with_chat(session)
     if not directors:
         return 0
-    alarms = 0
-    for letter_id, request_id, reason in session.execute(query).all():
-        case = casework.open_case(session, request_id)
-        reply = compose.undelivered_alarm(case.facts, reason)
-        keys = {person: f"undelivered:{letter_id}:{person}" for person in directors}
+    unreached: dict[int, tuple[int, str, int, str]] = {}
+    for person_id, *failure in session.execute(_unreached(now - timedelta(days=ALARM_WITHIN_DAYS))):
+        unreached.setdefault(person_id, tuple(failure))
+    for person_id, (letter_id, name, request_id, reason) in unreached.items():
+        reply = undelivered.staff_not_reached(name, request_id, reason)
         postings = [
-            Posting(key, reply, person_id=person, request_id=request_id) for person, key in keys.items()
+            Posting(
+                f"undelivered:{person_id}:{letter_id}:{director}",
+                reply,
+                person_id=director,
+                request_id=request_id,
+            )
+            for director in directors
         ]
         post(session, house, now, postings)
-        alarms += 1
-    return alarms
+    return len(unreached)
+
+
+def _unreached(since: datetime) -> Select[*tuple[Any, ...]]:
+    """Letters to staff of which no copy has gone out, of people about whom nobody was told since then."""
+    copy, alarm = aliased(Letter), aliased(Letter)
+    root = func.coalesce(col(Letter.replaces_id), col(Letter.id))
+    told = literal("undelivered:") + cast(col(Staff.person_id), String) + ":%"
+    gone_out = [state.value for state in (LetterState.TODO, LetterState.DOING, LetterState.SENT)]
+    return (
+        select(
+            col(Staff.person_id), col(Letter.id), col(Person.name), col(Letter.request_id), col(Letter.reason)
+        )
+        .select_from(Letter)
+        .join(Staff, col(Staff.person_id) == col(Letter.person_id))
+        .join(Person, col(Person.id) == col(Staff.person_id))
+        .where(
+            col(Staff.active),
+            # Word for word the condition of the partial index, or it would not be used.
+            text("letter.state = 'failed'"),
+            col(Letter.created_at) > since,
+            col(Letter.chat_id).is_not(None),
+            col(Letter.key).like("request:%"),
+            ~exists().where(
+                or_(col(copy.id) == root, col(copy.replaces_id) == root), col(copy.state).in_(gone_out)
+            ),
+            ~exists().where(col(alarm.key).like(told), col(alarm.created_at) > since),
+        )
+        .order_by(col(Letter.id))
+    )
 
 
 def _alarm_messengers(
