@@ -35,6 +35,7 @@ from bots.base import (
     Health,
     Lent,
     Limits,
+    Misconfigured,
     StoredFiles,
 )
 from bots.wire import (
@@ -112,9 +113,10 @@ class Settings(BaseModel):
     request_timeout_seconds: float = Field(20, gt=0)
     send_timeout_seconds: float = Field(30, gt=0)
     messages_per_second: float = Field(30, gt=0)
-    messages_burst: int = Field(30, ge=1)
+    messages_burst: int = Field(1, ge=1)
     chat_messages_per_second: float = Field(1, gt=0)
-    chat_burst: int = Field(20, ge=1)
+    # An answer of two parts comes at once; three would break the limit of a second.
+    chat_burst: int = Field(2, ge=1)
 
     @model_validator(mode="after")
     def _webhook_has_secret(self) -> Self:
@@ -202,7 +204,7 @@ class TelegramChannel:
 
     async def _keep_webhook(self, doors: Doors) -> None:
         if not doors.public_url:
-            raise ValueError('[server] public_url is needed for [bots.telegram] mode = "webhook"')
+            raise Misconfigured('[server] public_url is needed for [bots.telegram] mode = "webhook"')
         self._hook_url = doors.public_url.rstrip("/") + HOOK_PATH
         secret = self._settings.secret
         params = {

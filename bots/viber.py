@@ -28,7 +28,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bots.base import MAX_FILE_BYTES, ChannelKind, Doors, FileRefused, Health, Lent, Limits
+from bots.base import MAX_FILE_BYTES, ChannelKind, Doors, FileRefused, Health, Lent, Limits, Misconfigured
 from bots.wire import (
     AnswerLost,
     BaseUrl,
@@ -122,7 +122,7 @@ class Settings(BaseModel):
     messages_per_second: float = Field(50, gt=0)
     messages_burst: int = Field(1, ge=1)
     chat_messages_per_second: float = Field(1, gt=0)
-    chat_burst: int = Field(20, ge=1)
+    chat_burst: int = Field(2, ge=1)
 
 
 class ViberChannel:
@@ -326,8 +326,7 @@ def _hook_url(public_url: str) -> str:
     address = urlsplit(public_url)
     if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1"):
         sentence = "[bots.viber] needs a [server] public_url that begins with https://"
-        logger.error(sentence)
-        raise ValueError(sentence)
+        raise Misconfigured(sentence)
     return public_url.rstrip("/") + HOOK_PATH
 
 

@@ -38,6 +38,7 @@ from bots.base import (
     Health,
     Lent,
     Limits,
+    Misconfigured,
     StoredFiles,
 )
 from bots.wire import (
@@ -157,7 +158,7 @@ class Settings(BaseModel):
     messages_per_second: float = Field(20, gt=0)
     messages_burst: int = Field(1, ge=1)
     chat_messages_per_second: float = Field(1, gt=0)
-    chat_burst: int = Field(20, ge=1)
+    chat_burst: int = Field(2, ge=1)
 
     @model_validator(mode="after")
     def _callback_has_secret(self) -> Self:
@@ -245,7 +246,7 @@ class VkChannel:
 
     async def _keep_server(self, doors: Doors) -> None:
         if not doors.public_url:
-            raise ValueError('[server] public_url is needed for [bots.vk] mode = "callback"')
+            raise Misconfigured('[server] public_url is needed for [bots.vk] mode = "callback"')
         self._hook_url = doors.public_url.rstrip("/") + HOOK_PATH
         if self._settings.confirmation is not None:
             # The operator enters the address by hand: that string is not the one of the API.

@@ -29,7 +29,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from yarl import URL
 
-from bots.base import ChannelKind, Cursor, Doors, FileUnavailable, Health, Lent, Limits
+from bots.base import ChannelKind, Cursor, Doors, FileUnavailable, Health, Lent, Limits, Misconfigured
 from bots.rendering import split
 from bots.wire import (
     Answer,
@@ -122,7 +122,7 @@ class Settings(BaseModel):
     request_timeout_seconds: float = Field(20, gt=0)
     log_every_seconds: float = Field(180, gt=0)
     messages_per_second: float = Field(10, gt=0)
-    messages_burst: int = Field(10, ge=1)
+    messages_burst: int = Field(1, ge=1)
     chat_messages_per_second: float = Field(1 / 6, gt=0)
     chat_burst: int = Field(20, ge=1)
 
@@ -209,7 +209,7 @@ class WhatsAppChannel:
     async def receive(self, doors: Doors) -> None:
         """Run until cancelled: look into Twilio's log for what was never posted or could not be stored."""
         if not doors.public_url:
-            raise ValueError("[server] public_url is needed for [bots.whatsapp]: Twilio posts to it")
+            raise Misconfigured("[server] public_url is needed for [bots.whatsapp]: Twilio posts to it")
         self._doors = doors
         since = _read_time(doors.cursor) or doors.now()
         failures = 0

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bots.base import Doors, FileRefused, FileUnavailable
+from bots.base import Doors, FileRefused, FileUnavailable, Misconfigured
 from bots.rendering import fit
 from bots.viber import (
     HOOK_PATH,
@@ -516,7 +516,7 @@ async def test_webhook_is_registered_and_watched(viber: ViberEmulator, shelf: Sh
 @pytest.mark.parametrize("public_url", ["", "http://priem.example", "ftp://priem.example"])
 async def test_public_address_must_be_safe(channel: ViberChannel, public_url: str):
     doors = Doors(House().accept, now=House.now, public_url=public_url)
-    with pytest.raises(ValueError, match="public_url"):
+    with pytest.raises(Misconfigured, match="public_url"):
         await channel.receive(doors)
 
 

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from bots.base import Cursor, Doors, FileUnavailable
+from bots.base import Cursor, Doors, FileUnavailable, Misconfigured
 from bots.vk import EVENTS, HOOK_PATH, MAX_HOOK_BYTES, Settings, VkChannel, parse, random_id
 from forms.messages import Delivery, DeliveryState, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
@@ -774,7 +774,7 @@ async def test_key_without_rights_is_told(shelf: Shelf, capsys: pytest.CaptureFi
 
 
 async def test_callback_needs_an_address(hooked: VkChannel):
-    with pytest.raises(ValueError, match="public_url"):
+    with pytest.raises(Misconfigured, match="public_url"):
         await hooked.receive(Doors(House().accept, House.now))
 
 

@@ -21,7 +21,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from bots.base import Doors, FileUnavailable
+from bots.base import Doors, FileUnavailable, Misconfigured
 from bots.rendering import fit
 from bots.whatsapp import (
     HOOK_PATH,
@@ -564,7 +564,7 @@ async def test_broken_cursor_begins_anew(stage: Stage):
 
 
 async def test_public_address_is_needed(stage: Stage):
-    with pytest.raises(ValueError, match="public_url"):
+    with pytest.raises(Misconfigured, match="public_url"):
         await stage.channel.receive(replace(stage.doors, public_url=""))
 
 
