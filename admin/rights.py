@@ -32,9 +32,12 @@ class Deed(StrEnum):
     ACCEPT = "accept"
     ANSWER = "answer"
     NOTE = "note"
+    OUTSIDE = "outside"
+    RESUME = "resume"
     DONE = "done"
     REASSIGN = "reassign"
     CANCEL = "cancel"
+    CONFIRM = "confirm"
 
 
 _ALL = frozenset(Area)
@@ -62,8 +65,10 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     }
 )
 
-_DIRECTS = frozenset({Deed.ANSWER, Deed.NOTE, Deed.REASSIGN, Deed.CANCEL})
-_WORKS = frozenset({Deed.ACCEPT, Deed.ANSWER, Deed.NOTE, Deed.DONE})
+_DIRECTS = frozenset(
+    {Deed.CONFIRM, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN, Deed.CANCEL}
+)
+_WORKS = frozenset({Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.DONE})
 
 _HIGH = frozenset({Role.DIRECTOR, Role.ADMIN})
 

@@ -250,6 +250,8 @@ def _request_pressed(turn: ChatTurn, number: int, action: str, pending: StaffPen
         _attempt(turn, number, lambda: _client_agreed(turn, number, pending))
     elif action == "accept":
         _attempt(turn, number, lambda: _accept(turn, number, pending))
+    elif action in ("outside", "resume"):
+        _attempt(turn, number, lambda: _waited_outside(turn, number, action, pending))
     elif action in _STEPS or action.startswith(_FIELD_ACTION):
         _attempt(turn, number, lambda: _begin_step(turn, number, action, pending))
     else:
@@ -479,6 +481,18 @@ def _client_agreed(turn: ChatTurn, number: int, pending: StaffPending | None) ->
     _visible(turn, number)
     case = casework.confirm(turn.session, turn.house, turn.who, number, turn.now)
     _look(turn, pending, _card(turn, case, _("Отметили: клиент подтвердил по телефону.")))
+
+
+def _waited_outside(turn: ChatTurn, number: int, action: str, pending: StaffPending | None) -> None:
+    """A bank or the tax office is waited for, or no longer."""
+    _visible(turn, number)
+    if action == "outside":
+        case = casework.wait_outside(turn.session, turn.house, turn.who, number, "", turn.now)
+        note = _("Отметили: ждём третьих лиц. Дождётесь — нажмите «Продолжить».")
+    else:
+        case = casework.resume(turn.session, turn.house, turn.who, number, turn.now)
+        note = _("Заявка снова в работе.")
+    _look(turn, pending, _card(turn, case, note))
 
 
 def _begin_step(turn: ChatTurn, number: int, action: str, before: StaffPending | None) -> None:

@@ -13,8 +13,8 @@ from forms.fields import Answers, Field, FormContext, files_from_text
 from forms.messages import Button, OutgoingFile, Press, Reply
 from forms.request_form import BY_NAME, FORM, summary_lines
 from forms.texts import Clock, Day, Text, _, lines, listed, n_, sentence
-from router.desk import next_step, status_words
-from router.model import Status
+from router.desk import next_step, stage_words, status_words
+from router.model import Stage, Status
 
 REQUEST_SCOPE = "req"
 CLARIFY_SCOPE = "clar"
@@ -41,6 +41,7 @@ class RequestFacts:
     rating: int | None = None
     unconfirmed: bool = False
     """Staff wrote it down from the client's words, and the client has not said yet that it is right."""
+    stage: Stage | None = None
 
 
 # --- for the client ----------------------------------------------------------------------------
@@ -105,10 +106,15 @@ def status_answer(facts: RequestFacts, context: FormContext) -> Text:
     kind = BY_NAME["kind"].show(facts.answers["kind"], context)
     return lines(
         _("Заявка № {number}: {kind}, {company}", number=facts.number, kind=kind, company=facts.client),
-        _("Сейчас: {stage}", stage=status_words(facts.status)),
+        _("Сейчас: {stage}", stage=_state_words(facts)),
         *_who_and_next(facts, context),
         _("Записано с ваших слов. Проверьте, всё ли верно.") if _is_to_be_checked(facts) else None,
     )
+
+
+def _state_words(facts: RequestFacts) -> Text:
+    # That somebody outside is waited for is no state of its own, and yet what everybody wants to know.
+    return stage_words(facts.stage) if facts.stage is Stage.THIRD_PARTY else status_words(facts.status)
 
 
 def _is_to_be_checked(facts: RequestFacts) -> bool:
@@ -273,7 +279,7 @@ def staff_card(facts: RequestFacts, context: FormContext, note: Text | None = No
         _by_word(facts),
         *summary_lines(facts.answers, context),
         time_left(facts, context),
-        _("Сейчас: {stage}", stage=status_words(facts.status)),
+        _("Сейчас: {stage}", stage=_state_words(facts)),
         _("Ведёт: {name}", name=facts.assignee) if facts.assignee else None,
     )
     return Reply(text, staff_rows(facts), prompt=True)
@@ -319,7 +325,7 @@ def staff_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
         (note, button(_("Передать"), "pass")),
         (button(_("Выполнено"), "done"), button(_("История"), "history")),
         # Where buttons are numbered, 1 must not be the refusal of what one is working on.
-        *(() if choice else ((_decline(facts),),)),
+        *(() if choice else ((_outside(facts), _decline(facts)),)),
         *agreed,
     )
 
@@ -329,6 +335,12 @@ def _accept_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
     if facts.status not in (Status.NEW, Status.ASSIGNED):
         return ()
     return ((_request_button(_("Принять"), facts, "accept"), _decline(facts)),)
+
+
+def _outside(facts: RequestFacts) -> Button:
+    if facts.stage is Stage.THIRD_PARTY:
+        return _request_button(_("Продолжить"), facts, "resume")
+    return _request_button(_("Ждём третьих лиц"), facts, "outside")
 
 
 def _decline(facts: RequestFacts) -> Button:

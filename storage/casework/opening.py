@@ -93,6 +93,7 @@ def _facts(row: Request, assignee: str, *, is_new_client: bool) -> RequestFacts:
         deadline=row.deadline,
         rating=row.rating,
         unconfirmed=row.recorded_by is not None and row.confirmed_at is None,
+        stage=Stage(row.stage) if row.stage else None,
     )
 
 
