@@ -202,7 +202,7 @@ def _write(
     now: datetime,
 ) -> Undelivered:
     news = _News()
-    for each in told:
+    for each in sorted(told, key=lambda each: each.at):
         for letter_id in letters.get((each.chat_id, each.message_key), ()):
             _sort(news, each, letter_id)
     connection = session.connection()

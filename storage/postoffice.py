@@ -87,6 +87,8 @@ _DUE_CHATS = (
         or_(_held_up.c.from_id.is_(None), _letter.c.id < _held_up.c.from_id),
         # Not by the index of channels: there are more chats than unfinished letters.
         _chat.c.channel.concat("").in_(bindparam("b_channels", expanding=True)),
+        # What waits for a closed chat is about to go to the person's next one.
+        _chat.c.blocked_at.is_(None),
     )
     .group_by(_letter.c.chat_id)
     .order_by(_urgency.desc(), func.min(_letter.c.id))
