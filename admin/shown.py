@@ -129,9 +129,17 @@ def _fact(name: str, value: object) -> str:
         return ", ".join(str(item) for item in value)
     if name in ("assignee_id", "responsible_id") and isinstance(value, int):
         return _names().get(value, f"№ {value}")
-    if name in ("status", "role", "department"):
-        return label(str(value), name)
+    if name in _LABELLED:
+        return label(str(value), _LABELLED[name])
+    if name == "spoken_at":
+        value = f"{datetime.fromisoformat(str(value)).astimezone(doors().house.calendar.zone):%d.%m.%Y %H:%M}"
     return answer(str(value), name)
+
+
+_LABELLED = {
+    "status": "status", "role": "role", "department": "department", "channel": "channel", "how": "channel",
+}  # fmt: skip
+"""Values that are codes, and the tables of their words."""
 
 
 def _names() -> dict[int, str]:

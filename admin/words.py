@@ -102,6 +102,7 @@ CLIENT_KINDS: Mapping[str, Text] = MappingProxyType(
 THROUGH: Mapping[str, Text] = MappingProxyType(
     {
         "phone": _("телефон"),
+        "visit": _("приём в офисе"),
         "panel": _("панель"),
         "command": _("команда на сервере"),
         "timer": _("таймер"),
@@ -155,6 +156,8 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "reassigned": _("переназначена"),
         "unassigned": _("снята с исполнителя"),
         "escalated": _("не принята вовремя"),
+        "confirmed": _("клиент подтвердил запись"),
+        "corrected": _("клиент исправил запись"),
         "file_opened": _("открыл файл"),
         "client_appeared": _("новый клиент из чата"),
         "client_changed": _("карточка клиента изменена"),
@@ -204,6 +207,11 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "field": _("Поле"),
         "value": _("Значение"),
         "person_id": _("Человек, №"),
+        "channel": _("Откуда"),
+        "spoken_at": _("Когда обратился"),
+        "how": _("Как"),
+        "heard_by": _("Кто услышал"),
+        "version": _("Версия"),
     }
 )
 

@@ -257,10 +257,11 @@ def _navigate(turn: ChatTurn, nav: Nav | None) -> None:
 def _about_readback(turn: ChatTurn, note: Text | None, *, answers: bool) -> None:
     """Say what came of it; after a field was put right, a form that is being filled goes on."""
     progress = _progress(turn)
-    if note is not None:
-        _present(turn, note)
-    elif answers and progress is not None and not progress.cancelled and not readback.is_fixing(turn):
-        _show_form(turn, progress, _("Вернёмся к новой заявке."))
+    if progress is None or progress.cancelled:
+        if note is not None:
+            turn.say(Reply(note, menu_rows()))
+    elif note is not None or (answers and not readback.is_fixing(turn)):
+        _show_form(turn, progress, note or _("Вернёмся к новой заявке."))
 
 
 def _present(turn: ChatTurn, note: Text | None) -> None:

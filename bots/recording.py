@@ -258,12 +258,12 @@ def _look_for_client(turn: ChatTurn, recording: Recording, text: str) -> None:
         return
     digits = "".join(text.split())
     if not (digits.isascii() and digits.isdigit() and len(digits) in INN_LENGTHS):
-        ask(turn, _("Никого не нашли. Напишите иначе или нажмите «Новый клиент»."))
+        _nobody(turn, recording, _("Никого не нашли. Напишите иначе или нажмите «Новый клиент»."))
         return
     try:
         inn = parse_inn(digits)
     except AnswerError as error:
-        ask(turn, lines(_("Никого не нашли."), error.text))
+        _nobody(turn, recording, lines(_("Никого не нашли."), error.text))
         return
     # Whoever is new is not asked for the INN again.
     _go(
@@ -271,6 +271,12 @@ def _look_for_client(turn: ChatTurn, recording: Recording, text: str) -> None:
         replace(recording, inn=inn),
         _("ИНН {inn} у нас впервые. Если это не ошибка, нажмите «Новый клиент».", inn=inn),
     )
+
+
+def _nobody(turn: ChatTurn, recording: Recording, text: Text) -> None:
+    """The question itself is still in sight."""
+    reply = screens.question(recording, (), turn.house.consent_version)
+    turn.say(replace(reply, text=text))
 
 
 def _chose_speaker(turn: ChatTurn, recording: Recording, value: str) -> None:

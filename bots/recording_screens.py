@@ -143,7 +143,7 @@ def _no_contact(recording: Recording) -> Button:
 
 
 def _ask_consent(recording: Recording, version: str) -> Reply:
-    who = _("{name} ещё не давал(а) согласия.", name=recording.name) if recording.name else None
+    who = _("{name}: согласия ещё нет.", name=recording.name) if recording.person_id else None
     text = lines(
         who,
         _(
@@ -179,7 +179,8 @@ def _ask_when(recording: Recording) -> Reply:
 
 def whether_to_go_on(recording: Recording) -> Reply:
     """There is one that was put aside."""
-    what = _("Есть недописанная запись: {company}.", company=recording.company) if recording.company else None
+    company = recording.company or ((recording.form or {}).get("answers") or {}).get("company", "")
+    what = _("Есть недописанная запись: {company}.", company=company) if company else None
     text = lines(what or _("Есть недописанная запись."), _("Продолжить её или начать новую?"))
     row = (
         _button(_("Продолжить запись"), "resume", "", recording, "да"),

@@ -97,6 +97,8 @@ class RequestRow:
     assignee: str
     unanswered_since: datetime | None
     version: int
+    unconfirmed: bool = False
+    """Staff wrote it down from the client's words, and the client has not agreed to it yet."""
 
     def overdue(self, now: datetime) -> bool:
         """Whether the deadline has passed and the result is still to come."""
@@ -141,6 +143,7 @@ def request_rows() -> Select[Any]:
             col(Request.company), col(Request.inn), func.substr(Request.task, 1, 200),
             col(Request.deadline), col(Request.submitted_at), col(Request.channel),
             col(Request.assignee_id), col(Person.name), col(Request.unanswered_since), col(Request.version),
+            and_(col(Request.recorded_by).is_not(None), col(Request.confirmed_at).is_(None)),
         )
         .join(Staff, col(Staff.id) == Request.assignee_id, isouter=True)
         .join(Person, col(Person.id) == Staff.person_id, isouter=True)
@@ -164,10 +167,11 @@ def request_row(row: Any) -> RequestRow:
         name,
         owed,
         version,
+        unconfirmed,
     ) = row
     return RequestRow(
         number, Status(status), Stage(stage) if stage else None, kind, company, inn, task,
-        deadline, submitted, channel, assignee_id, name or "", owed, version,
+        deadline, submitted, channel, assignee_id, name or "", owed, version, bool(unconfirmed),
     )  # fmt: skip
 
 
@@ -389,6 +393,9 @@ class RequestCard:
     client_confirmed: bool
     person: str
     phone: str
+    recorded_by: str
+    """Who wrote it down from the client's words; empty when the client filled the form."""
+    confirmed_at: datetime | None
     assigned_at: datetime | None
     accepted_at: datetime | None
     first_response_at: datetime | None
@@ -429,6 +436,8 @@ def read_request(session: Session, number: int, own_of: int | None = None) -> Re
         client_confirmed=client.confirmed,
         person=person.name,
         phone=person.phone or client.phone,
+        recorded_by=_staff_name(session, request.recorded_by),
+        confirmed_at=request.confirmed_at,
         assigned_at=request.assigned_at,
         accepted_at=request.accepted_at,
         first_response_at=request.first_response_at,
@@ -444,6 +453,11 @@ def read_request(session: Session, number: int, own_of: int | None = None) -> Re
         intervals=_intervals(session, number),
         history=history_of(session, f"request:{number}"),
     )
+
+
+def _staff_name(session: Session, staff_id: int | None) -> str:
+    query = select(col(Person.name)).join(Staff, col(Staff.person_id) == Person.id)
+    return session.execute(query.where(col(Staff.id) == staff_id)).scalar_one_or_none() or ""
 
 
 def request_version(session: Session, number: int, own_of: int | None = None) -> int | None:

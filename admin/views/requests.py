@@ -245,6 +245,7 @@ def _do(deed: Deed, number: int) -> Text:
         Deed.DONE: _done,
         Deed.REASSIGN: _reassign,
         Deed.CANCEL: _cancel,
+        Deed.CONFIRM: _confirm,
     }
     prepared, told = doing[deed](number, asked.as_number(request.form.get("version", "")) or 0)
     with doors().database.begin() as session:
@@ -339,6 +340,13 @@ def _cancel(number: int, version: int) -> _Prepared:
     )
 
 
+def _confirm(number: int, _version: int) -> _Prepared:
+    return (
+        lambda session: casework.confirm(session, doors().house, me().who, number, doors().now()),
+        _("Отмечено: клиент подтвердил запись по телефону."),
+    )
+
+
 def _words(name: str) -> str:
     return asked.clean(request.form.get(name, "").replace("\r\n", "\n"), MAX_WORDS)
 
@@ -370,6 +378,7 @@ _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
     Deed.DONE: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
     Deed.REASSIGN: _OPEN,
     Deed.CANCEL: _OPEN,
+    Deed.CONFIRM: _OPEN,
 }
 """Which forms the page offers. Whether a step is allowed is the desk's to say, not this table's."""
 
@@ -378,6 +387,8 @@ def _possible(card: RequestCard) -> frozenset[Deed]:
     # One of the two, by whose minutes run now.
     senseless = Deed.OUTSIDE if card.row.stage is Stage.THIRD_PARTY else Deed.RESUME
     possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed]}
+    if not card.row.unconfirmed:
+        possible.discard(Deed.CONFIRM)
     return frozenset(possible - {senseless})
 
 

@@ -51,4 +51,5 @@ works = st.builds(
     deadline=_DAYS,
     responsible_id=st.none() | _STAFF_IDS,
     excluded_ids=st.frozensets(_STAFF_IDS, max_size=3),
+    recorded_by_id=st.none() | _STAFF_IDS,
 )

@@ -87,6 +87,8 @@ def test_exclusions(rule: str, person: Candidate, work: Work, reason: str):
         pytest.param("skill", ANNA, replace(PAYMENT, kind="other"), id="a kind that needs no skill"),
         pytest.param("dedicated", ANNA, replace(PAYMENT, responsible_id=2), id="a client of somebody else"),
         pytest.param("dedicated", ANNA, PAYMENT, id="a client of nobody"),
+        pytest.param("recorded", ANNA, PAYMENT, id="written by the client"),
+        pytest.param("recorded", ANNA, replace(PAYMENT, recorded_by_id=2), id="written down by another"),
     ],
 )
 def test_what_says_nothing(rule: str, person: Candidate, work: Work):
@@ -107,6 +109,14 @@ def test_what_says_nothing(rule: str, person: Candidate, work: Work):
             1000,
             "ведёт этого клиента",
             id="keeps the books",
+        ),
+        pytest.param(
+            "recorded",
+            ANNA,
+            replace(PAYMENT, recorded_by_id=1),
+            200,
+            "эту заявку записал этот сотрудник",
+            id="wrote it down",
         ),
         pytest.param("load", ANNA, PAYMENT, 0, "заявок в работе: 0", id="idle"),
         pytest.param("load", replace(ANNA, open_requests=3), PAYMENT, -30, "заявок в работе: 3", id="three"),
