@@ -62,9 +62,9 @@ class Limits:
     """Whether a label that is too long is cut; else the buttons become a numbered menu."""
     file_bytes: int = 50 * 1024 * 1024
     messages_per_second: float = 30.0
-    messages_burst: int = 30
+    messages_burst: int = 1
     chat_messages_per_second: float = 1.0
-    chat_burst: int = 20
+    chat_burst: int = 2
 
 
 Accept = Callable[[Sequence[Inbound], "Cursor | None"], Awaitable[None]]

@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import Generic, Protocol, TypeVar
@@ -22,7 +22,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from notifications.faults import place_of
-from notifications.outbox import Letter, LetterState, Outcome, Parcel, Sent, Settlement, Unknown
+from notifications.outbox import Letter, LetterState, Outcome, Parcel, Retry, Sent, Settlement, Unknown
 from notifications.pacing import Gate, Pace, Turns
 from notifications.verdicts import Policy, Verdict, give_back, judge
 
@@ -37,6 +37,12 @@ _SMALLEST_WINDOW = 16
 _LARGEST_WINDOW = 2048
 _LETTERS_PER_CHAT = 16
 _URGENT_RESERVE = 64
+_DUE_RESERVE = 32
+_TRIED_BEFORE_SECONDS = 30.0
+
+_REFUSALS_OF_ALL = 3
+"""So many chats told to wait, one after another and nobody served between: the messenger means everybody.
+Telegram, for one, answers the same whether a chat or the whole bot is too fast."""
 
 _SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
 _LONGEST_SEND_SHARE_OF_LEASE = 0.45
@@ -164,6 +170,8 @@ class _Lane(Generic[LimitsT]):
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     sleeps_until: float = 0.0
     silent_until: float = float("-inf")
+    told_to_wait: set[int] = field(default_factory=set)
+    """The chats that were told to wait since the last message that was taken."""
     revoked: bool = False
     more_stored: bool = False
 
@@ -184,17 +192,36 @@ class _Lane(Generic[LimitsT]):
             self.turns.promote(chat.chat_id)
         return None
 
-    def enter(self, chat: _Chat, now: float) -> None:
-        """Put a chat in the queue, or forget it when it has nothing to send."""
+    def enter(self, chat: _Chat, now: float, wall: datetime) -> None:
+        """Put a chat in the queue, or forget it when it has nothing to send.
+
+        A letter that was given back and comes again has the place of its age, and of an older one than
+        those that were never tried: it has waited for its turn before.
+        """
         if not chat.letters:
             del self.chats[chat.chat_id]
             return
+        first = chat.letters[0]
+        age_seconds = (wall - first.created_at).total_seconds() if first.created_at else 0.0
+        if first.attempts:
+            age_seconds += _TRIED_BEFORE_SECONDS
         self.turns.enter(
             now,
             chat.chat_id,
-            since=chat.arrivals[0],
+            since=min(chat.arrivals[0], now - age_seconds),
             left=len(chat.letters),
             urgent=chat.urgent_letters > 0,
+        )
+
+    def understood(self, outcome: Outcome, chat: _Chat) -> Outcome:
+        """Widen a silence for one chat to the channel when it is asked for chat after chat."""
+        if isinstance(outcome, Sent):
+            self.told_to_wait.clear()
+        if not isinstance(outcome, Retry) or outcome.after_seconds is None:
+            return outcome
+        self.told_to_wait.add(chat.chat_id)
+        return replace(
+            outcome, whole_channel=outcome.whole_channel or len(self.told_to_wait) >= _REFUSALS_OF_ALL
         )
 
     def drop_first(self, chat: _Chat) -> None:
@@ -251,6 +278,8 @@ class Dispatcher(Generic[LimitsT]):
     _aside: list[Letter] = field(default_factory=list, init=False)
     """What was handed over during a claim."""
     _claim_wanted: bool = field(default=True, init=False)
+    _silence_over: bool = field(default=False, init=False)
+    """Whether letters that we gave back are due again, for which there must be room."""
     _next_claim_at: float = field(default=float("-inf"), init=False)
     _dues: list[float] = field(default_factory=list, init=False)
     """When letters that we gave back are due again, on the monotonic clock."""
@@ -339,7 +368,7 @@ class Dispatcher(Generic[LimitsT]):
         now = self.monotonic()
         while self._dues and self._dues[0] <= now:
             heappop(self._dues)
-            self._claim_wanted = True
+            self._claim_wanted = self._silence_over = True
         if self._claim_wanted or now >= self._next_claim_at:
             return True
         if self._dues:
@@ -347,8 +376,13 @@ class Dispatcher(Generic[LimitsT]):
         return False
 
     async def _claim(self) -> None:
-        """Ask for as many letters as there is room for; of a full messenger, only for urgent ones."""
+        """Ask for as many letters as there is room for.
+
+        Of a full messenger only for urgent ones, and after a silence for those that waited for its end:
+        they are older than what fills it.
+        """
         self._claim_wanted = False
+        silence_over, self._silence_over = self._silence_over, False
         now = self.monotonic()
         self._next_claim_at = now + self.claim_every_seconds
         lanes = [lane for lane in self._lanes.values() if lane.silent_until <= now]
@@ -361,6 +395,8 @@ class Dispatcher(Generic[LimitsT]):
             await self._claim_for(roomy, limit, urgent_only=False)
         if full:
             await self._claim_for(full, _URGENT_RESERVE, urgent_only=True)
+        if silence_over and (waited := [each for each in full if each.letters < each.window + _DUE_RESERVE]):
+            await self._claim_for(waited, _LETTERS_PER_CHAT, urgent_only=False)
 
     async def _claim_for(self, lanes: Sequence[_Lane[LimitsT]], limit: int, *, urgent_only: bool) -> None:
         names = [lane.name for lane in lanes]
@@ -399,8 +435,9 @@ class Dispatcher(Generic[LimitsT]):
             chat = lane.add(letter, now)
             if chat is not None:
                 entering.append((lane, chat))
+        wall = self.now()
         for lane, chat in entering:
-            lane.enter(chat, now)
+            lane.enter(chat, now, wall)
         if claimed:
             self._mark_capped(letters)
         for name in {letter.channel for letter in letters} & self._lanes.keys():
@@ -470,7 +507,7 @@ class Dispatcher(Generic[LimitsT]):
             outcome = Unknown(f"Ошибка программы: {outcome.name}")
         if isinstance(outcome, Sent) and chat.parts_sent + 1 < len(chat.parts):
             chat.parts_sent += 1
-            lane.enter(chat, now)
+            lane.enter(chat, now, self.now())
         else:
             self._conclude(lane, chat, outcome, now)
 
@@ -492,6 +529,7 @@ class Dispatcher(Generic[LimitsT]):
         return min(self.send_timeout_seconds + uploading_seconds, longest)
 
     def _conclude(self, lane: _Lane[LimitsT], chat: _Chat, outcome: Outcome, now: float) -> None:
+        outcome = lane.understood(outcome, chat)
         verdict = judge(outcome, chat.letters, self.policy, self.now(), self.jitter())
         for settlement in verdict.settlements:
             self._file(settlement)
@@ -501,7 +539,7 @@ class Dispatcher(Generic[LimitsT]):
         lane.revoked = verdict.channel_revoked or (lane.revoked and not isinstance(outcome, Sent))
         if verdict.chat_goes_on:
             lane.drop_first(chat)
-            lane.enter(chat, now)
+            lane.enter(chat, now, self.now())
         else:
             lane.forget(chat)
         if verdict.channel_revoked or verdict.silence_channel_seconds > self.lease_seconds / 4:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-_CATCH_UP_SHARE = 0.25
+_CATCH_UP_SHARE = 0.5
 _CATCH_UP_FLOOR_SECONDS = 0.002
 _CATCH_UP_CEILING_SHARE = 0.9
 

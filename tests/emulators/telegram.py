@@ -27,6 +27,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from tests.emulators.judge import Judge
+
 Json = Any
 
 TEXT_LENGTH = 4096
@@ -369,6 +371,7 @@ class TelegramEmulator:
         token: str = DEFAULT_TOKEN,
         *,
         limits: RateLimits | None = None,
+        judge: Judge | None = None,
         now: Callable[[], float] = time.time,
         latency_seconds: float = 0,
         hook_retry_seconds: float = 0.05,
@@ -376,6 +379,8 @@ class TelegramEmulator:
     ) -> None:
         self.token = token
         self.limits = limits
+        self.judge = judge
+        """Refuses what its windows do not bear; its clock is the event loop's."""
         self.me = {
             "id": int(token.partition(":")[0]),
             "is_bot": True,
@@ -841,8 +846,13 @@ class TelegramEmulator:
 
     def _open_chat(self, params: Mapping[str, Json], *, messages: int = 1) -> Chat:
         chat = self._known_chat(params)
+        now = asyncio.get_running_loop().time()
+        if self.judge is not None:
+            for _ in range(messages):
+                if refused := self.judge.hears(now, str(chat.id), params.get("text", "")):
+                    seconds = math.ceil(refused.retry_after_seconds)
+                    raise Refusal(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
         if self._pace is not None and chat.pace is not None:
-            now = asyncio.get_running_loop().time()
             if wait := max(self._pace.wait_seconds(now), chat.pace.wait_seconds(now)):
                 seconds = max(1, math.ceil(wait))
                 raise Refusal(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)

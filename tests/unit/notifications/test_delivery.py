@@ -367,6 +367,56 @@ def test_a_silence_for_the_channel_silences_it_alone(after_seconds):
     assert vk.asked[0][0] < heard_at + 1
 
 
+def test_a_messenger_that_makes_chat_after_chat_wait_means_all_of_them():
+    """Telegram says the same whether a chat or the whole bot is too fast."""
+    office, silent_until = Office(), 1008.0
+    messenger = Messenger(Rates(30, 1, 1, 2), delay_seconds=lambda: 0.04)
+    messenger.gate = lambda _chat: (
+        Retry(after_seconds=silent_until - monotonic()) if 1003 < monotonic() < silent_until else None
+    )
+    office.add(*(letter(number, number) for number in range(1, 301)))
+    deliver(office, messenger)
+    asked = [moment for moment, _, _ in messenger.asked]
+    assert sum(1003.1 < moment < silent_until for moment in asked) <= 3
+    assert sum(silent_until <= moment < silent_until + 3 for moment in asked) >= 0.95 * 90
+    assert office.states() == {LetterState.SENT: 300}
+
+
+def test_chats_that_wait_for_reasons_of_their_own_do_not_silence_the_others():
+    """Ten chats are too fast, and others are served between their refusals."""
+    office = Office()
+    messenger = Messenger(Rates(30, 1, 1, 2), delay_seconds=lambda: 0.01)
+    refused = {}
+    messenger.gate = lambda chat: (
+        Retry(after_seconds=20)
+        if int(chat.removeprefix("chat-")) % 10 == 0
+        and monotonic() < refused.setdefault(chat, monotonic()) + 20
+        else None
+    )
+    office.add(*(letter(number, number) for number in range(1, 301)))
+    deliver(office, messenger)
+    served = [moment for moment, _, _ in messenger.taken if moment < 1010]
+    assert len(served) >= 0.95 * 270
+
+
+@pytest.mark.parametrize("posted_before_seconds", [0, 30])
+def test_a_chat_is_back_when_its_silence_ends_though_our_hands_are_full(posted_before_seconds):
+    office = Office()
+    messenger = Messenger(Rates(30, 1, 1, 2), {"1": [Retry(after_seconds=5)]}, delay_seconds=lambda: 0.04)
+
+    async def scenario():
+        first_at = wall_clock() - timedelta(seconds=posted_before_seconds)
+        office.add(letter(1, 1, created_at=first_at))
+        office.add(*(letter(number, number, created_at=wall_clock()) for number in range(2, 2001)))
+        async with running(dispatcher(office.as_process("one"), messenger=messenger)):
+            await asyncio.sleep(10)
+
+    leap(scenario())
+    refused_at = messenger.asked[0][0]
+    again_at = next(moment for moment, _, key in messenger.taken if key == "1")
+    assert refused_at + 5 <= again_at <= refused_at + 6
+
+
 def test_a_closed_chat_takes_its_letters_with_it():
     office, messenger = Office(), Messenger(script={"1": [Blocked("by user")]})
     office.add(letter(1, 1), letter(2, 1), letter(3, 2))
