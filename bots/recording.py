@@ -36,6 +36,7 @@ from forms.inn import INN_LENGTHS, parse_inn
 from forms.messages import Press, Reply, loosely
 from forms.past import parse_past
 from forms.texts import Text, _, lines
+from router.model import Role
 from storage import recording as book
 from storage.recording import How, Speaker, Spoken
 
@@ -47,7 +48,10 @@ Note = Text | None
 
 
 def of(turn: ChatTurn) -> Recording | None:
-    """The recording of this member of staff, put aside or not."""
+    """The recording of this member of staff, put aside or not; the administrator has none."""
+    staff = turn.chat.staff
+    if staff is None or staff.role is Role.ADMIN:
+        return None
     return recording_from_json(turn.chat.draft)
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
 from forms.fields import FormContext, Said
@@ -22,13 +21,10 @@ from storage.casework.submitting import client_of
 from storage.casework.telling import to_assignee_or_directors, to_client
 from storage.casework.writing import replace_answers, write_change
 from storage.house import House, Who
-from storage.models import AnswerVersion, CallTask, Chat, Person, Request, metadata
+from storage.models import AnswerVersion, CallTask, Chat, Letter, Person, Request
 
-_chat = metadata.tables["chat"]
-_ADD_CHAT = {
-    name: insert_in(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"])
-    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+READ_BACK = "heard"
+"""What a read-back is called in the key of its letter."""
 
 
 class AlreadyConfirmed(desk.DeskError):
@@ -45,9 +41,9 @@ def ask(session: Session, house: House, request_id: int, now: datetime) -> bool:
     """
     case = open_case(session, request_id)
     context = context_of(house, now)
-    if _has_chat(session, case.row.person_id) or _has_address(session, house, case.row.person_id, now):
+    if _has_chat(session, case.row.person_id) or _has_address(session, house, case.row.person_id):
         revision = answers_given(session, request_id)
-        to_client(session, house, case, readback.read_back(case.facts, context, revision), now, "heard")
+        to_client(session, house, case, readback.read_back(case.facts, context, revision), now, READ_BACK)
         return True
     words = house.say(readback.to_be_read_out(case.facts, context))
     add_call(session, case.row.person_id, case.number, None, words, now)
@@ -124,10 +120,13 @@ def _unconfirmed(session: Session, who: Who, request_id: int) -> Case:
 
 def _close_calls(session: Session, house: House, who: Who, request_id: int, now: datetime) -> None:
     """Nobody need be telephoned about it any more."""
+    undelivered = select(col(Letter.id)).where(
+        col(Letter.request_id) == request_id, col(Letter.key).like(f"request:{request_id}:%:{READ_BACK}:%")
+    )
     query = select(col(CallTask.id)).where(
         col(CallTask.request_id) == request_id,
-        col(CallTask.letter_id).is_(None),
         col(CallTask.done_at).is_(None),
+        or_(col(CallTask.letter_id).is_(None), col(CallTask.letter_id).in_(undelivered)),
     )
     outcome = house.say(_("Клиент подтвердил: верно."))
     for call_id in session.execute(query).scalars().all():
@@ -139,16 +138,6 @@ def _has_chat(session: Session, person_id: int) -> bool:
     return session.execute(query.limit(1)).first() is not None
 
 
-def _has_address(session: Session, house: House, person_id: int, now: datetime) -> bool:
-    """Whether the person can be written an e-mail; their address becomes a chat of theirs."""
-    address = session.get_one(Person, person_id).email.strip().lower()
-    if not address or not house.email_channel:
-        return False
-    connection = session.connection()
-    values = {
-        "channel": house.email_channel, "chat_key": address, "user_key": address, "person_id": person_id,
-        "screen": [], "focus": "", "rank": 0, "created_at": now,
-    }  # fmt: skip
-    connection.execute(_ADD_CHAT[connection.dialect.name], values)
-    # Somebody else may write from that address: then it is not this person's alone.
-    return _has_chat(session, person_id)
+def _has_address(session: Session, house: House, person_id: int) -> bool:
+    """Whether the person can be written an e-mail: a letter to somebody without a chat goes there."""
+    return bool(house.email_channel) and "@" in session.get_one(Person, person_id).email

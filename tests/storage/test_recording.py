@@ -7,7 +7,7 @@ import pytest
 from forms.answers import AnswerError
 from forms.fields import Said
 from router.desk import DeskError, NotAllowed, WrongState
-from storage import casework, recording
+from storage import calls, casework, recording
 from storage.calls import open_calls
 from storage.casework.reading_back import AlreadyConfirmed
 from storage.exports import requests_for_export
@@ -216,3 +216,13 @@ async def test_looking_for_a_client(firm, words, companies):
     firm.change(Person, firm.people["maria"], phone="+7 (916) 000-00-01")
     with firm.database.read() as session:
         assert [found.company for found in recording.find(session, words)] == companies
+
+
+async def test_a_read_back_that_does_not_arrive_is_read_out_by_telephone(firm):
+    number = keep(firm).number
+    (letter,) = firm.letters("maria")
+    with firm.database.begin() as session:
+        calls.add_call(session, firm.people["maria"], number, letter.id, "не доставлено", firm.clock)
+    firm.do(casework.confirm, "anna", number)
+    with firm.database.read() as session:
+        assert open_calls(session) == ()
