@@ -21,6 +21,7 @@ from bots.albums import Messages, by_album, merged_albums, with_album
 from bots.base import Cursor
 from bots.turns import ChatTurn, press_of
 from forms.fields import ReceivedFile, Said
+from forms.freetext import agreed
 from forms.inn import split_company
 from forms.messages import (
     Contact,
@@ -174,7 +175,8 @@ class Intake:
         if inbound.kind in (InboundKind.UNBLOCKED, InboundKind.DELETED):
             batch.seen(chat, inbound.sent_at)
             return
-        if chat.has_waiting or (inbound.files and self._may_keep(chat)):
+        may_keep = self._may_keep(chat) or agreed(inbound.text) is not None
+        if chat.has_waiting or (inbound.files and may_keep):
             inbound = with_album(inbound, lambda: batch.earlier(chat))
             work.keep_waiting(batch.session, inbound, inbound_to_json(inbound))
             chat.has_waiting = True

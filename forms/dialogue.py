@@ -7,6 +7,7 @@ one can be walked without changing this one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from forms.fields import (
     files_from_text,
     files_to_text,
 )
+from forms.freetext import Labelled, labelled
 from forms.messages import Button, Press, Reply, loosely
 from forms.request_form import FORM, longer_task, show_files, summary_lines
 from forms.texts import Text, _, lines, listed
@@ -58,6 +60,8 @@ SAME_BREATH_SECONDS = 3
 """Whoever writes again so soon has not read the next question: it is still the task."""
 
 FAILURES_BEFORE_ANOTHER_WAY = 2
+FEWEST_BLANKS = 2
+"""From so many missing answers on, a letter asks for them together."""
 
 
 class Nav(StrEnum):
@@ -205,6 +209,18 @@ def screen(progress: Progress, context: FormContext, note: Text | None = None, f
     return walk.screen(walk.placed(progress), note)
 
 
+def blank_letter(context: FormContext, form: Form = FORM) -> Text:
+    """The whole form to be filled in by one letter, the agreement to the consent before it."""
+    walk = _Walk(context, form)
+    names = walk.blanks(begin(context, form=form).answers)
+    return lines(
+        _("Можно ответить одним письмом: впишите ответы после двоеточий, после «Согласен» — «да»."),
+        "",
+        _("Согласен:"),
+        *walk.blank_lines(names),
+    )
+
+
 def advance(progress: Progress, said: Said, context: FormContext, form: Form = FORM) -> Turn:
     """Take one message into the form. Whatever was said gets an answer."""
     return _Walk(context, form).advance(progress, said)
@@ -276,7 +292,10 @@ class _Walk:
     # --- answers
 
     def answer(self, progress: Progress, said: Said, note: Text | None = None) -> Turn:
-        """Words or a press of the present question's own button."""
+        """Words or a press of the present question's own button; answers under their names go to these."""
+        under_names = Labelled() if said.press else labelled(said.text, self.form)
+        if under_names.is_meant:
+            return self.fill(progress, under_names, note)
         try:
             match progress.asking:
                 case name if name == SUMMARY:
@@ -302,6 +321,60 @@ class _Walk:
         turn = self.shown(self.to_next(taken) if asked.name in filled else taken, note)
         answered = (asked.name, *(f.name for f in self.form))
         return replace(turn, field=next((name for name in answered if name in filled), None))
+
+    def fill(self, progress: Progress, under_names: Labelled, note: Text | None) -> Turn:
+        """Take several answers in one go; what is wrong with some is told together, words are kept."""
+        told: list[Text] = []
+        words = _without_courtesy(under_names.rest)
+        for named in self.form:
+            answer = under_names.answers.get(named.name)
+            if answer is None:
+                continue
+            asked = self.asked_for(named, progress.answers)
+            if not asked.asked_if(progress.answers):
+                words = "\n".join(
+                    part for part in (words, f"{under_names.labels[named.name]}: {answer}") if part
+                )
+                continue
+            try:
+                progress = self.take(progress, asked, self.parsed(asked, answer, progress.answers))
+            except AnswerError as error:
+                told.append(_("{title}: {problem}", title=named.title, problem=error.text))
+        if words:
+            progress, problem = self.with_words(progress, words)
+            told += [problem] if problem else []
+        progress = self.without_asking_for_files(progress)
+        shown = self.to_next(_turned(progress))
+        failures = progress.failures + 1 if told else 0
+        return self.shown(replace(shown, failures=failures), lines(note, *told) if note or told else None)
+
+    def asked_for(self, named: Field, answers: Answers) -> Field:
+        """The question that takes words for this field: one before it may, while it has no answer."""
+        first = named.opened_by or named.part_of
+        return self.field(first) if first is not None and first not in answers else named
+
+    def parsed(self, asked: Field, text: str, answers: Answers) -> Answers:
+        others = asked.others(answers)
+        return asked.parse(_typed_choice(asked, Said(text=text), others, self.context), others, self.context)
+
+    def with_words(self, progress: Progress, words: str) -> tuple[Progress, Text | None]:
+        """Words under no name belong to the task."""
+        try:
+            if TASK in progress.answers:
+                task = longer_task(progress.answers[TASK], words)
+                answers = {**progress.answers, TASK: task, _TASK_AT: self.context.now.isoformat()}
+                note = _("Дописали в задачу: «{words}».", words=_shortened(words))
+                return replace(progress, answers=answers), note
+            asked = self.asked_for(self.field(TASK), progress.answers)
+            return self.take(progress, asked, self.parsed(asked, words, progress.answers)), None
+        except AnswerError as error:
+            return progress, error.text
+
+    def without_asking_for_files(self, progress: Progress) -> Progress:
+        """A letter has its files with it: asking for them would cost another one."""
+        if not self.context.asks_at_once or FILES in progress.answers:
+            return progress
+        return replace(progress, answers={**progress.answers, FILES: progress.answers.get(_FILES, "[]")})
 
     def take(self, progress: Progress, asked: Field, filled: Answers) -> Progress:
         answers = dict(progress.answers)
@@ -383,6 +456,8 @@ class _Walk:
 
     def captioned(self, progress: Progress, said: Said, note: Text | None) -> Turn:
         has_words = bool(said.text.strip())
+        if labelled(said.text, self.form).is_meant:
+            return self.answer(progress, said, note)
         if has_words and progress.asking in (FILES, SUMMARY, EDIT):
             return self.answer_with_caption(progress, said, note)
         if has_words or (progress.asking == TASK and any(file.refusal is None for file in said.files)):
@@ -495,7 +570,7 @@ class _Walk:
     def after_cancel(self, progress: Progress, said: Said) -> Turn:
         restores = said.press is not None and said.press.scope == FORM_SCOPE and said.press.target == RESTORE
         if restores or is_restore_word(said.text):
-            restored = _turned(replace(progress, cancelled=False))
+            restored = self.placed(_turned(replace(progress, cancelled=False)))
             return self.shown(restored, _("Вернули заявку."))
         return Turn(progress, (_cancelled_screen(progress),))
 
@@ -519,9 +594,45 @@ class _Walk:
             return (_("Проверьте заявку:"), *summary_lines(progress.answers, self.context, self.form))
         if progress.asking == EDIT:
             return (_("Что изменить?"),)
+        blank = self.blank(progress)
+        if blank is not None:
+            return (*summary_lines(progress.answers, self.context, self.form), blank)
         asked = self.field(progress.asking)
         present = None if asked.shows_itself else self.present(asked, progress.answers)
         return (present, asked.question(asked.others(progress.answers), self.context))
+
+    def blank(self, progress: Progress) -> Text | None:
+        """Everything that is missing, to be filled in at once; None where one question is enough."""
+        if (
+            not self.context.asks_at_once
+            or progress.editing
+            or progress.asking != self.missing(progress.answers)
+        ):
+            return None
+        names = self.blanks(progress.answers)
+        if len(names) < FEWEST_BLANKS:
+            return None
+        return lines(
+            _("Ответьте на это письмо: впишите ответы после двоеточий."),
+            "",
+            *self.blank_lines(names),
+        )
+
+    def blank_lines(self, names: tuple[str, ...]) -> tuple[Text | str, ...]:
+        return (
+            *(_("{title}:", title=self.field(name).title) for name in names),
+            "",
+            _("Файлы приложите к ответу. Можно написать и просто своими словами."),
+        )
+
+    def blanks(self, answers: Answers) -> tuple[str, ...]:
+        """Fields that a letter can answer; not those whose answer is found in the words for another one."""
+        missing = [f for f in self.form if f.name not in answers and f.asked_if(answers) and f.name != FILES]
+        openers = {f.opened_by for f in missing}
+        # A part is asked for when the rest of its whole is known.
+        return tuple(
+            f.name for f in missing if f.name not in openers and (f.part_of is None or f.part_of in answers)
+        )
 
     def present(self, asked: Field, answers: Answers) -> Text | None:
         """The answer that stays unless another one is given."""
@@ -545,6 +656,8 @@ class _Walk:
         return (*own, _KEEP_CHOICE) if keeps else own
 
     def rows(self, progress: Progress) -> tuple[tuple[Button, ...], ...]:
+        if self.blank(progress) is not None and progress.asking not in self.blanks(progress.answers):
+            return ()
         at_field = progress.asking not in (SUMMARY, EDIT)
         per_row = self.field(progress.asking).choices_per_row if at_field else 2
         buttons = [
@@ -571,6 +684,24 @@ def _turned(progress: Progress) -> Progress:
 def _with_album(turn: Turn, group_id: str, caption: str) -> Turn:
     answers = {**turn.progress.answers, _ALBUM: group_id, _CAPTION: caption.strip()}
     return replace(turn, progress=replace(turn.progress, answers=answers))
+
+
+_GREETING = re.compile(
+    r"(?:здравствуйте|здравствуй|добрый\s+(?:день|вечер)|доброе\s+утро|доброго\s+(?:дня|времени\s+суток)|"
+    r"привет|приветствую|уважаем\w+|hello|hi|dear|спасибо|благодарю)\b",
+    re.IGNORECASE,
+)
+_WORDS_OF_A_GREETING = 4
+
+
+def _without_courtesy(text: str) -> str:
+    """Words without the lines that only greet or thank."""
+    return "\n".join(
+        line
+        for line in text.splitlines()
+        if not (_GREETING.match(line.strip()) and len(line.split()) <= _WORDS_OF_A_GREETING)
+        and loosely(line) not in SMALL_TALK
+    ).strip()
 
 
 def _shortened(text: str) -> str:

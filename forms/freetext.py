@@ -22,6 +22,12 @@ class Labelled:
     labels: Mapping[str, str] = field(default_factory=dict)
     rest: str = ""
 
+    @property
+    def is_meant(self) -> bool:
+        """Whether somebody has answered under names: under several, or under one and nothing else."""
+        several = len(self.labels) > 1 and bool(self.answers)
+        return several or (len(self.answers) == 1 and not self.rest)
+
     def __str__(self) -> str:
         """The answers alone, to be read again."""
         return "\n".join(f"{self.labels[name]}: {answer}" for name, answer in self.answers.items())
@@ -29,6 +35,9 @@ class Labelled:
 
 AGREEMENT_LABELS = ("Согласен", "Согласна", "Согласие", "I agree", "Agree")
 """Before a «да» that agrees to the consent, in a letter that answers everything at once."""
+
+_AGREEMENT_WORDS = frozenset(("согласен", "согласна", "я согласен", "я согласна", "i agree", "agree"))
+_YES = frozenset((*_AGREEMENT_WORDS, "да", "ок", "yes", "ok"))
 
 _LINE = re.compile(r"[\s>*•·–—-]*(?:[0-9]{1,2}[.)]\s+)?(?P<label>[^:\n]{1,60}?)\s*:[ \t]*(?P<answer>.*)")
 
@@ -60,6 +69,22 @@ def labelled(text: str, form: Form = FORM, more: Mapping[str, str] | None = None
     return Labelled(
         {name: answer for name, answer in joined.items() if answer}, labels, "\n".join(rest).strip()
     )
+
+
+def agreed(text: str) -> str | None:
+    """The other words of a message that agrees, by «Согласен: да» or by «Согласен» as its first line.
+
+    None for a message that does not.
+    """
+    names = frozenset(map(loosely, AGREEMENT_LABELS))
+    written = text.strip().splitlines()
+    for number, line in enumerate(written):
+        match = _LINE.fullmatch(line)
+        says_yes = match is not None and loosely(match["label"]) in names and loosely(match["answer"]) in _YES
+        # «Согласен:» with nothing behind it is a blank that was left empty.
+        if says_yes or (number == 0 and match is None and loosely(line) in _AGREEMENT_WORDS):
+            return "\n".join((*written[:number], *written[number + 1 :])).strip()
+    return None
 
 
 def _names(form: Form) -> dict[str, str]:

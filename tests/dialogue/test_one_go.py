@@ -1,0 +1,144 @@
+"""Answers under their names fill the form in one go; a letter asks for everything at once."""
+
+from dataclasses import replace
+
+import pytest
+
+from storage.models import Consent, Message
+from tests.client import Talker
+from tests.dialogue.samples import PDF
+
+LETTER = "ИНН: 7707083893\nЧто сделать: оплатить счёт 15 от ООО «Свет» на 12 345 ₽\nСрок: до пятницы"
+
+
+@pytest.fixture
+def by_letter(town):
+    """The messenger is one whose chats are e-mail addresses."""
+    town.house = replace(town.house, email_channel=town.channel)
+    return town
+
+
+@pytest.fixture
+async def olga(by_letter):
+    """Somebody who writes letters and has agreed."""
+    return await by_letter.client(key="olga", name="Ольга")
+
+
+# --- in every messenger ------------------------------------------------------------------------
+
+
+async def test_a_first_message_under_names_leaves_only_the_files(town, maria):
+    await maria.says(LETTER)
+    maria.sees("пятница, 27 ноября", "Приложите файлы", buttons=["Готово", "Пропустить"])
+    await maria.says_all("Готово", "Отправить")
+    request = town.request(1)
+    assert (request.kind, request.task) == ("pay", "оплатить счёт 15 от ООО «Свет» на 12 345 ₽")
+
+
+@pytest.mark.parametrize(
+    ("said", "asks"),
+    [
+        ("Компания: 7707083893\nСрок: завтра", "Что нужно сделать?"),
+        ("- ИНН: 7707083893\n- Задача: консультация, можно ли платить наличными?", "К какому сроку?"),
+        ("1) Срок: до пятницы\n2) Что нужно: сверка с ООО Свет", "ИНН"),
+        ("ИНН:\n7707083893\nЧто сделать:\nсверка за март\nи за апрель", "К какому сроку?"),
+        ("ИНН: 7707083893", "Что нужно сделать?"),
+    ],
+    ids=["company and deadline", "dashes", "numbers, any order", "answers below", "one name alone"],
+)
+async def test_what_is_missing_is_asked(maria, said, asks):
+    await maria.says(said)
+    maria.sees(asks)
+
+
+async def test_mistakes_are_told_together_and_the_rest_is_kept(maria):
+    await maria.says("ИНН: 77070838931\nЧто сделать: сверка за март\nСрок: как обычно")
+    maria.sees("Компания и ИНН: ", "77070838931", "Срок: ", "Пришлите ИНН")
+    await maria.says("7707083893")
+    maria.sees("К какому сроку?")
+    await maria.says_all("завтра", "Готово")
+    maria.sees("Что сделать: ", "сверка за март", buttons=["Отправить", "Изменить"])
+
+
+async def test_words_under_no_name_are_not_lost(maria):
+    await maria.says(f"Добрый день!\n{LETTER}\nДеньги придут только в четверг.\nСпасибо")
+    maria.sees("Дописали в задачу: «Деньги придут только в четверг.»")
+
+
+async def test_a_name_before_an_answer_at_the_summary_changes_it(maria):
+    await maria.says_all(LETTER, "Готово", "Срок: завтра")
+    maria.sees("Срок: четверг, 26 ноября", buttons=["Отправить", "Изменить"])
+
+
+async def test_a_colon_alone_is_no_name(maria):
+    await maria.says_all("7707083893", "Консультация", "Подскажите: можно ли платить наличными?")
+    maria.sees("К какому сроку?")
+
+
+async def test_a_new_name_of_a_company_comes_with_its_inn(maria):
+    await maria.says("ИНН: 500100732259\nНазвание: ИП Волков\nЧто сделать: сверка за март\nСрок: завтра")
+    maria.sees("Приложите файлы")
+    await maria.says("Готово")
+    maria.sees("Компания: ИП Волков, ИНН 500100732259")
+
+
+async def test_files_with_names_in_the_caption(maria):
+    await maria.sends_files({"счёт.pdf": PDF}, caption=LETTER)
+    maria.sees("Файлы: счёт.pdf", buttons=["Готово", "Убрать файлы"])
+
+
+# --- by letter ---------------------------------------------------------------------------------
+
+
+async def test_a_letter_asks_for_everything_at_once(olga):
+    assert "Компания и ИНН:\nЧто сделать:\nСрок:\n" in olga.last.text
+    assert "Вид работ" not in olga.last.text
+
+
+async def test_one_letter_brings_the_summary_and_a_second_sends_it(by_letter, olga):
+    await olga.sends_files({"счёт.pdf": PDF}, caption=LETTER)
+    olga.sees("Проверьте заявку:", "счёт.pdf", buttons=["Отправить", "Изменить"])
+    await olga.says("Отправить")
+    assert by_letter.request(1).task.startswith("оплатить счёт 15")
+
+
+async def test_the_next_letter_asks_for_what_is_missing(olga):
+    await olga.says("ИНН: 7707083893\nЧто сделать:\nСрок:")
+    olga.sees("Компания: ООО «Ромашка»", "Что сделать:\nСрок:")
+    await olga.says("Оплатите счёт 15 от ООО «Свет»")
+    olga.sees("К какому сроку?")
+
+
+async def test_agreement_and_form_in_one_letter(by_letter):
+    olga = by_letter.newcomer(key="olga", name="Ольга")
+    await olga.says("Добрый день, нужна сверка за март")
+    olga.sees("Вы согласны?", "Согласен:\nКомпания и ИНН:\nЧто сделать:\nСрок:", "пришлите ещё раз")
+    await olga.says(f"Согласен: да\n{LETTER}")
+    olga.sees("Проверьте заявку:", "ООО «Ромашка»")
+    assert len(by_letter.rows(Consent)) == 1
+    assert "сверка" not in by_letter.everything_stored()
+    assert by_letter.rows(Message)[0].text == LETTER
+
+
+async def test_files_come_with_the_agreement(by_letter):
+    olga = by_letter.newcomer(key="olga", name="Ольга")
+    await olga.sends_files({"счёт.pdf": PDF}, caption=f"Согласна\n\n{LETTER}")
+    olga.sees("Проверьте заявку:", "счёт.pdf")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Согласен:\n" + LETTER, "Согласен: нет\n" + LETTER, "Не согласен\n" + LETTER, LETTER],
+    ids=["empty", "no", "not", "nothing said"],
+)
+async def test_nothing_is_kept_without_agreement(by_letter, said):
+    olga = by_letter.newcomer(key="olga", name="Ольга")
+    await olga.sends_files({"счёт.pdf": PDF}, caption=said)
+    assert "счёт" not in by_letter.everything_stored()
+    assert not by_letter.rows(Consent)
+
+
+async def test_a_short_question_stays_one_question(by_letter, olga):
+    await olga.says("ИНН: 7707083893\nЧто сделать: сверка за март")
+    olga.sees("К какому сроку?")
+    assert Talker(by_letter, "olga", "").last.text.count(":") < 5
