@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heappop, heappush
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -275,6 +275,7 @@ class Dispatcher(Generic[LimitsT]):
     _office_bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _office_failures: int = field(default=0, init=False)
     _claiming: bool = field(default=False, init=False)
+    _claim_under_way: asyncio.Task[Sequence[Letter] | _Fault] | None = field(default=None, init=False)
     _aside: list[Letter] = field(default_factory=list, init=False)
     """What was handed over during a claim."""
     _claim_wanted: bool = field(default=True, init=False)
@@ -321,7 +322,7 @@ class Dispatcher(Generic[LimitsT]):
         async with asyncio.TaskGroup() as senders:
             try:
                 async with asyncio.TaskGroup() as loops:
-                    loops.create_task(self._correspond())
+                    loops.create_task(self._correspond(senders))
                     for lane in self._lanes.values():
                         loops.create_task(self._serve(lane, senders))
             finally:
@@ -330,14 +331,14 @@ class Dispatcher(Generic[LimitsT]):
 
     # The correspondence with the store: one loop, so a claim and a settlement never overtake each other.
 
-    async def _correspond(self) -> None:
+    async def _correspond(self, group: asyncio.TaskGroup) -> None:
         while True:
             self._office_bell.clear()
             if self._unsettled and not await self._settle():
                 await asyncio.sleep(self._office_pause())
                 continue
             if self._is_time_to_claim():
-                await self._claim()
+                await self._claim(group)
             elif not self._unsettled:
                 await _ring_or_time(self._office_bell, self._next_claim_at - self.monotonic())
 
@@ -375,7 +376,7 @@ class Dispatcher(Generic[LimitsT]):
             self._next_claim_at = min(self._next_claim_at, self._dues[0])
         return False
 
-    async def _claim(self) -> None:
+    async def _claim(self, group: asyncio.TaskGroup) -> None:
         """Ask for as many letters as there is room for.
 
         Of a full messenger only for urgent ones, and after a silence for those that waited for its end:
@@ -392,18 +393,23 @@ class Dispatcher(Generic[LimitsT]):
             lane.more_stored = True
         if roomy:
             limit = min(lane.window - lane.letters for lane in roomy)
-            await self._claim_for(roomy, limit, urgent_only=False)
+            await self._claim_for(group, roomy, limit, urgent_only=False)
         if full:
-            await self._claim_for(full, _URGENT_RESERVE, urgent_only=True)
+            await self._claim_for(group, full, _URGENT_RESERVE, urgent_only=True)
         if silence_over and (waited := [each for each in full if each.letters < each.window + _DUE_RESERVE]):
-            await self._claim_for(waited, _LETTERS_PER_CHAT, urgent_only=False)
+            await self._claim_for(group, waited, _LETTERS_PER_CHAT, urgent_only=False)
 
-    async def _claim_for(self, lanes: Sequence[_Lane[LimitsT]], limit: int, *, urgent_only: bool) -> None:
+    async def _claim_for(
+        self, group: asyncio.TaskGroup, lanes: Sequence[_Lane[LimitsT]], limit: int, *, urgent_only: bool
+    ) -> None:
         names = [lane.name for lane in lanes]
         claiming = self.post.claim(names, limit, per_chat=_LETTERS_PER_CHAT, urgent_only=urgent_only)
         self._claiming = True
         try:
-            letters = await _guarded(claiming, "claim letters")
+            # Whoever cancels us must not lose what the store is about to lease to us.
+            self._claim_under_way = group.create_task(_guarded(claiming, "claim letters"))
+            letters = await asyncio.shield(self._claim_under_way)
+            self._claim_under_way = None
             if isinstance(letters, _Fault):
                 return
             self._take_in(letters, claimed=True)
@@ -618,8 +624,13 @@ class Dispatcher(Generic[LimitsT]):
             async with asyncio.TaskGroup() as last:
                 closing = asyncio.Event()
                 settling = last.create_task(self._settle_until(closing))
-                if self._senders:
-                    await asyncio.wait(self._senders, timeout=self.grace_seconds)
+                claim, self._claim_under_way = self._claim_under_way, None
+                under_way: set[asyncio.Task[Any]] = {*self._senders, claim} if claim else {*self._senders}
+                if under_way:
+                    await asyncio.wait(under_way, timeout=self.grace_seconds)
+                if claim is not None and claim.done():
+                    letters = claim.result()
+                    self._take_in(() if isinstance(letters, _Fault) else letters, claimed=True)
                 for lane in self._lanes.values():
                     self._empty(lane)
                 closing.set()

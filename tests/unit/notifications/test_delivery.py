@@ -778,6 +778,19 @@ def test_what_is_in_flight_may_finish_after_a_cancellation(delay_seconds, state)
     assert [office.rows[number].state for number in (3, 4)] == [behind] * 2
 
 
+@pytest.mark.parametrize("after_seconds", [0.2, 0.6], ids=["before the lease", "after the lease"])
+def test_what_a_claim_brings_after_a_cancellation_is_given_back(after_seconds):
+    office = Office(latency_seconds=0.5)
+    office.add(letter(1, 1), letter(2, 2))
+
+    async def scenario():
+        async with running(dispatcher(office.as_process("one"), messenger=Messenger())):
+            await asyncio.sleep(after_seconds)
+
+    leap(scenario())
+    assert office.states() == {LetterState.TODO: 2}
+
+
 def test_idle_delivery_stops_at_once():
     async def scenario():
         async with running(dispatcher(Office().as_process("one"), messenger=Messenger())) as (task,):
