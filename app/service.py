@@ -58,7 +58,10 @@ HALF_WRITTEN_SECONDS = 3600.0
 
 
 def house_of(
-    settings: Settings, catalogue: Catalogue, ways_in: Callable[[], Sequence[WayIn]] = tuple
+    settings: Settings,
+    catalogue: Catalogue,
+    ways_in: Callable[[], Sequence[WayIn]] = tuple,
+    ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple,
 ) -> House:
     """What the firm has settled, for the use cases."""
     firm, consent, kinds = settings.firm, settings.consent, channel_kinds()
@@ -79,6 +82,7 @@ def house_of(
         switched_on=frozenset(settings.bots),
         email_channel=next((name for name in settings.bots if kinds[name].by_email), ""),
         ways_in=ways_in,
+        ways_in_for_staff=ways_in_for_staff,
     )
 
 
@@ -358,7 +362,12 @@ def open_service(settings: Settings, port: socket.socket, now: Callable[[], date
     """Put the house together behind a listening port. The database must be migrated already."""
     catalogue = Catalogue.open(settings.firm.language)
     links: dict[str, str] = {}
-    house = house_of(settings, catalogue, lambda: ways_in(settings, catalogue.say, links))
+    house = house_of(
+        settings,
+        catalogue,
+        lambda: ways_in(settings, catalogue.say, links),
+        lambda: ways_in(settings, catalogue.say, links, "/staff"),
+    )
     # The holidays of the year take a third of a second to read: before the first client, not during.
     house.calendar.next_opening(now())
     database = open_database(settings.storage.url)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from bots import readback, staff_chat
+from bots import linking, readback, staff_chat
+from bots.linking import LINK_SCOPE, Entered
 from bots.turns import ChatTurn
 from forms.answers import AnswerError
 from forms.dialogue import (
@@ -38,7 +39,6 @@ from router.escalation import look_by
 from router.model import Status
 from storage import casework, client_chats, history
 from storage.casework import NewRequest
-from storage.invitations import InvitationRefused, attempts_left, failed, redeem, succeeded
 from storage.letters import Posting, post
 
 CONSENT_SCOPE = "consent"
@@ -65,14 +65,16 @@ _MAX_REVISION = 1_000_000_000
 
 def handle(turn: ChatTurn) -> None:
     """Answer one message of a client or a stranger."""
-    note = _entered_by_code(turn, turn.inbound.start_code) if turn.inbound.start_code else None
+    entered = linking.enter(turn, turn.inbound.start_code) if turn.inbound.start_code else Entered()
+    if entered.is_over:
+        return
     if turn.chat.staff is not None:
-        _welcome_staff(turn, note)
+        _welcome_staff(turn, entered)
     elif not _has_consented(turn):
-        _before_consent(turn, note)
+        _before_consent(turn, entered.refused)
     else:
         _log(turn)
-        _answer(turn, note)
+        _answer(turn, entered.refused or entered.hello)
 
 
 def _answer(turn: ChatTurn, note: Text | None) -> None:
@@ -87,24 +89,11 @@ def _answer(turn: ChatTurn, note: Text | None) -> None:
 # --- coming in ---------------------------------------------------------------------------------
 
 
-def _entered_by_code(turn: ChatTurn, code: str) -> Text | None:
-    """Redeem a one-time code: the chat is that person's from now on. Returns why it was refused."""
-    brake = f"code:{turn.chat.channel}:{turn.chat.chat_key}"
-    if not attempts_left(turn.session, brake, turn.now):
-        return _("Слишком много неверных кодов. Попробуйте позже или попросите новый код.")
-    try:
-        person_id = redeem(turn.session, code, "chat", turn.now)
-    except InvitationRefused as refused:
-        failed(turn.session, brake, turn.now)
-        return refused.text
-    succeeded(turn.session, brake)
-    client_chats.link(turn.session, turn.house, turn.chat, person_id, turn.now)
-    return None
-
-
-def _welcome_staff(turn: ChatTurn, note: Text | None) -> None:
-    if note is not None:
-        turn.say_text(note)
+def _welcome_staff(turn: ChatTurn, entered: Entered) -> None:
+    if entered.refused is not None:
+        turn.say_text(entered.refused)
+    elif entered.hello is not None:
+        staff_chat.resume(turn, entered.hello)
     else:
         staff_chat.welcome(turn)
 
@@ -215,6 +204,8 @@ def _pressed(turn: ChatTurn, press: Press) -> None:
             _on_own_request(turn, press.target, lambda facts: _act(turn, facts, press))
         case scope if scope in readback.READBACK_SCOPES:
             _about_readback(turn, readback.pressed(turn, press), answers=press.scope == FIX_SCOPE)
+        case scope if scope == LINK_SCOPE:
+            _messengers(turn, press)
         case scope if scope == PICK_SCOPE:
             _on_own_request(turn, press.target, lambda facts: _place_words(turn, facts))
         case scope if scope == CONSENT_SCOPE:
@@ -254,6 +245,21 @@ def _navigate(turn: ChatTurn, nav: Nav | None) -> None:
             _present(turn, _("Сейчас ничего не заполняется, отменять нечего."))
 
 
+def _messengers(turn: ChatTurn, press: Press) -> None:
+    """Other messengers of the same person."""
+    code = linking.joins(press)
+    if code is None:
+        turn.say(linking.answer(turn, press))
+        return
+    entered = linking.enter(turn, code, agreed=True)
+    if turn.chat.staff is not None:
+        _welcome_staff(turn, entered)
+    elif _has_consented(turn):
+        _present(turn, entered.refused or entered.hello)
+    else:
+        _before_consent(turn, entered.refused)
+
+
 def _about_readback(turn: ChatTurn, note: Text | None, *, answers: bool) -> None:
     """Say what came of it; after a field was put right, a form that is being filled goes on."""
     progress = _progress(turn)
@@ -286,6 +292,8 @@ def _wrote(turn: ChatTurn) -> None:
             _edited(turn)
         case _ if nav is not None:
             _navigate(turn, nav)
+        case _ if linking.is_asked(said.text) and not said.files:
+            _messengers(turn, linking.SHOW)
         case _ if turn.inbound.button is not None:
             _present(turn, _("Эта кнопка уже не действует."))
         case _ if said.contact is not None:
@@ -823,7 +831,8 @@ def _help(turn: ChatTurn) -> Reply:
         _("/new — новая заявка, /status — как дела, /human — позвать человека, /cancel — отменить."),
         _("Телефон: {phone}", phone=turn.house.firm_phone) if turn.house.firm_phone else None,
     )
-    return Reply(text, menu_rows(), prompt=not turn.chat.draft)
+    rows = (*menu_rows(), (linking.button(_("Другой мессенджер")),))
+    return Reply(text, rows, prompt=not turn.chat.draft)
 
 
 # --- keeping what was said ---------------------------------------------------------------------

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
-from bots import recording
+from bots import linking, recording
 from bots import staff_screens as screens
+from bots.linking import LINK_SCOPE
 from bots.staff_pending import WORDS_WANTED, StaffPending, Step, pending_from_json, revision_at
 from bots.staff_screens import STAFF_SCOPE, Desk
 from bots.turns import ChatTurn
@@ -95,6 +96,11 @@ def welcome(turn: ChatTurn) -> None:
     _menu(turn, lines(hello, screens.help_text(_role(turn))))
 
 
+def resume(turn: ChatTurn, note: Text) -> None:
+    """Greet somebody who comes from another chat of theirs; what they were in the middle of goes on."""
+    _here_again(turn, _pending(turn), note)
+
+
 def _log(turn: ChatTurn) -> None:
     # What goes to a client or becomes a note stands in the request's correspondence as such; this is
     # the raw message, and giving it the request's number would show the same words there twice.
@@ -172,6 +178,7 @@ _STAFF_WORDS: Mapping[str, Press] = MappingProxyType(
             (Press(STAFF_SCOPE, "day", "end"), ("Закончить день", "/end_day")),
             (Press(NAV_SCOPE, Nav.MINE), ("Все заявки", "заявки")),
             (Press(NAV_SCOPE, Nav.START), ("Меню", "/menu", "menu")),
+            (linking.SHOW, linking.WORDS),
             (Press(STAFF_SCOPE, "record"), ("Записать звонок", "Записать обращение", "/call")),
         )
         for word in words
@@ -190,6 +197,8 @@ def _pressed(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None
             _request_pressed(turn, int(press.target), press.value, pending)
         case scope if scope == CHAT_SCOPE and _ID.fullmatch(press.target) and press.value == "answer":
             _ask_words_for_chat(turn, press, pending)
+        case scope if scope == LINK_SCOPE and linking.joins(press) is None:
+            _look_at_messengers(turn, press, pending)
         case scope if scope == STAFF_SCOPE and press.target == "day":
             _day_pressed(turn, press.value, pending)
         case scope if scope == STAFF_SCOPE and press.target == "record":
@@ -217,7 +226,9 @@ def _navigated(turn: ChatTurn, press: Press, pending: StaffPending | None) -> No
         case Nav.MINE | Nav.STATUS:
             _look(turn, pending, _board(turn))
         case Nav.HELP:
-            _look(turn, pending, _menu_reply(turn, screens.help_text(_role(turn))))
+            help_shown = _menu_reply(turn, screens.help_text(_role(turn)))
+            where = (linking.button(_("Куда писать")),)
+            _look(turn, pending, replace(help_shown, rows=(*help_shown.rows, where)))
         case Nav.NEW:
             note = _("Заявки создают клиенты в своём чате. Клиент позвонил — нажмите «Записать звонок».")
             _here_again(turn, pending, note)
@@ -288,6 +299,15 @@ def _look(turn: ChatTurn, pending: StaffPending | None, reply: Reply) -> None:
         _ask(turn, pending)
     else:
         recording.ask(turn)
+
+
+def _look_at_messengers(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None:
+    reply = linking.answer(turn, press)
+    if turn.chat.staff is None:
+        # This very chat has just been unlinked.
+        turn.say(reply)
+    else:
+        _look(turn, pending, reply)
 
 
 def _here_again(turn: ChatTurn, pending: StaffPending | None, note: Text) -> None:

@@ -55,7 +55,7 @@ _PLACE = (
 
 def link(session: Session, house: House, chat: ChatView, person_id: int, now: datetime) -> None:
     """Make the chat this person's; what it knew of anybody before is replaced."""
-    person = session.get_one(Person, person_id)
+    person = session.get_one(Person, person_id, populate_existing=True)
     _give_chat(session, chat, person)
     draft = session.get(Draft, person_id)
     chat.draft = draft.progress if draft else None

@@ -127,10 +127,19 @@ def after_batch(
 def leave_blocked(session: Session, house: House, chat_ids: Collection[int], now: datetime) -> None:
     """Send nothing more to chats that are closed: what waits for them goes elsewhere."""
     closed = select(_chat.c.id).where(_chat.c.id.in_(list(chat_ids)), _chat.c.blocked_at.is_not(None))
+    _leave(session, house, _letter.c.chat_id.in_(closed), _CHAT_CLOSED, now)
+
+
+def leave_chat(session: Session, house: House, chat_id: int, now: datetime) -> None:
+    """What waits for a chat that the person has unlinked goes elsewhere."""
+    _leave(session, house, _letter.c.chat_id == chat_id, _CHAT_LEFT, now)
+
+
+def _leave(session: Session, house: House, where: ColumnElement[bool], why: Text, now: datetime) -> None:
     left = (
         update(_letter)
-        .where(_letter.c.chat_id.in_(closed), _letter.c.state == _TODO)
-        .values(state=_FAILED, reason=house.say(_CHAT_CLOSED))
+        .where(where, _letter.c.state == _TODO)
+        .values(state=_FAILED, reason=house.say(why))
         .returning(_letter.c.id)
     )
     pass_on(session, house, list(session.connection().execute(left).scalars()), now)
@@ -146,7 +155,7 @@ def pass_on(session: Session, house: House, letter_ids: Collection[int], now: da
     passed = 0
     for message in messages:
         person = people[message.root.person_id]
-        chat = _next_chat(message, person) or _by_email(session, house, message, person, now)
+        chat = _next_chat(house, message, person) or _by_email(session, house, message, person, now)
         if chat is not None:
             _post_copy(session, house, message, person, chat, now)
             passed += 1
@@ -203,9 +212,12 @@ def _people(session: Session, person_ids: Collection[int]) -> dict[int, _PersonR
     }
 
 
-def _next_chat(message: _Message, person: _PersonRow, but: Collection[str] = ()) -> _ChatRow | None:
+def _next_chat(
+    house: House, message: _Message, person: _PersonRow, but: Collection[str] = ()
+) -> _ChatRow | None:
     for chat in person.chats:
-        if not chat.blocked and chat.chat_id not in message.tried and chat.channel not in but:
+        runs = not house.switched_on or chat.channel in house.switched_on
+        if runs and not chat.blocked and chat.chat_id not in message.tried and chat.channel not in but:
             return chat
     return None
 
@@ -402,6 +414,7 @@ def _withdrawn(session: Session, house: House, message: _Message) -> bool:
 
 
 _CHAT_CLOSED = _("чат закрыт получателем")
+_CHAT_LEFT = _("получатель отвязал этот чат")
 _WROTE_BY_THEMSELVES = _("написал сам")
 _SENT_ELSEWHERE = _("мессенджер не отвечает, отправили в другой чат")
 
@@ -517,7 +530,7 @@ def _leave_one(
     down: Collection[str],
     now: datetime,
 ) -> bool:
-    chat = _next_chat(message, person, down)
+    chat = _next_chat(house, message, person, down)
     if chat is None and house.email_channel not in down:
         chat = _by_email(session, house, message, person, now)
     waiting = message.copies[-1]

@@ -63,6 +63,8 @@ class House:
     """The messenger whose chats are e-mail addresses, when it is switched on."""
     ways_in: Callable[[], Sequence[WayIn]] = tuple
     """The messengers that are switched on, as a client comes by them."""
+    ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
+    """The same for staff, who in our own pages have a session apart from a client's."""
 
     def channel_title(self, channel: str) -> str:
         """What people call this messenger."""

@@ -146,7 +146,10 @@ def invite_client(
     return Invited(person.id, code)
 
 
-def invite_person(session: Session, person_id: int, purpose: str, now: datetime, valid: timedelta) -> str:
+def invite_person(
+    session: Session, person_id: int, purpose: str, now: datetime, valid: timedelta, *,
+    length: int = CODE_LENGTH,
+) -> str:  # fmt: skip
     """A new code for a known person; their older unused codes for the same purpose die."""
     session.exec(
         update(Invitation)
@@ -158,7 +161,7 @@ def invite_person(session: Session, person_id: int, purpose: str, now: datetime,
         )
         .values(expires_at=now)
     )
-    code = "".join(secrets.choice(ALPHABET) for _letter in range(CODE_LENGTH))
+    code = "".join(secrets.choice(ALPHABET) for _letter in range(length))
     session.exec(
         insert(Invitation).values(
             code_hash=_hash(code),
@@ -169,6 +172,20 @@ def invite_person(session: Session, person_id: int, purpose: str, now: datetime,
         )
     )
     return code
+
+
+def owner_of_code(session: Session, code: str, purpose: str, now: datetime) -> int:
+    """Say whose a code is without using it up. Raises InvitationRefused."""
+    known = select(Invitation.person_id).where(
+        col(Invitation.code_hash) == _hash(code),
+        col(Invitation.purpose) == Purpose(purpose).value,
+        col(Invitation.used_at).is_(None),
+        col(Invitation.expires_at) > now,
+    )
+    person_id = session.exec(known).one_or_none()
+    if person_id is None:
+        raise InvitationRefused
+    return person_id
 
 
 def redeem(session: Session, code: str, purpose: str, now: datetime) -> int:

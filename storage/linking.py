@@ -1,0 +1,241 @@
+"""Whose chat it is: linking by a one-time code, the order of chats, unlinking, two persons in one.
+
+Somebody who has written as a stranger may turn out to be a person whom the firm has invited; their
+requests must not be lost to either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session
+
+from forms.fields import Company
+from router.model import Status
+from storage import history
+from storage.failover import LAST_RESORT, leave_chat
+from storage.house import House
+from storage.invitations import Purpose, invite_person
+from storage.models import metadata
+from storage.work import ChatView
+
+CODE_LENGTH = 8
+CODE_VALID = timedelta(minutes=10)
+"""Short codes are copied by hand; the brake on guessing and ten minutes keep them safe."""
+
+_chat = metadata.tables["chat"]
+_person = metadata.tables["person"]
+_staff = metadata.tables["staff"]
+_request = metadata.tables["request"]
+_draft = metadata.tables["draft"]
+_client = metadata.tables["client"]
+_client_person = metadata.tables["client_person"]
+_OF_A_PERSON = [
+    metadata.tables[name] for name in ("request", "chat", "letter", "call_task", "proposal", "message")
+]
+"""What goes over to the other person when two turn out to be one."""
+
+_ADD_COMPANY = {
+    name: insert_in(_client_person).on_conflict_do_nothing(index_elements=["client_id", "person_id"])
+    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_CLOSED = [Status.CLOSED.value, Status.CANCELLED.value]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedChat:
+    """A chat of a person, in the order in which they are written to."""
+
+    chat_id: int
+    channel: str
+    address: str
+    blocked: bool
+    last_inbound_at: datetime | None
+
+
+class Entry(Enum):
+    """What a code does in a chat."""
+
+    LINK = auto()
+    """The chat becomes the code's person's."""
+    ADOPT = auto()
+    """The firm has invited somebody who has written here before: they get what the invitation gives."""
+    ASK = auto()
+    """The chat has a past of its own; whoever writes must agree to share it."""
+    STAFF_CHAT = auto()
+    """A client's code in a chat of staff."""
+    CLIENT_CHAT = auto()
+    """A code of staff in a chat with requests of a client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The person of a code, and what the code does in the chat. `further`: they have other chats."""
+
+    person_id: int
+    name: str
+    entry: Entry
+    further: bool
+
+
+def owner_of(session: Session, chat: ChatView, person_id: int) -> Owner:
+    """Say what a code of this person does in this chat."""
+    connection = session.connection()
+    name, is_staff = connection.execute(
+        select(_person.c.name, _staff.c.id.is_not(None))
+        .outerjoin(_staff, (_staff.c.person_id == _person.c.id) & _staff.c.active)
+        .where(_person.c.id == person_id)
+    ).one()
+    further = any(not each.blocked and each.chat_id != chat.chat_id for each in chats_of(session, person_id))
+    return Owner(person_id, name, _entry(session, chat, person_id, name, is_staff=bool(is_staff)), further)
+
+
+def _entry(session: Session, chat: ChatView, person_id: int, name: str, *, is_staff: bool) -> Entry:
+    present = chat.person_id
+    if present in (None, person_id):
+        return Entry.LINK
+    if chat.staff is not None:
+        return Entry.LINK if is_staff else Entry.STAFF_CHAT
+    if is_staff:
+        return Entry.CLIENT_CHAT if _has(session, _request, present) else Entry.LINK
+    if not chat.consent_version:
+        return Entry.LINK
+    if not name and not _has(session, _chat, person_id) and not _has(session, _request, person_id):
+        return Entry.ADOPT
+    has_a_past = any(_has(session, table, present) for table in (_request, _draft, _client_person))
+    return Entry.ASK if has_a_past else Entry.LINK
+
+
+def _has(session: Session, table: Any, person_id: int | None) -> bool:
+    query = select(exists().where(table.c.person_id == person_id))
+    return bool(session.connection().execute(query).scalar())
+
+
+def chats_of(session: Session, person_id: int | None) -> tuple[LinkedChat, ...]:
+    """The messengers of a person in their order; the telephone is none."""
+    found = session.connection().execute(
+        select(_chat.c.id, _chat.c.channel, _chat.c.chat_key, _chat.c.blocked_at, _chat.c.last_inbound_at)
+        .where(_chat.c.person_id == person_id, _chat.c.channel.not_in(("phone", "visit")))
+        .order_by(_chat.c.rank, _chat.c.last_inbound_at.desc().nulls_last(), _chat.c.id.desc())
+    )
+    return tuple(LinkedChat(row[0], row[1], row[2], row[3] is not None, row[4]) for row in found)
+
+
+def new_code(session: Session, person_id: int, now: datetime) -> str:
+    """A code that links one more messenger to this person; their older unused codes die."""
+    return invite_person(session, person_id, Purpose.CHAT, now, CODE_VALID, length=CODE_LENGTH)
+
+
+def take_last_place(session: Session, person_id: int, chat_id: int) -> None:
+    """Put a chat that has just come behind an order that the person has chosen; without one it is as any."""
+    chosen = select(func.max(_chat.c.rank)).where(
+        _chat.c.person_id == person_id, _chat.c.id != chat_id, _chat.c.rank < LAST_RESORT
+    )
+    last = session.connection().execute(chosen).scalar()
+    _set(session, chat_id, rank=last + 1 if last else 0)
+
+
+def put_first(session: Session, person_id: int, chat_id: int) -> bool:
+    """Write to this chat first from now on; the others keep their order. False when it is not theirs."""
+    order = [chat.chat_id for chat in chats_of(session, person_id)]
+    if chat_id not in order:
+        return False
+    order.remove(chat_id)
+    for rank, each in enumerate((chat_id, *order)):
+        _set(session, each, rank=rank)
+    return True
+
+
+def unlink(
+    session: Session, house: House, chat: LinkedChat, person_id: int, through: str, now: datetime
+) -> bool:
+    """Forget whose this chat is; what waits for it goes to the next one. False when there is no other."""
+    others = [each for each in chats_of(session, person_id) if each.chat_id != chat.chat_id]
+    first = next((each for each in others if not each.blocked), None)
+    if first is None:
+        return False
+    _set(session, chat.chat_id, person_id=None, screen=[], focus="", rank=0)
+    session.connection().execute(
+        update(_request)
+        .where(
+            _request.c.person_id == person_id,
+            _request.c.chat_id == chat.chat_id,
+            _request.c.status.not_in(_CLOSED),
+        )
+        .values(chat_id=first.chat_id)
+    )
+    leave_chat(session, house, chat.chat_id, now)
+    history.record(
+        session, at=now, actor_id=person_id, through=through, action="chat_unlinked",
+        subject=f"person:{person_id}", before={"channel": chat.channel}, after=None,
+    )  # fmt: skip
+    return True
+
+
+def _set(session: Session, chat_id: int, **values: object) -> None:
+    session.connection().execute(update(_chat).where(_chat.c.id == chat_id).values(**values))
+
+
+# --- two persons in one --------------------------------------------------------------------------
+
+
+def adopt(session: Session, chat: ChatView, invited_id: int, now: datetime) -> None:
+    """Give the person of this chat the companies of the invitation; its own person stays empty."""
+    assert chat.person_id is not None
+    _move_companies(session, invited_id, chat.person_id)
+    chat.companies = _companies(session, chat.person_id)
+    history.record(
+        session, at=now, actor_id=chat.person_id, through=chat.channel, action="chat_linked",
+        subject=f"person:{chat.person_id}", before=None,
+        after={"channel": chat.channel, "invited_as": invited_id},
+    )  # fmt: skip
+
+
+def merge(session: Session, from_id: int, into_id: int, through: str, now: datetime) -> None:
+    """Make two persons one: requests, chats, the draft and companies go over; the old row stays, empty."""
+    connection = session.connection()
+    for table in _OF_A_PERSON:
+        connection.execute(update(table).where(table.c.person_id == from_id).values(person_id=into_id))
+    _move_companies(session, from_id, into_id)
+    has_draft = exists().where(_draft.c.person_id == into_id)
+    connection.execute(
+        update(_draft).where(_draft.c.person_id == from_id, ~has_draft).values(person_id=into_id)
+    )
+    old = connection.execute(select(_person).where(_person.c.id == from_id)).one()
+    for name in ("name", "phone", "email"):
+        if getattr(old, name):
+            connection.execute(
+                update(_person)
+                .where(_person.c.id == into_id, _person.c[name] == "")
+                .values({name: getattr(old, name)})
+            )
+    history.record(
+        session, at=now, actor_id=into_id, through=through, action="people_merged",
+        subject=f"person:{into_id}", before={"person_id": from_id}, after={"person_id": into_id},
+    )  # fmt: skip
+
+
+def _move_companies(session: Session, from_id: int, into_id: int) -> None:
+    connection = session.connection()
+    rows = [
+        dict(row._mapping) | {"person_id": into_id}
+        for row in connection.execute(select(_client_person).where(_client_person.c.person_id == from_id))
+    ]
+    if rows:
+        connection.execute(_ADD_COMPANY[connection.dialect.name], rows)
+        connection.execute(delete(_client_person).where(_client_person.c.person_id == from_id))
+
+
+def _companies(session: Session, person_id: int) -> tuple[Company, ...]:
+    found = session.connection().execute(
+        select(_client.c.inn, _client.c.name)
+        .join(_client_person, _client_person.c.client_id == _client.c.id)
+        .where(_client_person.c.person_id == person_id)
+        .order_by(_client.c.name)
+    )
+    return tuple(Company(inn, name) for inn, name in found)
