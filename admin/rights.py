@@ -18,6 +18,7 @@ class Area(StrEnum):
 
     START = "start"
     REQUESTS = "requests"
+    RECORDING = "recording"
     UNASSIGNED = "unassigned"
     TIMES = "times"
     CLIENTS = "clients"
@@ -41,7 +42,7 @@ class Deed(StrEnum):
 
 
 _ALL = frozenset(Area)
-_OWN = frozenset({Area.START, Area.REQUESTS})
+_OWN = frozenset({Area.START, Area.RECORDING, Area.REQUESTS})
 
 _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
@@ -56,12 +57,12 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
 
 _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
-        Role.DIRECTOR: frozenset({Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
-        Role.DEPUTY: frozenset({Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
-        Role.CONTROLLER: frozenset(),
+        Role.DIRECTOR: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
+        Role.DEPUTY: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
+        Role.CONTROLLER: frozenset({Area.RECORDING}),
         Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF}),
-        Role.ACCOUNTANT: frozenset({Area.REQUESTS}),
-        Role.LAWYER: frozenset({Area.REQUESTS}),
+        Role.ACCOUNTANT: frozenset({Area.RECORDING, Area.REQUESTS}),
+        Role.LAWYER: frozenset({Area.RECORDING, Area.REQUESTS}),
     }
 )
 

@@ -139,6 +139,12 @@ def client(session: Session, client_id: int) -> Found | None:
     return Found(client_id, row.name, row.inn) if row else None
 
 
+def client_by_inn(session: Session, inn: str) -> Found | None:
+    """The client with this INN."""
+    row = session.execute(select(Client).where(col(Client.inn) == inn)).scalar_one_or_none()
+    return Found(row.id or 0, row.name, row.inn) if row else None
+
+
 def speakers(session: Session, house: House, client_id: int) -> tuple[Speaker, ...]:
     """Who speaks for this client, staff left out."""
     query = (

@@ -5,12 +5,22 @@ from __future__ import annotations
 from admin.views.clients import ClientsView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
+from admin.views.recording import RecordingView
 from admin.views.requests import RequestsView
 from admin.views.staff import StaffView
 from admin.views.start import StartView
 from admin.views.times import TimesView
 from admin.views.unassigned import UnassignedView
 
-VIEWS = (RequestsView, UnassignedView, TimesView, ClientsView, StaffView, MessengersView, HistoryView)
+VIEWS = (
+    RequestsView,
+    RecordingView,
+    UnassignedView,
+    TimesView,
+    ClientsView,
+    StaffView,
+    MessengersView,
+    HistoryView,
+)
 
 __all__ = ["VIEWS", "StartView"]

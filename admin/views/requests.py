@@ -265,7 +265,7 @@ def _accept(number: int, version: int) -> _Prepared:
 
 
 def _answer(number: int, version: int) -> _Prepared:
-    words, files = _words("text"), _uploaded()
+    words, files = _words("text"), uploaded()
     if not words and not files:
         raise _NotFilled(_("Напишите ответ или приложите файл."))
     return (
@@ -278,7 +278,7 @@ def _answer(number: int, version: int) -> _Prepared:
 
 def _note(number: int, _version: int) -> _Prepared:
     # A note adds to whatever has happened meanwhile: it is never stale.
-    words, files = _words("text"), _uploaded()
+    words, files = _words("text"), uploaded()
     if not words:
         raise _NotFilled(_("Напишите заметку."))
     return (
@@ -305,7 +305,7 @@ def _resume(number: int, version: int) -> _Prepared:
 
 
 def _done(number: int, version: int) -> _Prepared:
-    words, files = _words("text"), _uploaded()
+    words, files = _words("text"), uploaded()
     if not words and not files:
         raise _NotFilled(_("Напишите клиенту, что сделано, или приложите файл."))
     return (
@@ -351,7 +351,7 @@ def _words(name: str) -> str:
     return asked.clean(request.form.get(name, "").replace("\r\n", "\n"), MAX_WORDS)
 
 
-def _uploaded() -> tuple[OutgoingFile, ...]:
+def uploaded() -> tuple[OutgoingFile, ...]:
     """Keep what was attached. Raises DeskError, naming the file that is refused."""
     sent = [file for file in request.files.getlist("files") if file.filename]
     if len(sent) > MAX_FILES:
