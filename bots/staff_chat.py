@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
-from bots import linking, recording
+from bots import calls, linking, recording
 from bots import staff_screens as screens
 from bots.linking import LINK_SCOPE
 from bots.staff_pending import WORDS_WANTED, StaffPending, Step, pending_from_json, revision_at
@@ -24,6 +24,7 @@ from forms.messages import InboundKind, OutgoingFile, Press, Reply, loosely
 from forms.texts import Text, _, lines
 from notifications import compose
 from notifications.compose import REQUEST_SCOPE
+from notifications.undelivered import CALL_SCOPE
 from router import desk
 from router.desk import DeskError
 from router.model import Candidate, Role, Status
@@ -179,6 +180,7 @@ _STAFF_WORDS: Mapping[str, Press] = MappingProxyType(
             (Press(NAV_SCOPE, Nav.MINE), ("Все заявки", "заявки")),
             (Press(NAV_SCOPE, Nav.START), ("Меню", "/menu", "menu")),
             (linking.SHOW, linking.WORDS),
+            (calls.SHOW, calls.WORDS),
             (Press(STAFF_SCOPE, "record"), ("Записать звонок", "Записать обращение", "/call")),
         )
         for word in words
@@ -197,6 +199,8 @@ def _pressed(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None
             _request_pressed(turn, int(press.target), press.value, pending)
         case scope if scope == CHAT_SCOPE and _ID.fullmatch(press.target) and press.value == "answer":
             _ask_words_for_chat(turn, press, pending)
+        case scope if scope == CALL_SCOPE:
+            _look(turn, pending, calls.answer(turn, press))
         case scope if scope == LINK_SCOPE and linking.joins(press) is None:
             _look_at_messengers(turn, press, pending)
         case scope if scope == STAFF_SCOPE and press.target == "day":
@@ -328,7 +332,8 @@ def _menu(turn: ChatTurn, note: Text | None = None) -> None:
 def _menu_reply(turn: ChatTurn, note: Text | None = None) -> Reply:
     day = shifts.present_day(turn.session, _staff_id(turn), turn.now)
     shown = Desk(_role(turn), day, staff_reading.counts(turn.session, _own(turn)))
-    return screens.menu(shown, turn.context, note)
+    reply = screens.menu(shown, turn.context, note)
+    return replace(reply, rows=(*reply.rows, *calls.menu_row(turn)))
 
 
 def _board(turn: ChatTurn) -> Reply:
@@ -763,7 +768,8 @@ def _answer_chat(turn: ChatTurn, pending: StaffPending, text: str, files: tuple[
     )
     posting = Posting(
         key=f"chat:{chat.chat_id}:{turn.inbound.channel}:{turn.inbound.event_key}",
-        reply=Reply(words, files=files), chat_id=chat.chat_id, author_id=turn.chat.person_id, urgent=True,
+        reply=Reply(words, files=files), chat_id=chat.chat_id, person_id=chat.person_id,
+        author_id=turn.chat.person_id, urgent=True,
     )  # fmt: skip
     post(turn.session, turn.house, turn.now, (posting,))
     _finish(

@@ -336,18 +336,19 @@ class ClientChat:
     chat_id: int
     person: str
     blocked: bool
+    person_id: int | None = None
 
 
 def client_chat(session: Session, chat_id: int) -> ClientChat | None:
     """The client's chat with this number; None for staff's own chats and for none at all."""
     query = (
-        select(col(Chat.id), col(Person.name), col(Chat.blocked_at))
+        select(col(Chat.id), col(Person.name), col(Chat.blocked_at), col(Person.id))
         .join(Person, col(Person.id) == Chat.person_id, isouter=True)
         .join(Staff, col(Staff.person_id) == Chat.person_id, isouter=True)
         .where(col(Chat.id) == chat_id, col(Staff.id).is_(None))
     )
     row = session.execute(query).first()
-    return ClientChat(row[0], row[1] or "", row[2] is not None) if row else None
+    return ClientChat(row[0], row[1] or "", row[2] is not None, row[3]) if row else None
 
 
 def was_called_to(session: Session, person_id: int, press: str) -> bool:

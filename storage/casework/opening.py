@@ -162,15 +162,15 @@ def people_for_call(session: Session, person_id: int | None, now: datetime) -> t
     """Whose chats a client's call for a person goes to.
 
     The keepers of their open requests and books who are not absent; without any, the directors, and in
-    a firm where these cannot be reached, everybody. Only people who have a chat.
+    a firm where these cannot be reached, everybody. The administrator, and whoever is absent, hear of it
+    only when there is nobody else. Only people who have a chat.
     """
     has_chat = select(col(Chat.id)).where(
         col(Chat.person_id) == col(Staff.person_id), col(Chat.blocked_at).is_(None)
     )
     absent = select(col(Absence.staff_id)).where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
-    reachable = select(col(Staff.person_id)).where(
-        col(Staff.active), has_chat.exists(), col(Staff.id).not_in(absent)
-    )
+    in_a_chat = select(col(Staff.person_id)).where(col(Staff.active), has_chat.exists())
+    reachable = in_a_chat.where(col(Staff.id).not_in(absent), col(Staff.role) != Role.ADMIN.value)
     working_on = select(col(Request.assignee_id)).where(
         col(Request.person_id) == person_id,
         col(Request.status).in_(
@@ -191,8 +191,14 @@ def people_for_call(session: Session, person_id: int | None, now: datetime) -> t
     if near:
         return tuple(sorted(near))
     directing = (Role.DIRECTOR.value, Role.DEPUTY.value)
-    people = session.execute(reachable.where(col(Staff.role).in_(directing))).scalars().all()
-    return tuple(sorted(people or session.execute(reachable).scalars().all()))
+    last = (
+        reachable.where(col(Staff.role).in_(directing)),
+        reachable,
+        in_a_chat.where(col(Staff.role) == Role.ADMIN.value),
+        in_a_chat,
+    )
+    found = (tuple(sorted(session.execute(query).scalars())) for query in last)
+    return next((people for people in found if people), ())
 
 
 def open_checked(
