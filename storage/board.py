@@ -14,11 +14,20 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from router.board import COLUMNS
 from router.model import Role, Stage, Status
 from router.risk import Risk, risk_of
 from router.worktime import WorkCalendar
-from storage.models import Absence, Person, Request, Shift, Staff, StageInterval
-from storage.reading import OWING, RequestRow, request_row, request_rows
+from storage.models import Absence, History, Person, Request, Shift, Staff, StageInterval
+from storage.reading import (
+    OWING,
+    RequestFilter,
+    RequestRow,
+    count_requests,
+    find_requests,
+    request_row,
+    request_rows,
+)
 
 LOOK_AHEAD = timedelta(days=14)
 """A deadline further away is in no danger yet."""
@@ -141,6 +150,58 @@ def on_duty(session: Session, now: datetime, only: int | None = None) -> tuple[O
         for staff_id, name, role, capacity in session.execute(people)
     )  # fmt: skip
     return tuple(one for one in found if one.role.takes_requests or one.shift or one.absent_until)
+
+
+# --- The board -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The first cards of a column, nearest deadline first, and how many more there are."""
+
+    status: Status
+    cards: tuple[RequestRow, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastChange:
+    """What happened to a request last; names are empty for the program and for nobody."""
+
+    actor: str
+    action: str
+    assignee: str
+
+
+def columns(session: Session, own_of: int | None = None) -> tuple[Column, ...]:
+    """The board: `reading.PAGE_ROWS` cards a column."""
+    found = []
+    for status in COLUMNS:
+        wanted = RequestFilter(statuses=(status,), own_of=own_of)
+        first = find_requests(session, wanted, "deadline", descending=False)
+        more = count_requests(session, wanted) - len(first.rows) if first.more else 0
+        found.append(Column(status, first.rows, more))
+    return tuple(found)
+
+
+def last_change(session: Session, number: int) -> LastChange:
+    """Who did what with a request last, for whoever came second."""
+    line = (
+        select(col(History.action), col(Person.name))
+        .join(Person, col(Person.id) == History.actor_id, isouter=True)
+        .where(col(History.subject) == f"request:{number}")
+        .order_by(col(History.id).desc())
+        .limit(1)
+    )
+    holder = (
+        select(col(Person.name))
+        .join(Staff, col(Staff.person_id) == Person.id)
+        .join(Request, col(Request.assignee_id) == Staff.id)
+        .where(col(Request.id) == number)
+    )
+    found = session.execute(line).one_or_none()
+    action, actor = found or ("", "")
+    return LastChange(actor or "", action, session.execute(holder).scalar_one_or_none() or "")
 
 
 def _pairs(session: Session, query: Any) -> dict[int, Any]:

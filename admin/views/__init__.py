@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from admin.views.board import BoardView
 from admin.views.clients import ClientsView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
-from admin.views.recording import RecordingView
 from admin.views.requests import RequestsView
 from admin.views.staff import StaffView
 from admin.views.start import StartView
@@ -14,7 +14,7 @@ from admin.views.unassigned import UnassignedView
 
 VIEWS = (
     RequestsView,
-    RecordingView,
+    BoardView,
     UnassignedView,
     TimesView,
     ClientsView,
