@@ -6,6 +6,7 @@ from admin.views.board import BoardView
 from admin.views.clients import ClientsView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
+from admin.views.recording import RecordingView
 from admin.views.requests import RequestsView
 from admin.views.staff import StaffView
 from admin.views.start import StartView
@@ -14,6 +15,7 @@ from admin.views.unassigned import UnassignedView
 
 VIEWS = (
     RequestsView,
+    RecordingView,
     BoardView,
     UnassignedView,
     TimesView,
