@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -53,9 +54,11 @@ BACKLOG_SECONDS = 10.0
 ANSWERS = 8
 ANSWER_EVERY_SECONDS = 0.4
 SILENCE_SECONDS = 2
-AFTER_SECONDS = 4.0
+AFTER_SECONDS = 3.0
 LATENCY_SECONDS = (0.03, 0.05)
 """There and back, of a messenger in this process."""
+QUIET_MS = 10.0
+"""Where every process is held up for longer, the pauses between messages are the machine's and not ours."""
 PEERS = ("aiogram, gather and retry_after", "aiogram, sleep 0.05 after each")
 
 FIRST_ANSWERED = 900_000
@@ -309,6 +312,10 @@ async def _act(stage: Stage, limits: Limits, post: Post) -> dict[str, Any]:
     for number in range(ANSWERS):
         stage.says(str(FIRST_ANSWERED + number), "/start")
         await asyncio.sleep(ANSWER_EVERY_SECONDS)
+    asked = {str(FIRST_ANSWERED + number) for number in range(ANSWERS)}
+    async with asyncio.timeout(30):
+        while not asked <= {key for _at, key in stage.channel.left}:
+            await asyncio.sleep(0.02)
     seen |= _answers(stage)
 
     judge.refuse_next(TooMuch(SILENCE_SECONDS, whole_channel=False), post.hot)
@@ -352,8 +359,6 @@ def _answers(stage: Stage) -> dict[str, Any]:
         # It may leave in the very turn of the event loop that tells of its commit.
         ahead.append(0 if place is None else place)
         waited.append(0.0 if place is None else later[place][0] - committed_at)
-        if place is None and chat_key not in {key for _at, key in stage.channel.left}:
-            raise SystemExit("an answer did not leave")
     return {"answers": len(ahead), "slots": max(ahead) + 1, "answer_ms": max(waited) * 1000}
 
 
@@ -486,6 +491,16 @@ def _started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def _lateness_ms(processes: Sequence[subprocess.Popen[str]]) -> float:
+    """How late the timers of this machine are while these run, at the 99th percentile."""
+    late = []
+    while any(process.poll() is None for process in processes):
+        before = time.perf_counter()
+        time.sleep(0.005)
+        late.append(time.perf_counter() - before - 0.005)
+    return sorted(late)[int(len(late) * 0.99)] * 1000 if late else 0.0
+
+
 def _told(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
     out, errors = process.communicate(timeout=110)
     if process.returncode:
@@ -516,6 +531,10 @@ def main() -> None:
         return
     wanted = [name for name in limits if options.only in (None, name)]
     running = {name: _started("--profile", name) for name in wanted}
+    lateness_ms = _lateness_ms(list(running.values()))
+    print(
+        f"timers of this machine are late by {lateness_ms:.1f} ms (p99); figures count below {QUIET_MS:.0f}"
+    )
     all_met = True
     for name, process in running.items():
         bears = limits[name]
