@@ -9,6 +9,7 @@ holds is read by `bots.mime`.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import html
@@ -606,6 +607,7 @@ def _is_reply(message: Message, subject: str) -> bool:
 def _said(words: mime.Words, subject: str, *, is_reply: bool) -> str:
     """The words of a letter; those of its subject too, where a person began with them."""
     text = _with_filled_quote(words)
+    subject = mime.FORWARDED_SUBJECT.sub("", subject)
     if is_reply or loosely(subject) in _NO_SUBJECT or loosely(subject) in loosely(text):
         return text
     is_answer = text.startswith("/") or (
@@ -932,16 +934,52 @@ def _smtp_faults() -> tuple[type[Exception], ...]:
 
 async def _connected(settings: Settings, account: _Account) -> socket.socket:
     """A connection to the server, through the proxy if there is one, which then resolves the name."""
-    return await asyncio.to_thread(_connect, settings, account)
+    opened = await asyncio.to_thread(_connect, settings, account)
+    opened.settimeout(0)
+    return opened
 
 
 def _connect(settings: Settings, account: _Account) -> socket.socket:
     if settings.proxy is None:
         return socket.create_connection((account.host, account.port), timeout=CONNECT_SECONDS)
+    address = settings.proxy.get_secret_value()
+    if address.startswith("http:"):
+        return _tunnel(address, account)
     from python_socks.sync import Proxy
 
-    proxy = Proxy.from_url(settings.proxy.get_secret_value(), rdns=True)
+    proxy = Proxy.from_url(address, rdns=True)
     return proxy.connect(account.host, account.port, timeout=CONNECT_SECONDS)
+
+
+_LONGEST_ANSWER = 8192
+
+
+def _tunnel(proxy: str, account: _Account) -> socket.socket:
+    """Connect through an HTTP proxy. python_socks would also read what the mail server says first."""
+    parts = urlsplit(proxy)
+    asked = [f"CONNECT {account.host}:{account.port} HTTP/1.1", f"Host: {account.host}:{account.port}"]
+    if parts.username:
+        named = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        asked.append(f"Proxy-Authorization: Basic {base64.b64encode(named.encode()).decode()}")
+    opened = socket.create_connection((parts.hostname, parts.port or 8080), timeout=CONNECT_SECONDS)
+    try:
+        opened.sendall("\r\n".join((*asked, "", "")).encode())
+        _expect_agreement(opened)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _expect_agreement(proxy: socket.socket) -> None:
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        byte = proxy.recv(1)
+        answer += byte
+        if not byte or len(answer) > _LONGEST_ANSWER:
+            raise ConnectionRefusedError("the proxy gave no answer")
+    if not re.match(rb"HTTP/1\.[01] 2\d\d\b", answer):
+        raise ConnectionRefusedError("the proxy refused")
 
 
 # ---------------------------------------------------------------------- IMAP

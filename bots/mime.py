@@ -160,7 +160,7 @@ def _looks_cyrillic(content: bytes) -> bool:
 def words(message: Message) -> Words:
     """The text of a letter apart from its quotes and signature; forwarded letters are content."""
     text = _body(message, 0)[:MAX_TEXT_LENGTH].replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
-    found = _unquoted(text, forwarded=_FORWARDED_SUBJECT.match(header(message, "Subject")) is not None)
+    found = _unquoted(text, forwarded=FORWARDED_SUBJECT.match(header(message, "Subject")) is not None)
     attached = [_attached_text(letter) for letter in _attached_letters(message)]
     return Words("\n\n".join(part for part in (found.own, *attached) if part), found.quoted)
 
@@ -236,7 +236,7 @@ def _content(part: Message) -> bytes:
 
 _BLOCKS = frozenset(
     (
-        "address", "article", "aside", "blockquote", "br", "center", "dd", "div", "dl", "dt", "fieldset",
+        "address", "article", "aside", "blockquote", "center", "dd", "div", "dl", "dt", "fieldset",
         "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
         "section", "table", "tr", "ul",
     )
@@ -266,7 +266,7 @@ class _PageReader(HTMLParser):
             self._unseen += 1
         if tag in _BLOCKS:
             self._new_line(blank=tag == "p")
-        if tag == "br" and not self._line():
+        if tag == "br":
             self._lines.append(self._prefix())
         if tag == "li":
             self._lines[-1] += "- "
@@ -318,7 +318,7 @@ class _PageReader(HTMLParser):
 
 # ---------------------------------------------------------------------- quotes and signatures
 
-_FORWARDED_SUBJECT = re.compile(r"\s*(?:fwd?|wg|пересл\w*|перенапр\w*)\s*:", re.IGNORECASE)
+FORWARDED_SUBJECT = re.compile(r"\s*(?:fwd?|wg|пересл\w*|перенапр\w*)\s*:", re.IGNORECASE)
 _FORWARDED = re.compile(
     r"\W*(?:(?:begin )?forwarded message|пересылаемое (?:сообщение|письмо)|пересланное (?:сообщение|письмо)|"
     r"(?:начало )?переадресованно\w+ (?:сообщени|письм)\w+|начало пересылаемого \w+|"

@@ -1,0 +1,883 @@
+# ruff: noqa: E501 - letters are shown as they are written
+"""E-mail alone: what stands in letters, who is believed, what servers answer, and where everything goes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import struct
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bots import mail, mime
+from bots.base import FileRefused
+from bots.mail import UNVERIFIED, Fetched, MailChannel, Own, Settings, outcome_of, parse
+from forms.messages import DeliveryState, Inbound, InboundKind
+from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
+from tests.channels.harness import House, Shelf
+from tests.channels.mail import PASSWORD, QUICK, SECRET_KEY, MailHarness, lent, settings_for
+from tests.emulators.mail import OWN, Fault, MailEmulator
+
+NOON = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+US = Own(OWN, "", SECRET_KEY)
+GUARDED = Own(OWN, "mx.firm.example", SECRET_KEY)
+HEAD = (
+    "From: =?utf-8?b?0J7Qu9GM0LPQsCDQodC80LjRgNC90L7QstCw?= <Olga@Client.Example>\r\n"
+    f"To: {OWN}\r\nSubject: Re: x\r\nMessage-ID: <a1@client.example>\r\nMIME-Version: 1.0\r\n"
+)
+
+
+def taken(raw: bytes | str, own: Own = US, *, size_bytes: int | None = None) -> Inbound:
+    raw = raw if isinstance(raw, bytes) else raw.encode()
+    return parse(Fetched(7, 105, NOON, size_bytes or len(raw), raw), own)
+
+
+def plain(text: str, charset: str = "utf-8", head: str = HEAD) -> bytes:
+    body = base64.encodebytes(text.encode(charset)).decode()
+    typed = f'Content-Type: text/plain; charset="{charset}"\r\nContent-Transfer-Encoding: base64\r\n'
+    return f"{head}{typed}\r\n{body}".encode()
+
+
+def page(text: str, head: str = HEAD) -> bytes:
+    body = base64.encodebytes(text.encode()).decode()
+    typed = 'Content-Type: text/html; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n'
+    return f"{head}{typed}\r\n{body}".encode()
+
+
+# ---------------------------------------------------------------------- words
+
+
+def test_a_letter_is_a_message_of_its_sender():
+    inbound = taken(plain("Нужна сверка за март.\n"))
+    assert (inbound.kind, inbound.text) == (InboundKind.TEXT, "Нужна сверка за март.")
+    assert inbound.chat_key == inbound.user_key == "olga@client.example"
+    assert (inbound.user_name, inbound.sent_at) == ("Ольга Смирнова", NOON)
+    assert inbound.event_key == inbound.message_key == "a1@client.example"
+
+
+QUOTED = [
+    ("gmail", "2\n\nср, 18 нояб. 2026 г. в 10:00, Приёмная <intake@firm.example>:\n\n> Что сделать?\n> 1. Оплатить"),
+    ("gmail, wrapped", "2\n\nOn Wed, Nov 18, 2026 at 10:00 AM Firm <\nintake@firm.example> wrote:\n\n> What?\n> 1. Pay"),
+    ("apple", "2\n\n> 18 нояб. 2026 г., в 10:00, Приёмная <intake@firm.example> написал(а):\n> \n> Что сделать?"),
+    ("apple, bare", "2\n18 нояб. 2026 г., в 10:00, Приёмная <intake@firm.example> написал(а):\n\n> Что сделать?"),
+    ("outlook", "2\n\nОт: Приёмная <intake@firm.example>\nОтправлено: 18 ноября 2026 г. 10:00\nКому: Ольга\nТема: Заявка\n\nЧто сделать?"),
+    ("outlook, ruled", "2\n________________________________\nFrom: Firm <intake@firm.example>\nSent: Wednesday\nTo: Olga\nSubject: Request\n\nWhat?"),
+    ("outlook, old", "2\n\n-----Original Message-----\nFrom: Firm\nWhat?"),
+    ("outlook, old, russian", "2\n\n-----Исходное сообщение-----\nЧто сделать?"),
+    ("mail.ru", "2\n\nСреда, 18 ноября 2026, 10:00 +03:00 от Приёмная <intake@firm.example>:\n\n> Что сделать?"),
+    ("mail.ru, unmarked", "2\n\nСреда, 18 ноября 2026, 10:00 +03:00 от Приёмная <intake@firm.example>:\nЧто сделать?"),
+    ("yandex", '2\n\n18.11.2026, 10:00, "Приёмная" <intake@firm.example>:\nЧто сделать?\n1. Оплатить'),
+    ("thunderbird", "2\n\n18.11.2026 10:00, Приёмная пишет:\n> Что сделать?"),
+    ("below the quote", "> Что сделать?\n> 1. Оплатить\n\n2"),
+    ("signature", "2\n-- \nОльга Смирнова\nООО «Ромашка»"),
+    ("regards", "2\n\nС уважением,\nОльга Смирнова\nтел. +7 916 000-00-00"),
+    ("phone", "2\n\nОтправлено с iPhone"),
+    ("mail.ru phone", "2\n\n--\nОтправлено из мобильной Почты Mail.ru"),
+    ("everything", "2\n\nС уважением, Ольга\nОтправлено из Outlook для Android\n\n> Что сделать?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [text for _, text in QUOTED], ids=[name for name, _ in QUOTED])
+def test_only_what_was_written_anew_is_the_answer(text):
+    assert taken(plain(text)).text == "2"
+    assert taken(plain(text.replace("\n", "\r\n"), "koi8-r" if "«" not in text else "cp1251")).text == "2"
+
+
+KEPT = [
+    "Отправлено сегодня пять счетов, проверьте.",
+    "С уважением отношусь к вашей работе, но где акт?\nСрок вышел.\n" + "Очень длинная строка. " * 10,
+    "Оплатите:\n1. Свет\n2. Вода\n-- не позже пятницы",
+    "Вот что они написали:\nденег нет",
+    "Срок: до 15:00\nИНН: 7707083893",
+    "С уважением,\nОльга\n\nP.S. Срок завтра",
+    "От: ООО «Свет»\nСумма: 100",
+]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_words_that_only_look_like_quotes_are_kept(text):
+    assert taken(plain(text)).text == text.strip()
+
+
+FORWARDED = [
+    ("gmail", "Fwd: Счёт", "см. ниже\n\n---------- Forwarded message ---------\nОт: Свет <a@b.example>\nDate: ср\n\nСчёт 15"),
+    ("outlook", "FW: Счёт", "см. ниже\n\nОт: Свет <a@b.example>\nОтправлено: 18.11\nКому: Ольга\nТема: Счёт\n\nСчёт 15"),
+    ("yandex", "Счёт", "см. ниже\n\n-------- Пересылаемое сообщение --------\n18.11.2026, 10:00, Свет <a@b.example>:\nСчёт 15"),
+    ("apple", "Счёт", "см. ниже\n\nНачало переадресованного сообщения:\n\n> От: Свет <a@b.example>\n> Счёт 15"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"), [case[1:] for case in FORWARDED], ids=[case[0] for case in FORWARDED]
+)
+def test_a_forwarded_letter_is_content(subject, text):
+    encoded = base64.b64encode(subject.encode()).decode()
+    head = HEAD.replace("Subject: Re: x", f"Subject: =?utf-8?b?{encoded}?=")
+    said = taken(plain(text, head=head)).text
+    assert "см. ниже" in said
+    assert "Счёт 15" in said
+
+
+def test_an_attached_letter_is_content_with_its_files():
+    inner = EmailMessage()
+    inner["From"], inner["Subject"] = "Свет <svet@other.example>", "Счёт 15"
+    inner.set_content("Оплатите до пятницы")
+    inner.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="счёт.pdf")
+    outer = EmailMessage()
+    outer["From"], outer["Message-ID"], outer["Subject"] = "olga@client.example", "<f@x>", "Fwd: Счёт"
+    outer.set_content("см. ниже")
+    outer.add_attachment(inner)
+    inbound = taken(outer.as_bytes())
+    assert inbound.text == "см. ниже\n\nПересланное письмо «Счёт 15», Свет:\nОплатите до пятницы"
+    assert [file.name for file in inbound.files] == ["счёт.pdf"]
+
+
+PAGES = [
+    ("<p>Нужна <b>сверка</b></p><script>alert(1)</script><style>p{}</style>", "Нужна сверка"),
+    ("<div>один</div><div>два<br>три</div>", "один\nдва\nтри"),
+    ("<ul><li>раз</li><li>два</li></ul>", "- раз\n- два"),
+    ('2<div class="gmail_quote"><div>ср, 18 нояб. 2026 г. в 10:00, Приёмная &lt;<a href="mailto:i@f.example">i@f.example</a>&gt;:<br></div><blockquote>Что сделать?<br>1. Оплатить</blockquote></div>', "2"),
+    ('<p>2</p><div style="border-top:solid"><p><b>От:</b> Приёмная &lt;i@f.example&gt;<br><b>Отправлено:</b> 18 ноября<br><b>Кому:</b> Ольга<br><b>Тема:</b> Заявка</p></div><p>Что сделать?</p>', "2"),
+    ("a &lt;b&gt; &amp; c&nbsp;d", "a <b> & c d"),
+    ("<pre>как\n  есть</pre>", "как\n  есть"),
+    ("<table><tr><td>Бумага</td><td>10</td></tr><tr><td>Ручка</td><td>5</td></tr></table>", "Бумага 10\nРучка 5"),
+    ("незакрытое <b>слово <![weird", "незакрытое слово"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "text"), PAGES)
+def test_a_page_is_read_as_text(source, text):
+    assert taken(page(source)).text.startswith(text)
+
+
+CHARSETS = ["utf-8", "cp1251", "koi8-r", "iso-8859-5", "utf-16", "cp866"]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_every_declared_charset_is_read(charset):
+    assert taken(plain("Нужна сверка, срочно", charset)).text == "Нужна сверка, срочно"
+
+
+@pytest.mark.parametrize("declared", ["us-ascii", "utf-8", "no-such-charset", "iso-8859-1", ""])
+@pytest.mark.parametrize("real", ["cp1251", "koi8-r", "utf-8"])
+def test_a_charset_that_lies_is_guessed(real, declared):
+    typed = f"Content-Type: text/plain; charset={declared}\r\n" if declared else ""
+    raw = f"{HEAD}{typed}Content-Transfer-Encoding: 8bit\r\n\r\n".encode()
+    assert taken(raw + "Нужна сверка с поставщиком".encode(real)).text == "Нужна сверка с поставщиком"
+
+
+SUBJECTS = [
+    ("=?koi8-r?B?" + base64.b64encode("Счёт".encode("koi8-r")).decode() + "?=", "Счёт"),
+    ("=?utf-8?Q?=D0=A1=D1=87=D1?= =?utf-8?Q?=91=D1=82_15?=", "Счёт 15"),
+    ("=?utf-8?B?0KHRh9GR0YI?=", "Счёт"),
+    ("=?nonsense?B?0KHRh9GR0YI=?=", "Счёт"),
+    ("=?utf-8?Q?a?= b =?utf-8?Q?c?=", "a b c"),
+    ("just words", "just words"),
+]
+
+
+@pytest.mark.parametrize(("written", "read"), SUBJECTS)
+def test_subjects_are_read(written, read):
+    assert mime.header(mime.read(f"Subject: {written}\r\n\r\n".encode()), "Subject") == read
+
+
+@pytest.mark.parametrize("charset", ["cp1251", "koi8-r", "utf-8"])
+def test_bare_bytes_in_a_subject_are_read(charset):
+    assert (
+        mime.header(mime.read("Subject: Счёт на оплату\r\n\r\n".encode(charset)), "Subject")
+        == "Счёт на оплату"
+    )
+
+
+SAID = [
+    (
+        "Сверка с ООО «Ромашка»",
+        "Нужна за март, до пятницы",
+        "Сверка с ООО «Ромашка»\nНужна за март, до пятницы",
+    ),
+    ("Оплатите счёт 15", "", "Оплатите счёт 15"),
+    ("Оплатите счёт 15", "Спасибо!", "Оплатите счёт 15\nСпасибо!"),
+    ("Re: Сверка", "Нужна за март, до пятницы", "Нужна за март, до пятницы"),
+    ("Заявка", "Нужна сверка за март", "Нужна сверка за март"),
+    ("Ответ на вопрос", "7707083893", "7707083893"),
+    ("Счёт", "Оплатите счёт, пожалуйста, до пятницы", "Оплатите счёт, пожалуйста, до пятницы"),
+]
+
+
+@pytest.mark.parametrize(("subject", "body", "text"), SAID)
+def test_the_subject_counts_where_a_person_began_with_it(subject, body, text):
+    encoded = base64.b64encode(subject.encode()).decode()
+    head = HEAD.replace("Subject: Re: x", f"Subject: =?utf-8?b?{encoded}?=")
+    assert taken(plain(body, head=head)).text == text
+
+
+FILLED = "Согласен: да\nКомпания и ИНН: 7707083893\nЧто сделать: сверка\nСрок: завтра"
+
+
+@pytest.mark.parametrize("own", ["", "Добрый день", "Заполнила ниже, спасибо"])
+def test_answers_written_into_our_letter_are_read(own):
+    marked = "\n".join(f"> {line}" for line in FILLED.splitlines())
+    text = f"{own}\n\nср, 18 нояб. 2026 г. в 10:00, Приёмная <intake@firm.example>:\n> Вы согласны?\n{marked}"
+    assert taken(plain(text)).text == f"{FILLED}\n{own}".strip()
+
+
+def test_our_blanks_and_our_words_below_an_answer_are_not():
+    text = (
+        "Отправить\n\nср, 18 нояб. 2026 г. в 10:00, Приёмная <i@f.example>:\n> Срок: пятница\n> Компания: ООО"
+    )
+    assert taken(plain(text)).text == "Отправить"
+
+
+STARTS = [
+    ("/start AB12-CD34", "", "AB12-CD34"),
+    ("/start", "", None),
+    ("x", "/start AB12\n\nОтправлено с iPhone", "AB12"),
+]
+
+
+@pytest.mark.parametrize(("subject", "body", "code"), STARTS)
+def test_a_code_comes_in_the_subject_or_the_first_line(subject, body, code):
+    inbound = taken(plain(body, head=HEAD.replace("Re: x", subject)))
+    assert (inbound.kind, inbound.start_code) == (InboundKind.STARTED, code)
+
+
+# ---------------------------------------------------------------------- files
+
+
+def with_file(headers: str, content: bytes = b"%PDF", body: str = "вот") -> bytes:
+    encoded = base64.encodebytes(content).decode()
+    return (
+        f"{HEAD}Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"\r\n{body}\r\n--B\r\n{headers}\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n--B--\r\n"
+    ).encode()
+
+
+def word(text: str, charset: str) -> str:
+    return f"=?{charset}?B?{base64.b64encode(text.encode(charset)).decode()}?="
+
+
+NAMES = [
+    ("Content-Disposition: attachment; filename*=utf-8''%D0%90%D0%BA%D1%82.pdf", "Акт.pdf"),
+    (
+        "Content-Disposition: attachment;\r\n filename*0*=utf-8''%D0%90%D0;\r\n filename*1*=%BA%D1%82.pdf",
+        "Акт.pdf",
+    ),
+    ("Content-Disposition: attachment; filename*=koi8-r''%E1%CB%D4.pdf", "Акт.pdf"),
+    (f'Content-Type: application/pdf; name="{word("Акт.pdf", "koi8-r")}"', "Акт.pdf"),
+    (f'Content-Disposition: attachment; filename="{word("Акт.pdf", "cp1251")}"', "Акт.pdf"),
+    ('Content-Disposition: attachment; filename="Акт.pdf"', "Акт.pdf"),
+    ("Content-Disposition: attachment; filename=plain.pdf", "plain.pdf"),
+    ('Content-Disposition: attachment; filename="C:\\\\docs\\\\act.pdf"', "act.pdf"),
+    ('Content-Disposition: attachment; filename="../../etc/passwd"', "passwd"),
+    ("Content-Type: application/pdf\r\nContent-Disposition: attachment", "Файл.pdf"),
+    ("Content-Type: image/png", "Картинка.png"),
+    ("Content-Type: application/zip; name=a.zip", "a.zip"),
+    ("Content-Type: text/calendar; name=invite.ics", "invite.ics"),
+]
+
+
+@pytest.mark.parametrize(("headers", "name"), NAMES)
+def test_names_of_files(headers, name):
+    inbound = taken(with_file(headers))
+    assert (inbound.kind, inbound.text) == (InboundKind.FILE, "вот")
+    assert [(file.name, file.size_bytes) for file in inbound.files] == [(name, 4)]
+
+
+def test_a_very_long_name_keeps_its_extension():
+    name = taken(with_file(f"Content-Type: application/pdf; name={'a' * 400}.pdf")).files[0].name
+    assert name.endswith(".pdf")
+    assert len(name) <= 150
+
+
+def related(picture: bytes, page_text: str = '<p>вот</p><img src="cid:logo@x">') -> bytes:
+    encoded = base64.encodebytes(picture).decode()
+    return (
+        f"{HEAD}Content-Type: multipart/related; boundary=R\r\n\r\n--R\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+        f"{page_text}\r\n--R\r\nContent-Type: image/png; name=logo.png\r\nContent-ID: <logo@x>\r\n"
+        f"Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n--R--\r\n"
+    ).encode()
+
+
+def test_a_logo_is_no_file_but_a_photo_in_the_text_is():
+    assert taken(related(b"x" * 1000)).files == ()
+    assert [file.name for file in taken(related(b"x" * 200_000)).files] == ["logo.png"]
+    assert len(taken(related(b"x" * 1000, "<p>вот</p>")).files) == 1
+
+
+def tnef(*files: tuple[str, str, bytes]) -> bytes:
+    """winmail.dat as Outlook writes it: short name, long name, content."""
+
+    def attribute(number: int, value: bytes) -> bytes:
+        return struct.pack("<BIi", 2, number, len(value)) + value + struct.pack("<H", sum(value) % 65536)
+
+    packed = struct.pack("<IH", 0x223E9F78, 1)
+    for short, long, content in files:
+        wide = long.encode("utf-16-le") + b"\0\0"
+        properties = struct.pack("<IHHII", 1, 0x001F, 0x3707, 1, len(wide)) + wide
+        packed += attribute(0x00069002, b"\0" * 14) + attribute(0x00018010, short.encode("cp1251") + b"\0")
+        packed += attribute(0x0006800F, content) + attribute(0x00069005, properties if long else b"")
+    return packed
+
+
+def test_winmail_dat_is_unpacked():
+    packed = tnef(("СЧЕТ~1.PDF", "Счёт № 15.pdf", b"%PDF"), ("акт.txt", "", b"act"))
+    inbound = taken(with_file("Content-Type: application/ms-tnef; name=winmail.dat", packed))
+    assert [file.name for file in inbound.files] == ["Счёт № 15.pdf", "акт.txt"]
+    found = mime.attachments(
+        mime.read(with_file("Content-Type: application/ms-tnef; name=winmail.dat", packed))
+    )
+    assert [file.content for file in found] == [b"%PDF", b"act"]
+
+
+@pytest.mark.parametrize("broken", [b"", b"nonsense", tnef(("a", "b", b"c"))[:40]])
+def test_a_broken_winmail_dat_stays_a_file(broken):
+    inbound = taken(with_file("Content-Type: application/ms-tnef; name=winmail.dat", broken))
+    assert [file.name for file in inbound.files] == ["winmail.dat"]
+
+
+def test_a_signature_of_the_letter_is_no_file():
+    raw = with_file("Content-Type: application/pkcs7-signature; name=smime.p7s").replace(
+        b"multipart/mixed", b"multipart/signed"
+    )
+    assert taken(raw).files == ()
+
+
+def test_of_a_letter_that_is_too_long_the_beginning_counts():
+    raw = with_file("Content-Type: application/zip; name=архив.zip", b"x" * 100_000)[:20_000]
+    inbound = taken(raw, size_bytes=40 * 1024 * 1024)
+    assert (inbound.kind, inbound.text) == (InboundKind.FILE, "вот")
+    assert [(file.name, file.size_bytes) for file in inbound.files] == [("архив.zip", 40 * 1024 * 1024)]
+    assert len(taken(plain("начало"), size_bytes=40 * 1024 * 1024).files) == 1
+
+
+# ---------------------------------------------------------------------- robots and reports
+
+ROBOTS = [
+    "Auto-Submitted: auto-replied", "Auto-Submitted: auto-generated; x=y", "Precedence: bulk", "Precedence: list",
+    "List-Id: <news.example>", "List-Unsubscribe: <https://x.example>", "Return-Path: <>", "Return-Path: < >",
+    "X-Auto-Response-Suppress: All", "X-Auto-Response-Suppress: DR, AutoReply", "X-Autoreply: yes",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", ROBOTS)
+def test_robots_are_not_answered(header):
+    inbound = taken(plain("Я в отпуске", head=f"{HEAD}{header}\r\n"))
+    assert (inbound.kind, inbound.event_key, inbound.chat_key) == (
+        InboundKind.IGNORED,
+        "a1@client.example",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [OWN, "intake+17@firm.example", "MAILER-DAEMON@mx.example", "postmaster@x.example", "no-reply@bank.example",
+     "noreply.mail@bank.example", "bounces+1@x.example", "", "nobody", "a b@c@d"],
+)  # fmt: skip
+def test_letters_of_nobody_are_ignored(sender):
+    head = HEAD.replace("Olga@Client.Example", sender)
+    assert taken(plain("эхо", head=head)).kind is InboundKind.IGNORED
+
+
+def test_a_person_who_says_no_robot_is_heard():
+    assert taken(plain("привет", head=f"{HEAD}Auto-Submitted: no\r\n")).kind is InboundKind.TEXT
+
+
+def bounce(message_id: str, status: str = "5.1.1", inside: str = "text/rfc822-headers") -> str:
+    return (
+        f"From: MAILER-DAEMON@mx.example\r\nTo: {OWN}\r\nMessage-ID: <dsn@mx.example>\r\nReturn-Path: <>\r\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=B\r\n\r\n--B\r\n\r\nSorry\r\n"
+        "--B\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n"
+        f"Final-Recipient: rfc822; Olga@client.example\r\nAction: failed\r\nStatus: {status}\r\n"
+        "Diagnostic-Code: smtp; 550 <olga@client.example>: User unknown\r\n\r\n"
+        f"--B\r\nContent-Type: {inside}\r\n\r\nMessage-ID: <{message_id}>\r\nSubject: x\r\n\r\n--B--\r\n"
+    )
+
+
+LETTER = Parcel("letter-1", "olga@client.example", "Здравствуйте")
+
+
+@pytest.mark.parametrize("inside", ["text/rfc822-headers", "message/rfc822"])
+@pytest.mark.parametrize(
+    ("status", "blocked"), [("5.1.1", True), ("5.1.10", True), ("5.2.2", False), ("5.7.1", False)]
+)
+def test_a_bounce_names_the_letter_it_is_about(status, blocked, inside):
+    message_id = US.message_id(LETTER)
+    inbound = taken(bounce(message_id, status, inside))
+    assert (inbound.kind, inbound.message_key) == (InboundKind.DELIVERY, message_id)
+    assert inbound.chat_key == "olga@client.example"
+    assert inbound.delivery is not None
+    assert (inbound.delivery.state, inbound.delivery.blocked) == (DeliveryState.FAILED, blocked)
+    assert "olga" not in inbound.delivery.reason
+    assert status in inbound.delivery.reason
+
+
+def test_a_bounce_to_somebody_unverified_belongs_to_their_chat():
+    parcel = Parcel("letter-1", UNVERIFIED + "olga@client.example", "x")
+    assert taken(bounce(US.message_id(parcel))).chat_key == UNVERIFIED + "olga@client.example"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        bounce(US.message_id(LETTER), "4.2.2"),
+        bounce(US.message_id(LETTER), "2.0.0"),
+        bounce("priem.0123456789abcdef01234567v.0123456789abcdef@firm.example"),
+        bounce("of-another@program.example"),
+        bounce(Own(OWN, "", "another key").message_id(LETTER)),
+    ],
+    ids=["passing", "delivered", "made up", "not ours", "of another key"],
+)
+def test_other_reports_are_ignored(raw):
+    assert taken(raw).kind is InboundKind.IGNORED
+
+
+# ---------------------------------------------------------------------- who is believed
+
+CHECKS = [
+    ("dmarc", "mx.firm.example; dmarc=pass (p=reject) header.from=client.example", True),
+    ("dkim of the domain", "mx.firm.example; spf=none; dkim=pass header.d=client.example", True),
+    ("dkim above", "mx.firm.example 1; dkim=pass header.i=@example.org", False),
+    ("dkim of somebody", "mx.firm.example; dkim=pass header.d=mailer.example", False),
+    ("spf alone", "mx.firm.example; spf=pass smtp.mailfrom=olga@client.example", False),
+    ("failed", "mx.firm.example; dmarc=fail; dkim=pass header.d=client.example", False),
+    ("of another server", "mx.evil.example; dmarc=pass header.from=client.example", False),
+    ("in a comment", "mx.firm.example; none (dmarc=pass)", False),
+    ("none", "mx.firm.example; none", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("result", "believed"), [case[1:] for case in CHECKS], ids=[case[0] for case in CHECKS]
+)
+def test_our_own_server_vouches_for_the_sender(result, believed):
+    inbound = taken(plain("привет", head=f"Authentication-Results: {result}\r\n{HEAD}"), GUARDED)
+    assert inbound.chat_key == ("" if believed else UNVERIFIED) + "olga@client.example"
+
+
+def test_only_the_topmost_verdict_counts():
+    forged = "Authentication-Results: mx.firm.example; dmarc=pass\r\n"
+    ours = "Authentication-Results: mx.firm.example; dmarc=fail\r\n"
+    assert taken(plain("x y", head=ours + forged + HEAD), GUARDED).chat_key.startswith(UNVERIFIED)
+
+
+def test_a_letter_without_a_verdict_or_with_two_senders_is_not_believed():
+    assert taken(plain("привет"), GUARDED).chat_key.startswith(UNVERIFIED)
+    head = "Authentication-Results: mx.firm.example; dmarc=pass\r\n" + HEAD.replace(
+        "<Olga@Client.Example>", "<Olga@Client.Example>, boss@other.example"
+    )
+    assert taken(plain("привет", head=head), GUARDED).chat_key.startswith(UNVERIFIED)
+
+
+# ---------------------------------------------------------------------- nothing breaks the reading
+
+HEADERS = st.sampled_from(
+    ["From", "Subject", "Message-ID", "Content-Type", "Content-Disposition", "Content-Transfer-Encoding",
+     "Authentication-Results", "References", "Auto-Submitted", "Date"]
+)  # fmt: skip
+VALUES = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(
+        ["multipart/mixed; boundary=B", "multipart/report; boundary=B", "text/html", "message/rfc822", "a@b.c",
+         "attachment; filename*=x'", "attachment; filename*0*=''%ff; filename*1=a", "=?utf-8?B?====?=", "base64",
+         "application/ms-tnef; name=winmail.dat", 'multipart/alternative; boundary=""', 'text/plain; charset="\\"',
+         "=?koi8-r?Q?=GG=?=", "mx.firm.example; dmarc", "quoted-printable", "x-uuencode", "<a@b> <c"]
+    ),
+)  # fmt: skip
+LETTERS = st.builds(
+    lambda headers, body: "".join(f"{name}: {value}\r\n" for name, value in headers).encode("utf-8", "replace")
+    + b"\r\n" + body,
+    st.lists(st.tuples(HEADERS, VALUES), max_size=8),
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(st.sampled_from([b"--B\r\n", b"--B--\r\n", b"Content-Type: text/html\r\n", b"\r\n", b"<blockquote>", b"<![CDATA[",
+                                  b"> x\r\n", b"-- \r\n", b"\xff\xfe", b"begin 644 a\r\n", b"x\x9f\x3e\x22"]), max_size=20).map(b"".join),
+    ),
+)  # fmt: skip
+
+
+@given(raw=st.one_of(LETTERS, st.binary(max_size=300)))
+@settings(max_examples=400, deadline=None)
+def test_no_letter_breaks_the_reading(raw):
+    inbound = taken(raw, GUARDED)
+    assert 0 < len(inbound.event_key) <= 200
+    assert "\0" not in inbound.text + inbound.user_name + "".join(file.name for file in inbound.files)
+    assert inbound == taken(raw, GUARDED)
+
+
+def test_letters_without_an_id_have_a_stable_key():
+    head = HEAD.replace("Message-ID: <a1@client.example>\r\n", "")
+    first, again = taken(plain("раз", head=head)), taken(plain("раз", head=f"Received: from x\r\n{head}"))
+    assert first.event_key == again.event_key != taken(plain("два", head=head)).event_key
+    assert len(taken(plain("x", head=HEAD.replace("a1", "a" * 500))).event_key) <= 200
+
+
+# ---------------------------------------------------------------------- what is sent
+
+
+@asynccontextmanager
+async def post(shelf: Shelf, **more: object):
+    async with MailEmulator() as emulator:
+        channel = MailChannel(settings_for(emulator, **more), lent(shelf), QUICK)
+        try:
+            yield MailHarness(channel, emulator, emulator.person())
+        finally:
+            await channel.close()
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path)
+
+
+async def test_a_letter_stands_under_the_persons_own(shelf):
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        await harness.person.writes("Нужна сверка за март", subject="Сверка", References="<old@x.example>")
+        (inbound,) = await house.receives(1)
+        await harness.channel.send(Parcel("k1", harness.chat_key, "Пришлите ИНН."))
+        await harness.channel.send(Parcel("k2", harness.chat_key, "Заявка № 118 принята. Займётся Анна."))
+        await harness.channel.send(Parcel("k3", "boris@other.example", "Здравствуйте"))
+        first, second, third = [each.letter for each in await harness.emulator.taken(3)]
+    assert first["Subject"] == "Re: Сверка"
+    assert first["In-Reply-To"] == f"<{inbound.message_key}>"
+    assert first["References"].strip() == f"<old@x.example> <{inbound.message_key}>"
+    assert second["Subject"] == "[№ 118] Заявка № 118 принята"
+    assert third["Subject"] == "Баланс Актив"
+    assert (first["Auto-Submitted"], third["Auto-Submitted"]) == ("auto-replied", "auto-generated")
+    assert str(first["From"]) == f"Баланс Актив <{OWN}>"
+    assert third["In-Reply-To"] is None
+
+
+async def test_the_same_parcel_has_the_same_id(shelf):
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        outcomes = [await harness.channel.send(Parcel("k", harness.chat_key, "Да?")) for _ in range(2)]
+        one, two = await harness.emulator.taken(2)
+    assert outcomes[0] == outcomes[1]
+    assert one.letter["Message-ID"] == two.letter["Message-ID"] == f"<{outcomes[0].message_key}>"
+    assert "k" not in one.letter["Message-ID"].partition("@")[0].split(".")
+
+
+async def test_nobody_writes_headers_into_our_letters(shelf):
+    house = House()
+    evil = "Тема\r\nBcc: all@world.example"
+    file = shelf.add('счёт"\r\nX-Evil: 1.pdf', b"%PDF")
+    async with post(shelf) as harness, house.runs(harness):
+        await harness.person.sends(harness.person.letter("x y z", subject="s").as_bytes().replace(b"Subject: s", b"Subject: =?utf-8?Q?a=0D=0ABcc:_x@y.example?="))  # fmt: skip
+        await house.receives(1)
+        await harness.channel.send(Parcel("k", harness.chat_key, f"{evil}\n.\nточка", files=(file,)))
+        (taken_letter,) = await harness.emulator.taken(1)
+    assert taken_letter.letter["Bcc"] is None
+    assert b"\r\nX-Evil" not in taken_letter.raw
+    assert taken_letter.text == f"{evil}\n.\nточка".replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("key", ["not an address", "a@b\r\nRCPT TO:<c@d>", "имя@client.example", ""])
+async def test_what_is_no_address_is_not_written_to(shelf, key):
+    async with post(shelf) as harness:
+        assert isinstance(await harness.channel.send(Parcel("k", key, "x")), Rejected)
+        assert not harness.emulator.received
+
+
+async def test_the_unverified_and_russian_domains_are_written_to(shelf):
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        await harness.channel.send(Parcel("k1", UNVERIFIED + "olga@client.example", "x"))
+        await harness.channel.send(Parcel("k2", "olga@почта.рф", "x"))
+        assert [each.recipient for each in await harness.emulator.taken(2)] == [
+            "olga@client.example",
+            "olga@xn--80a1acny.xn--p1ai",
+        ]
+
+
+async def test_files_that_do_not_fit_are_links(shelf):
+    small = shelf.add("акт.pdf", b"%PDF")
+    large = shelf.add("архив.zip", b"0" * (18 * 1024 * 1024), "application/zip")
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        outcome = await harness.channel.send(Parcel("k", harness.chat_key, "Вот", files=(large, small)))
+        (letter,) = await harness.emulator.taken(1)
+    assert isinstance(outcome, Sent)
+    assert [name for name, _ in letter.files] == ["акт.pdf"]
+    assert (
+        f"Файл «архив.zip» не поместился в письмо, он здесь: https://firm.example/files/{large.sha256}"
+        in letter.text
+    )
+
+
+async def test_a_lost_file_is_a_rejection(shelf):
+    file = shelf.add("акт.pdf", b"%PDF")
+    shelf.path(file.sha256).unlink()
+    async with post(shelf) as harness:
+        assert isinstance(
+            await harness.channel.send(Parcel("k", harness.chat_key, "x", files=(file,))), Rejected
+        )
+
+
+REPLIES = [
+    (421, "4.7.0 closing", "greeting", Retry(None, "421 4.7.0 closing", whole_channel=True)),
+    (421, "closing", "content", Retry(None, "421 closing", whole_channel=True)),
+    (450, "4.2.0 try again in 5 minutes", "recipient", Retry(300.0, "450 4.2.0 try again in 5 minutes")),
+    (451, "4.3.0 error", "sender", Retry(None, "451 4.3.0 error", whole_channel=True)),
+    (452, "4.2.2 full", "recipient", Retry(None, "452 4.2.2 full")),
+    (535, "5.7.8 bad", "greeting", TokenRevoked("535 5.7.8 bad")),
+    (553, "5.7.1 not owned by user", "sender", TokenRevoked("553 5.7.1 not owned by user")),
+    (550, "5.1.1 <a@b.c> unknown", "recipient", Blocked("550 5.1.1 <…> unknown")),
+    (550, "No such user!", "recipient", Blocked("550 No such user!")),
+    (550, "5.7.1 spam", "recipient", Rejected("550 5.7.1 spam")),
+    (552, "5.3.4 too big", "content", Rejected("552 5.3.4 too big")),
+    (554, "5.7.1 spam", "content", Rejected("554 5.7.1 spam")),
+]
+
+
+@pytest.mark.parametrize(("code", "said", "stage", "outcome"), REPLIES)
+def test_replies_become_outcomes(code, said, stage, outcome):
+    assert outcome_of(code, said, stage) == outcome
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault("MAIL", drops=True), Retry),
+        (Fault("RCPT", drops=True), Retry),
+        (Fault("DATA", drops=True), Unknown),
+        (Fault("AUTH", "454 4.7.0 Temporary authentication failure"), Retry),
+    ],
+    ids=["at the sender", "at the recipient", "in the letter", "signing in"],
+)
+async def test_broken_connections(shelf, fault, expected):
+    async with post(shelf) as harness:
+        harness.emulator.fail_next(fault)
+        assert isinstance(await harness.channel.send(Parcel("k", harness.chat_key, "x")), expected)
+
+
+# ---------------------------------------------------------------------- the mailbox
+
+
+async def test_only_letters_that_were_taken_are_marked_as_read(shelf):
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        robot = await harness.emulator.put(
+            harness.person.letter("Я в отпуске", Auto_Submitted="auto-replied").as_bytes()
+        )
+        await harness.person.writes("привет, это я")
+        await house.receives(1)
+        async with asyncio.timeout(5):
+            while not any(b"\\Seen" in flags for flags in (await harness.emulator.flags()).values()):
+                await asyncio.sleep(0.02)
+        assert b"\\Seen" not in (await harness.emulator.flags())[robot]
+
+
+async def test_a_new_mailbox_with_the_same_letters_brings_nothing_twice(shelf):
+    house = House()
+    async with post(shelf) as harness:
+        async with house.runs(harness):
+            await harness.person.writes("первое письмо")
+            await house.receives(1)
+        await harness.emulator.stop_mailbox()
+        await harness.emulator.start_mailbox()
+        await harness.person.repeats()
+        await harness.person.writes("второе письмо")
+        async with house.runs(harness):
+            inbounds = await house.receives(2)
+    assert [inbound.text for inbound in inbounds] == ["первое письмо", "второе письмо"]
+    assert house.repeated == 1
+
+
+async def test_a_file_is_found_by_its_letter_when_the_numbers_are_new(shelf):
+    house = House()
+    async with post(shelf) as harness:
+        async with house.runs(harness):
+            await harness.person.writes("вот", files={"а.pdf": b"one", "б.pdf": b"two"})
+            (inbound,) = await house.receives(1)
+        await harness.emulator.stop_mailbox()
+        await harness.emulator.start_mailbox()
+        with pytest.raises(FileRefused):
+            [chunk async for chunk in harness.channel.open_file(inbound.files[1])]
+        letter = harness.person.last
+        await harness.person.writes("другое")
+        await harness.emulator.put(letter)
+        assert [chunk async for chunk in harness.channel.open_file(inbound.files[1])] == [b"two"]
+
+
+async def test_the_files_of_a_letter_cost_one_sign_in(shelf):
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        await harness.person.writes(
+            "вот", files={f"{number}.pdf": bytes([number]) * 9 for number in range(3)}
+        )
+        (inbound,) = await house.receives(1)
+        contents = [
+            b"".join([chunk async for chunk in harness.channel.open_file(file)]) for file in inbound.files
+        ]
+    assert contents == [bytes([number]) * 9 for number in range(3)]
+
+
+async def test_what_lay_there_for_long_is_left_alone(shelf):
+    house = House()
+    async with post(shelf) as harness:
+        await harness.person.writes("сегодняшнее и непрочитанное")
+        async with house.runs(harness):
+            await house.receives(1)
+            await house.until(lambda: house.cursor is not None)
+        assert [inbound.text for inbound in house.received] == ["сегодняшнее и непрочитанное"]
+        assert house.cursor
+        assert mail._Place.read(house.cursor) is not None
+
+
+async def test_it_comes_back_after_the_connection_broke(shelf):
+    house = House()
+    async with post(shelf) as harness, house.runs(harness):
+        await harness.person.writes("до обрыва")
+        await house.receives(1)
+        for _ in range(2):
+            await harness.emulator.imap_line.hang_up()
+        await harness.person.writes("после обрыва")
+        assert (await house.receives(2))[-1].text == "после обрыва"
+
+
+async def test_many_letters_come_in_order(shelf):
+    house = House()
+    async with post(shelf) as harness:
+        for number in range(25):
+            await harness.person.writes(f"письмо номер {number}")
+        async with house.runs(harness):
+            inbounds = await house.receives(25, timeout_seconds=20)
+    assert [inbound.text for inbound in inbounds] == [f"письмо номер {number}" for number in range(25)]
+
+
+async def test_a_refused_password_is_told_without_it(shelf, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with post(shelf) as harness:
+        wrong = harness.emulator.imap_url.replace("intake:", "intake:wrong-")
+        channel = MailChannel(settings_for(harness.emulator, imap_url=wrong), lent(shelf), QUICK)
+        health = await channel.health()
+    assert not health.reachable
+    assert "refuses our name or password" in health.detail
+    assert PASSWORD not in health.detail + caplog.text
+    assert "wrong-" not in health.detail + caplog.text
+
+
+async def test_health_warns_and_links(shelf):
+    async with post(shelf) as harness:
+        health = await harness.channel.health()
+        guarded = await MailChannel(
+            settings_for(harness.emulator, authserv_id="mx.firm.example"), lent(shelf)
+        ).health()
+    assert health.reachable
+    assert "authserv_id" in health.detail
+    assert "unencrypted" in guarded.detail
+    assert "authserv_id" not in guarded.detail
+    assert health.link == f"mailto:{OWN}?subject=/start%20{{code}}"
+
+
+# ---------------------------------------------------------------------- the proxy
+
+
+class ConnectProxy:
+    """An HTTP proxy that knows only CONNECT, and remembers where to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(request.split()[1])
+        port = int(request.split()[1].rpartition(":")[2])
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(self.pump(reader, back), self.pump(there, writer), return_exceptions=True)
+
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
+
+
+async def test_a_proxy_that_refuses_is_a_retry(shelf):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert b"Proxy-Authorization: Basic dTpw" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    address = f"http://u:p@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with post(shelf, proxy=address) as harness:
+        outcome = await harness.channel.send(Parcel("k", harness.chat_key, "x"))
+        health = await harness.channel.health()
+    server.close()
+    assert outcome == Retry(reason="ConnectionRefusedError", whole_channel=True)
+    assert not health.reachable
+
+
+async def test_everything_goes_through_the_proxy(shelf):
+    proxy = ConnectProxy()
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    house = House()
+    async with post(shelf) as harness:
+        section = {
+            "imap_url": harness.emulator.imap_url.replace("127.0.0.1", "imap.firm.example"),
+            "smtp_url": harness.emulator.smtp_url.replace("127.0.0.1", "smtp.firm.example"),
+        }
+        channel = MailChannel(settings_for(harness.emulator, proxy=address, **section), lent(shelf), QUICK)
+        harness.channel = channel
+        async with house.runs(harness):
+            await harness.person.writes("вот", files={"а.pdf": b"%PDF"})
+            (inbound,) = await house.receives(1)
+            assert [chunk async for chunk in channel.open_file(inbound.files[0])] == [b"%PDF"]
+            assert isinstance(await channel.send(Parcel("k", harness.chat_key, "x")), Sent)
+            assert (await channel.health()).reachable
+    server.close()
+    await asyncio.sleep(0.05)
+    imap, smtp = harness.emulator.imap_line.port, harness.emulator.smtp_line.port
+    assert set(proxy.asked) == {f"imap.firm.example:{imap}", f"smtp.firm.example:{smtp}"}
+    assert len(proxy.asked) == 5
+
+
+# ---------------------------------------------------------------------- settings
+
+GOOD = {"imap_url": "imaps://a:b@imap.x.example", "smtp_url": "smtps://a:b@smtp.x.example", "address": OWN}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"imap_url": "https://a:b@imap.x.example"},
+        {"imap_url": "imaps://imap.x.example"},
+        {"imap_url": "imaps://a:b@imap.x.example:0"},
+        {"imap_url": "imaps://a:b@imap.x.example:99999"},
+        {"smtp_url": "imaps://a:b@imap.x.example"},
+        {"smtp_url": "smtps://a:%D0%BF@smtp.x.example"},
+        {"address": "nobody"},
+        {"proxy": "ftp://x"},
+        {"chat_burst": 0},
+        {"colour": "red"},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused_without_the_password(wrong):
+    secret = {"imap_url": "imaps://user:hush-hush@imap.x.example"}
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate(GOOD | secret | wrong)
+    assert "hush-hush" not in str(refused.value)
+
+
+def test_accounts_are_read_from_their_addresses():
+    account = mail._account(
+        Settings.model_validate(GOOD | {"imap_url": "imap+starttls://a%40b.c:p%3Aw@h.example/Вх"}).imap_url
+    )
+    assert (account.security, account.host, account.port) == ("starttls", "h.example", 143)
+    assert (account.user, account.password.get_secret_value(), account.folder) == ("a@b.c", "p:w", "Вх")
+    assert "p:w" not in repr(account)
