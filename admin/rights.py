@@ -25,6 +25,7 @@ class Area(StrEnum):
     STAFF = "staff"
     MESSENGERS = "messengers"
     HISTORY = "history"
+    CALLS = "calls"
 
 
 class Deed(StrEnum):
@@ -42,14 +43,16 @@ class Deed(StrEnum):
 
 
 _ALL = frozenset(Area)
-_OWN = frozenset({Area.START, Area.RECORDING, Area.REQUESTS})
+_OWN = frozenset({Area.START, Area.RECORDING, Area.REQUESTS, Area.CALLS})
 
 _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
         Role.DIRECTOR: _ALL,
         Role.DEPUTY: _ALL,
         Role.CONTROLLER: _ALL,
-        Role.ADMIN: frozenset({Area.START, Area.CLIENTS, Area.STAFF, Area.MESSENGERS, Area.HISTORY}),
+        Role.ADMIN: frozenset(
+            {Area.START, Area.CALLS, Area.CLIENTS, Area.STAFF, Area.MESSENGERS, Area.HISTORY}
+        ),
         Role.ACCOUNTANT: _OWN,
         Role.LAWYER: _OWN,
     }
@@ -66,6 +69,9 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     }
 )
 
+_EVERYBODY_CHANGES = frozenset({Area.CALLS})
+"""Whoever gets through on the telephone may say so."""
+
 _DIRECTS = frozenset(
     {Deed.CONFIRM, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN, Deed.CANCEL}
 )
@@ -81,7 +87,7 @@ def may_see(role: Role, area: Area) -> bool:
 
 def may_change(role: Role, area: Area) -> bool:
     """Whether this role may change anything in the section."""
-    return area in _CHANGES[role]
+    return area in _CHANGES[role] | _EVERYBODY_CHANGES
 
 
 def only_own(role: Role) -> bool:

@@ -115,7 +115,10 @@ LETTERS: Mapping[str, Text] = MappingProxyType(
     {
         "todo": _("ждёт отправки"),
         "doing": _("отправляется"),
-        "sent": _("доставлено"),
+        "sent": _("отправлено"),
+        "delivered": _("доставлено"),
+        "read": _("прочитано"),
+        "superseded": _("не отправляли"),
         "failed": _("не доставлено"),
     }
 )
@@ -172,11 +175,24 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "signed_out": _("выход из панели"),
         "consent_given": _("согласие дано"),
         "consent_withdrawn": _("согласие отозвано"),
+        "human_called": _("позвал человека"),
+        "chat_linked": _("мессенджер подключён"),
+        "chat_unlinked": _("мессенджер отвязан"),
+        "people_merged": _("двое оказались одним человеком"),
+        "call_done": _("звонок закрыт"),
+        "call_not_answered": _("на звонок не ответили"),
     }
 )
 
 SUBJECTS: Mapping[str, Text] = MappingProxyType(
-    {"request": _("заявки"), "client": _("клиенты"), "staff": _("сотрудники")}
+    {
+        "request": _("заявки"),
+        "client": _("клиенты"),
+        "staff": _("сотрудники"),
+        "person": _("люди"),
+        "chat": _("чаты"),
+        "call": _("звонки"),
+    }
 )
 
 FIELDS: Mapping[str, Text] = MappingProxyType(
@@ -207,6 +223,9 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "field": _("Поле"),
         "value": _("Значение"),
         "person_id": _("Человек, №"),
+        "invited_as": _("Приглашён как, №"),
+        "told": _("Скольким сказали"),
+        "outcome": _("Итог"),
         "channel": _("Откуда"),
         "spoken_at": _("Когда обратился"),
         "how": _("Как"),

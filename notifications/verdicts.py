@@ -82,7 +82,11 @@ def judge(
             )
         case TokenRevoked(reason):
             return Verdict(
-                (give_back(letters, at, REVOKED_SILENCE_SECONDS, reason=reason or "Мессенджер нас не узнаёт"),),
+                (
+                    give_back(
+                        letters, at, REVOKED_SILENCE_SECONDS, reason=reason or "Мессенджер нас не узнаёт"
+                    ),
+                ),
                 silence_channel_seconds=REVOKED_SILENCE_SECONDS,
                 channel_revoked=True,
             )

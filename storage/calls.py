@@ -5,7 +5,6 @@ A call is open until somebody got through, or until the person wrote by themselv
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -102,6 +101,17 @@ def open_call(session: Session, call_id: int, own_of: int | None = None) -> Call
     return _read(*row) if row is not None else None
 
 
+def is_closed(session: Session, call_id: int, own_of: int | None = None) -> bool:
+    """Whether there was such a call, and it is over."""
+    is_own = _open(own_of)[1:]
+    query = (
+        select(col(CallTask.id))
+        .outerjoin(Request, col(Request.id) == col(CallTask.request_id))
+        .where(col(CallTask.id) == call_id, col(CallTask.done_at).is_not(None), *is_own)
+    )
+    return session.execute(query).first() is not None
+
+
 def call_done(
     session: Session,
     call_id: int,
@@ -157,7 +167,7 @@ def _record(
     )  # fmt: skip
 
 
-def _open(own_of: int | None) -> Collection[ColumnElement[bool]]:
+def _open(own_of: int | None) -> tuple[ColumnElement[bool], ...]:
     is_open: ColumnElement[bool] = col(CallTask.done_at).is_(None)
     if own_of is None:
         return (is_open,)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select
 from sqlmodel import Session, col
 
 from router.model import Role, Stage, Status
+from storage import proofs
 from storage.models import (
     AnswerVersion,
     Assignment,
@@ -211,7 +212,7 @@ def _undelivered(since: datetime) -> Select[Any]:
         select(col(Letter.request_id))
         # Written out: a bound value proves nothing about the partial index of failed letters.
         .where(col(Letter.state) == literal_column("'failed'"), col(Letter.created_at) >= since)
-        .where(col(Letter.request_id).is_not(None))
+        .where(col(Letter.request_id).is_not(None), proofs.nothing_arrived())
     )
     return query
 
@@ -328,8 +329,9 @@ class FileCard:
 class Line:
     """One line of the correspondence.
 
-    `direction` is in, note or out; a letter to a member of staff is `staff`. `state` and `reason` say
-    how a letter fared; `files` are names with the number of the file when the request still has it.
+    `direction` is in, note or out; a letter to a member of staff is `staff`. `steps` say how a letter
+    and its copies fared, `call` whether somebody telephoned instead; `files` are names with the number
+    of the file when the request still has it.
     """
 
     at: datetime
@@ -337,11 +339,10 @@ class Line:
     author: str
     text: str
     channel: str = ""
-    state: str = ""
-    reason: str = ""
-    attempts: int = 0
     to: str = ""
     files: tuple[tuple[str, int | None], ...] = ()
+    steps: tuple[proofs.Step, ...] = ()
+    call: proofs.CallProof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,17 +542,26 @@ def _written(session: Session, number: int, person: str, by_digest: Mapping[str,
 def _letters(session: Session, number: int, person_id: int, by_digest: Mapping[str, int]) -> Iterable[Line]:
     author = Person.__table__.alias("author")  # type: ignore[attr-defined]
     reader = Person.__table__.alias("reader")  # type: ignore[attr-defined]
+    copied = exists().where(_copy.c.replaces_id == Letter.id)
     query = (
         select(Letter, author.c.name, reader.c.name, col(Chat.channel))
         .join(author, author.c.id == Letter.author_id, isouter=True)
         .join(Chat, col(Chat.id) == Letter.chat_id, isouter=True)
         .join(reader, reader.c.id == func.coalesce(Letter.person_id, Chat.person_id), isouter=True)
-        .where(col(Letter.request_id) == number, col(Letter.state) != "superseded")
+        .where(
+            col(Letter.request_id) == number,
+            # Copies stand with the letter that they replace.
+            col(Letter.replaces_id).is_(None),
+            or_(col(Letter.state) != "superseded", copied),
+        )
         .order_by(col(Letter.id).desc())
         .limit(DIALOGUE_ROWS + 1)
     )
     clients_own = _chats_of(session, person_id)
-    for letter, wrote, reads, channel in session.execute(query):
+    found = session.execute(query).all()
+    roots = [letter.id for letter, *_names in found]
+    steps, calls = proofs.trails(session, roots), proofs.calls_about(session, roots)
+    for letter, wrote, reads, channel in found:
         to_client = letter.person_id == person_id or letter.chat_id in clients_own
         yield Line(
             at=letter.created_at,
@@ -559,12 +569,14 @@ def _letters(session: Session, number: int, person_id: int, by_digest: Mapping[s
             author=wrote or "",
             text=letter.text,
             channel=channel or "",
-            state=letter.state,
-            reason=letter.reason,
-            attempts=letter.attempts,
             to=reads or "",
             files=_named(letter.files, by_digest),
+            steps=steps.get(letter.id, ()),
+            call=calls.get(letter.id),
         )
+
+
+_copy = Letter.__table__.alias("copy")  # type: ignore[attr-defined]
 
 
 def _chats_of(session: Session, person_id: int) -> frozenset[int]:
@@ -655,6 +667,8 @@ class HistoryFilter:
     until: datetime | None = None
     before_id: int | None = None
     """Only older lines: how the list is leafed through without skipping rows."""
+    reached_nobody: bool = False
+    """Only calls for a person of which nobody was told."""
 
 
 def _history_lines() -> Any:
@@ -680,6 +694,8 @@ def find_history(session: Session, wanted: HistoryFilter) -> Page[HistoryLine]:
         )
     if wanted.action:
         query = query.where(col(History.action) == wanted.action)
+    if wanted.reached_nobody:
+        query = query.where(proofs.reached_nobody())
     if wanted.actor_id is not None:
         query = query.where(col(History.actor_id) == wanted.actor_id)
     if wanted.since is not None:

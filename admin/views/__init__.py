@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from admin.views.board import BoardView
+from admin.views.calls import CallsView
 from admin.views.clients import ClientsView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
@@ -18,6 +19,7 @@ VIEWS = (
     RecordingView,
     BoardView,
     UnassignedView,
+    CallsView,
     TimesView,
     ClientsView,
     StaffView,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import request
 from flask_babel import lazy_gettext as _l
 
 from admin import asked
@@ -33,6 +34,7 @@ class HistoryView(PanelView):
             since=asked.start_of(asked.day("since"), zone),
             until=asked.end_of(asked.day("until"), zone),
             before_id=asked.number("before"),
+            reached_nobody=request.args.get("told") == "0",
         )
         with doors().database.read() as session:
             found = reading.find_history(session, wanted)

@@ -14,7 +14,7 @@ from admin.doors import doors
 from admin.rights import Area, may_see, only_own
 from admin.views.base import PanelView, expose
 from router.worktime import WorkCalendar
-from storage import board, reading
+from storage import board, calls, proofs, reading
 
 UNDELIVERED_DAYS = 7
 _LOOK_BACK = timedelta(days=60)
@@ -52,17 +52,23 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
     def _today(self) -> str:
         user, now = me(), doors().now()
         sees_requests, sees_staff = may_see(user.role, Area.REQUESTS), may_see(user.role, Area.STAFF)
-        own, counts, risky = own_of(), None, 0
+        own, counts, risky, to_call, unheard = own_of(), None, 0, 0, 0
+        sees_history = may_see(user.role, Area.HISTORY)
         with doors().database.read() as session:
             if sees_requests:
                 since = now - timedelta(days=UNDELIVERED_DAYS)
                 counts = reading.count_all(session, now, late_before(now), since, own)
                 risky = len(board.at_risk(session, now, doors().house.calendar, own))
+                to_call = calls.count_open(session, own)
+                unheard = proofs.unheard_calls(session, since) if sees_history else 0
             people = board.on_duty(session, now, None if sees_staff else user.member.staff_id)
         return self.page(
             "today.html",
             counts=counts,
             risky=risky,
+            to_call=to_call,
+            unheard=unheard,
+            sees_history=sees_history,
             on_shift=tuple(one for one in people if one.shift and not one.absent_until),
             off_shift=tuple(one for one in people if not one.shift and not one.absent_until),
             absent=tuple(one for one in people if one.absent_until),

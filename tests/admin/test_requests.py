@@ -68,9 +68,13 @@ def test_the_start_page_counts_what_its_links_show(busy):
     office, _numbers = busy
     browser = office.browser("director")
     page = browser.page("/panel/")
-    tiles = re.findall(r'<a class="tile[^"]*" href="([^"]+)"><b>(\d+)</b>', page)
-    assert len(tiles) == 7
-    for address, count in tiles:
+    tiles = re.findall(r'<a class="tile[^"]*" data-key="(\w+)" href="([^"]+)"><b>(\d+)</b>', page)
+    assert len(tiles) == 10
+    for key, address, count in tiles:
+        if key in ("risk", "calls", "unheard"):
+            # Their lists are of another shape and have tests of their own.
+            assert browser.get(address.replace("&amp;", "&")).status_code == 200
+            continue
         linked = browser.page(address.replace("&amp;", "&"))
         found = (
             len(re.findall(r"/panel/unassigned/\d+", linked))
