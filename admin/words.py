@@ -171,6 +171,8 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "absence_added": _("отсутствие добавлено"),
         "absence_ended": _("отсутствие снято"),
         "password_set": _("пароль задан"),
+        "calendar_link_made": _("ссылка на календарь сделана"),
+        "calendar_link_dropped": _("ссылка на календарь отключена"),
         "signed_in": _("вход в панель"),
         "signed_out": _("выход из панели"),
         "consent_given": _("согласие дано"),

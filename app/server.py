@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from storage.calendars import Feed
 from storage.files import FileLinks, FileStore, LinkExpired, LinkForged, NoSuchFile
 from storage.inspection import type_by_name
 
@@ -95,6 +97,29 @@ def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Resp
             "Cache-Control": "private, no-store",
         },
     )
+
+
+def calendar_route(feed: Callable[[str], Feed | None]) -> Route:
+    """`/calendar/<token>.ics`: the token is all that is asked for, as calendars cannot sign in."""
+
+    async def calendar(request: Request) -> Response:
+        found = await asyncio.to_thread(feed, request.path_params["token"])
+        if found is None:
+            return PlainTextResponse("Not found", status_code=404)
+        headers = {
+            "ETag": f'"{found.tag}"',
+            "Cache-Control": "private, no-cache",
+            "Content-Disposition": 'inline; filename="priem.ics"',
+            "X-Content-Type-Options": "nosniff",
+            "X-Robots-Tag": "noindex",
+            "Referrer-Policy": "no-referrer",
+        }
+        known = request.headers.get("if-none-match", "").split(",")
+        if any(tag.strip().removeprefix("W/").strip('"') == found.tag for tag in known):
+            return Response(status_code=304, headers=headers)
+        return Response(found.body, media_type="text/calendar; charset=utf-8", headers=headers)
+
+    return Route("/calendar/{token}.ics", calendar)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from admin.doors import PanelDoors
 from admin.panel import create_panel
 from app import clock
 from app.monitor import Monitor
-from app.server import Reports, create_app, make_server
+from app.server import Reports, calendar_route, create_app, make_server
 from app.settings import Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
 from bots.fetching import Fetcher
@@ -38,7 +38,7 @@ from notifications.delivery import Dispatcher
 from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
-from storage import chat_log, postoffice
+from storage import calendars, chat_log, postoffice
 from storage.engine import Database, open_database
 from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
@@ -315,7 +315,7 @@ class Service:
         )
         routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]
         application = create_app(
-            routes, panel, Reports(monitor.health, monitor.metrics), self.file_links, self.store, self.now
+            [*routes, calendar_route(self._calendar)], panel, Reports(monitor.health, monitor.metrics), self.file_links, self.store, self.now
         )
         server = make_server(application)
         serving = tasks.create_task(server.serve([self.port]), name="serve")
@@ -326,6 +326,12 @@ class Service:
             announcing.cancel()
             server.should_exit = True
             await asyncio.wait([serving], timeout=STOP_SECONDS)
+
+    def _calendar(self, token: str) -> calendars.Feed | None:
+        with self.database.read() as session:
+            return calendars.feed(
+                session, self.house, token, self.settings.server.public_url, self.now()
+            )
 
     def _ways_in_for_staff(self) -> Sequence[WayIn]:
         return ways_in(self.settings, self.house.say, self.links, "/staff")

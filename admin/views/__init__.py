@@ -7,6 +7,7 @@ from admin.views.calls import CallsView
 from admin.views.clients import ClientsView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
+from admin.views.my_calendar import MyCalendarView
 from admin.views.recording import RecordingView
 from admin.views.requests import RequestsView
 from admin.views.staff import StaffView
@@ -25,6 +26,7 @@ VIEWS = (
     StaffView,
     MessengersView,
     HistoryView,
+    MyCalendarView,
 )
 
 __all__ = ["VIEWS", "StartView"]

@@ -64,6 +64,7 @@ class Open:
             "/panel/board/",
             "/panel/board/?lanes=1",
             f"/panel/board/{numbers['working']}/move",
+            "/panel/my-calendar/",
             "/panel/unassigned/",
             "/panel/times/",
             "/panel/times/list?measure=whole",
