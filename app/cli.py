@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
@@ -18,6 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from app.settings import Settings
+    from storage.backup import Key
     from storage.engine import Database
     from storage.invitations import Invited
 
@@ -213,6 +214,81 @@ def export_requests(
         WRITERS[shape.value](found, stream)
 
 
+Recipient = Annotated[
+    str, typer.Option(help="age's public key (age1…) to lock the copy for; left out: a passphrase.")
+]
+Identity = Annotated[
+    Path | None,
+    typer.Option(help="The file with age's identity, for a copy locked by --recipient.", show_default=False),
+]
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; an older one of this name is replaced.")],
+    recipient: Recipient = "",
+    config: Config = None,
+) -> None:
+    """Copy the database and the files, locked, while the service runs."""
+    from app.clock import now
+    from storage.backup import write_copy
+
+    settings = _settings(config)
+    key = _backup_key(settings, recipient=recipient)
+    manifest = write_copy(settings.storage.url, settings.storage.files, file, key, now())
+    typer.echo(_told_of(manifest.rows, manifest.files, manifest.made_at))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The copy.")],
+    identity: Identity = None,
+    config: Config = None,
+) -> None:
+    """Restore a copy into a temporary place and look whether the firm could go on from there."""
+    from storage.backup import verify as tried
+
+    verdict = tried(file, _backup_key(_settings(config), identity=identity))
+    if verdict.manifest is not None:
+        typer.echo(_told_of(verdict.manifest.rows, verdict.manifest.files, verdict.manifest.made_at))
+    if not verdict.whole:
+        raise CommandError(" ".join(verdict.troubles))
+    typer.echo("The copy is whole: it was restored and read.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The copy.")],
+    identity: Identity = None,
+    replace: Annotated[bool, typer.Option("--replace", help="There is data already: replace it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again; only with --replace.")] = False,
+    config: Config = None,
+) -> None:
+    """Bring a copy back to where the configuration points. Live data is not overwritten unless told twice."""
+    from app.clock import now
+    from app.server import listening
+    from storage import backup as copies
+
+    settings = _settings(config)
+    url, key = settings.storage.url, _backup_key(settings, identity=identity)
+    # Whoever has the port writes into the database.
+    with listening(settings.server.host, settings.server.port):
+        if copies.is_live(url):
+            if not replace:
+                raise CommandError("There is data already: to replace it, repeat with --replace.")
+            if not yes and not typer.confirm("Replace all present data with the copy?"):
+                raise CommandError("Nothing was changed.")
+        # Whatever the copy lacks must be known before the present data is moved.
+        verdict = copies.verify(file, key)
+        if not verdict.whole:
+            raise CommandError(f"Nothing was changed: {' '.join(verdict.troubles)}")
+        aside = copies.put_aside(url, now())
+        manifest = copies.restore(file, key, url, settings.storage.files)
+    typer.echo(_told_of(manifest.rows, manifest.files, manifest.made_at))
+    if aside is not None:
+        typer.echo(f"What was there before lies in {aside}.")
+
+
 @app.command()
 def migrate(config: Config = None) -> None:
     """Create the database or bring its schema up to date."""
@@ -276,12 +352,13 @@ def _sentence(error: Exception) -> str | None:
 def _storage_sentence(error: Exception) -> str | None:
     from sqlalchemy.exc import ArgumentError, OperationalError
 
+    from storage.backup import BackupError
     from storage.engine import DatabaseUrlError
     from storage.invitations import NoSuchClient
     from storage.migrate import MigrationError
 
     match error:
-        case MigrationError() | DatabaseUrlError() | NoSuchClient():
+        case MigrationError() | DatabaseUrlError() | NoSuchClient() | BackupError():
             return str(error)
         case ArgumentError():
             return "storage.url cannot be understood: write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
@@ -368,6 +445,32 @@ def _refuse_nameless(role: Invitee, name: str, department: str) -> None:
         raise CommandError(f'Say who the {role.value} is: --name "Анна Петрова".')
     if department and department not in (FINANCE, LEGAL):
         raise CommandError(f"--department is {FINANCE} or {LEGAL}, not «{department}».")
+
+
+# --- copies ------------------------------------------------------------------------------------
+
+PASSPHRASE_VARIABLE = "PRIEM_BACKUP_PASSPHRASE"  # noqa: S105 - a variable's name
+
+
+def _backup_key(settings: Settings, *, recipient: str = "", identity: Path | None = None) -> Key:
+    """What a copy is locked with. Without anything else the key of the service is the passphrase."""
+    from storage.backup import Key
+
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE) or settings.server.secret_key.get_secret_value()
+    try:
+        told = identity.read_text(encoding="utf-8") if identity else ""
+    except OSError as error:
+        raise CommandError(f"{identity} cannot be read: {error.strerror}.") from error
+    # age's own files begin with comments.
+    lines = [line for line in told.splitlines() if line and not line.startswith("#")]
+    return Key(passphrase, recipient, lines[0] if lines else "")
+
+
+def _told_of(rows: Mapping[str, int], files: int, made_at: str) -> str:
+    return (
+        f"Copy of {made_at}: {rows.get('request', 0)} requests, {rows.get('client', 0)} clients, "
+        f"{rows.get('message', 0) + rows.get('letter', 0)} messages, {files} files."
+    )
 
 
 # --- the links of an invitation ----------------------------------------------------------------

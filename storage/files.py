@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -102,6 +102,21 @@ class FileStore:
         """Stream a kept file. Raises NoSuchFile at once, not at the first chunk."""
         return _chunks_of(self.path(sha256))
 
+    def every_path(self) -> Iterator[Path]:
+        """Where each kept file lies, by digest."""
+        if self.folder.is_dir():
+            yield from sorted(path for path in self.folder.glob("*/*/*") if _SHA256.fullmatch(path.name))
+
+    def put_back(self, sha256: str, content: IO[bytes]) -> str:
+        """Write a file that was judged before; returns the digest of what came, kept only if it is that."""
+        arrival = _Arrival(self.folder, _UNLIMITED)
+        try:
+            for batch in iter(lambda: content.read(BATCH_BYTES), b""):
+                arrival.write(batch)
+            return arrival.settle_as(sha256)
+        finally:
+            arrival.discard()
+
     def sweep_temporary(self, older_than_seconds: float, now: datetime) -> int:
         """Delete what an interrupted process left half-written; returns how many files it was."""
         before = now.timestamp() - older_than_seconds
@@ -120,6 +135,7 @@ class FileStore:
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY_PREFIX = ".arriving-"
+_UNLIMITED = 2**63
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -173,6 +189,17 @@ class _Arrival:
             sha256 = self.digest.hexdigest()
             _settle(self.temporary, self.folder, sha256)
             return KeptFile(sha256, self.size_bytes, safe_name(name, verdict.media_type), verdict)
+
+    def settle_as(self, sha256: str) -> str:
+        """Keep what came, unjudged, if it has this digest; returns the digest it has."""
+        with self.lock, _room():
+            found = self.digest.hexdigest()
+            if found == sha256 and not self.discarded:
+                stream = self._opened()
+                os.fsync(stream.fileno())
+                stream.close()
+                _settle(self.temporary, self.folder, sha256)
+            return found
 
     def discard(self) -> None:
         """Close and delete the temporary file, if it is still there."""

@@ -36,7 +36,7 @@ def migrate(url: str) -> None:
 
     Several processes may call it at once. Raises MigrationError, DatabaseUrlError.
     """
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     if _is_newest(parsed):
         return
     from alembic import command
@@ -45,6 +45,21 @@ def migrate(url: str) -> None:
     with alembic_config(parsed) as config:
         _refuse_newer(config)
         command.upgrade(config, "head")
+
+
+def create(url: str, revision: str) -> None:
+    """Make an empty database of this revision. Raises MigrationError for one that this program lacks."""
+    from alembic import command
+    from alembic.util import CommandError
+
+    parsed = parsed_url(url)
+    _create_missing(parsed)
+    with alembic_config(parsed) as config:
+        try:
+            command.upgrade(config, revision)
+        except CommandError as error:
+            sentence = "The data is of a newer version of the program: update this one first."
+            raise MigrationError(sentence) from error
 
 
 def _is_newest(url: URL) -> bool:
@@ -69,7 +84,7 @@ def pending(url: str) -> bool:
 
     Raises MigrationError when the database was made by a newer version of the program.
     """
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     if not _exists(parsed):
         return True
     with alembic_config(parsed) as config:
@@ -79,7 +94,7 @@ def pending(url: str) -> bool:
 
 def missing(url: str) -> bool:
     """Whether there is no database at all yet, not even an old one."""
-    return not _exists(_parsed(url))
+    return not _exists(parsed_url(url))
 
 
 @contextmanager
@@ -100,7 +115,8 @@ def alembic_config(url: URL) -> Iterator[Config]:
         engine.dispose()
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """The address with the driver that serves it. Raises DatabaseUrlError."""
     parsed = make_url(url)
     match parsed.get_backend_name():
         case "sqlite" if parsed.database and parsed.database != ":memory:":

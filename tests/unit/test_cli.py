@@ -278,3 +278,43 @@ def test_check_sees_a_database_that_does_not_answer(priem, monkeypatch):
 def test_check_sees_that_nothing_is_switched_on(priem, folder):
     (folder / "config.toml").write_text(CONFIG.replace("[bots.webchat]", ""), encoding="utf-8")
     wrong(priem, "none is switched on")
+
+
+# --- copies --------------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_taken_proved_and_brought_back(priem, folder):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    code, out, _err = priem("backup", "copy.tar")
+    assert (code, "1 clients" in out) == (0, True)
+    code, out, _err = priem("verify", "copy.tar")
+    assert (code, "The copy is whole" in out) == (0, True)
+    (folder / "clients.csv").write_text("Название;ИНН\nИП Ветров;500100732259\n", encoding="utf-8")
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    refused(priem("restore", "copy.tar"), "repeat with --replace")
+    code, out, _err = priem("restore", "copy.tar", "--replace", "--yes")
+    assert (code, "1 clients" in out, "before-restore" in out) == (0, True, True)
+    assert priem("export", "requests")[:2] == (0, "[]\n")
+    assert len(list(folder.glob("*before-restore*"))) >= 1
+
+
+def test_a_damaged_copy_replaces_nothing(priem, folder):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    assert priem("backup", "copy.tar")[0] == 0
+    copy = folder / "copy.tar"
+    copy.write_bytes(copy.read_bytes()[:-20_000])
+    refused(priem("verify", "copy.tar"), "damaged")
+    refused(priem("restore", "copy.tar", "--replace", "--yes"), "Nothing was changed")
+    assert not list(folder.glob("*before-restore*"))
+
+
+def test_a_copy_needs_its_own_key(priem, folder, monkeypatch):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    monkeypatch.setenv("PRIEM_BACKUP_PASSPHRASE", "одни слова")
+    assert priem("backup", "copy.tar")[0] == 0
+    monkeypatch.setenv("PRIEM_BACKUP_PASSPHRASE", "другие слова")
+    refused(priem("verify", "copy.tar"), "the key is another one")
+
+
+def test_nothing_to_copy_yet(priem):
+    refused(priem("backup", "copy.tar"), "no database yet")

@@ -1,0 +1,575 @@
+"""Copies of the firm's data: taken while the service runs, encrypted, and proved by a trial restore.
+
+A copy is a tar archive with what any system can open by hand: `READ-ME.txt`, `key.age` (a fresh
+age identity under the passphrase, or absent when a public key was used) and `copy.tar.gz.age`. Inside
+are the rows of every table as JSON lines, the files under their digests, and, last, a manifest with
+counts and digests. Rows, not database files: a copy of SQLite comes back on PostgreSQL and vice versa,
+and one of an older schema is migrated after it was put back. The format: https://age-encryption.org/v1
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Self
+
+from sqlalchemy import (
+    JSON,
+    Connection,
+    DateTime,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+from sqlmodel import Session
+
+from storage import history, migrate
+from storage.engine import open_database
+from storage.files import FileStore, NoSuchFile
+from storage.models import Request
+
+ROWS_AT_ONCE = 2000
+PIPE_BYTES = 64 * 1024
+FORMAT = 1
+
+_BODY = "copy.tar.gz.age"
+_KEY = "key.age"
+_READ_ME = "READ-ME.txt"
+_MANIFEST = "manifest.json"
+_SCHEMA = "schema.json"
+_VERSION_TABLE = "alembic_version"
+_BY_HAND = """This is a copy of Priem's data. Bring it back with `priem restore FILE`.
+
+By hand, without Priem, with tar and age (https://age-encryption.org):
+  tar -xf FILE
+  age -d key.age > identity.txt            (asks for the passphrase; not needed with your own identity)
+  age -d -i identity.txt copy.tar.gz.age | tar -xz
+tables/*/*.jsonl are the rows, files/* the files under their SHA-256, manifest.json the counts.
+"""
+
+
+class BackupError(Exception):
+    """The copy cannot be made, read or put back; the text is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a copy is locked with: a passphrase, or age's public key (`age1…`); to open, its identity."""
+
+    passphrase: str = field(default="", repr=False)
+    recipient: str = ""
+    identity: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a copy holds. Times are ISO 8601 in UTC."""
+
+    format: int
+    made_at: str
+    revision: str
+    rows: Mapping[str, int]
+    files: int
+    file_bytes: int
+    history_rows: int
+    digests: Mapping[str, str]
+    """Member of the archive → SHA-256 of its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a trial restore found; `troubles` are sentences, none when the copy is whole."""
+
+    manifest: Manifest | None
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the copy can be relied upon."""
+        return not self.troubles
+
+
+# --- taking a copy ---------------------------------------------------------------------------------
+
+
+def write_copy(url: str, files: Path, out: Path, key: Key, now: datetime) -> Manifest:
+    """Write a consistent copy while others go on writing. It appears under its name whole or not at all.
+
+    Raises BackupError.
+    """
+    if migrate.missing(url):
+        raise BackupError("There is no database yet: nothing to copy.")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _privately(partial) as opened, tarfile.open(fileobj=opened, mode="w") as container:
+            _add(container, _READ_ME, _BY_HAND.encode(), now)
+            recipient, wrapped = _lock(key)
+            if wrapped:
+                _add(container, _KEY, wrapped, now)
+            manifest = _add_streamed(container, opened, recipient, url, files, now)
+        partial.replace(out)
+        _flush(out.parent)
+    except OSError as error:
+        raise BackupError(f"The copy cannot be written to {out}: {error.strerror}.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return manifest
+
+
+def _add_streamed(
+    container: tarfile.TarFile, opened: BinaryIO, recipient: Any, url: str, files: Path, now: datetime
+) -> Manifest:
+    """Encrypt straight into the container; the size is written into its header afterwards."""
+    header_at = container.offset
+    header = _member(_BODY, 0, now)
+    opened.write(header.tobuf())
+    began = opened.tell()
+    with _Piped(lambda sink: _write_plain(sink, url, files, now)) as plain:
+        _age().encrypt_io(plain.stream, opened, [recipient])
+        manifest: Manifest = plain.result()
+    header.size = opened.tell() - began
+    opened.write(b"\0" * (-header.size % tarfile.BLOCKSIZE))
+    container.offset = opened.tell()
+    opened.seek(header_at)
+    opened.write(header.tobuf())
+    opened.seek(container.offset)
+    return manifest
+
+
+def _write_plain(sink: BinaryIO, url: str, files: Path, now: datetime) -> Manifest:
+    """The archive within: rows of one moment, then the files, which never change, then the manifest."""
+    digests: dict[str, str] = {}
+    with (
+        gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=6, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        with _snapshot(url) as connection:
+            revision, tables = _reflected(connection)
+            _add(archive, _SCHEMA, json.dumps({"format": FORMAT, "revision": revision}).encode(), now)
+            rows = {table.name: _write_table(archive, connection, table, digests, now) for table in tables}
+        count, size_bytes = _write_files(archive, files, digests, now)
+        made_at = now.astimezone(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(
+            FORMAT, made_at, revision, rows, count, size_bytes, rows.get("history", 0), digests
+        )
+        _add(archive, _MANIFEST, json.dumps(asdict(manifest), indent=1).encode(), now)
+    return manifest
+
+
+def _write_table(
+    archive: tarfile.TarFile, connection: Connection, table: Table, digests: dict[str, str], now: datetime
+) -> int:
+    ordered = select(table).order_by(*table.primary_key.columns)
+    found = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(ordered)
+    count = 0
+    for number, part in enumerate(found.partitions(ROWS_AT_ONCE)):
+        lines = b"".join(json.dumps([_plain(value) for value in row]).encode() + b"\n" for row in part)
+        name = f"tables/{table.name}/{number:06d}.jsonl"
+        digests[name] = hashlib.sha256(lines).hexdigest()
+        _add(archive, name, lines, now)
+        count += len(part)
+    return count
+
+
+def _write_files(
+    archive: tarfile.TarFile, files: Path, digests: dict[str, str], now: datetime
+) -> tuple[int, int]:
+    count = size_bytes = 0
+    for path in FileStore(files, 0).every_path():
+        member = _member(f"files/{path.name}", path.stat().st_size, now)
+        with path.open("rb") as content:
+            archive.addfile(member, content)
+        digests[member.name] = path.name
+        count, size_bytes = count + 1, size_bytes + member.size
+    return count, size_bytes
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it; SQLite's times are UTC without saying so."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).isoformat()
+    return value.isoformat() if isinstance(value, date) else value
+
+
+@contextmanager
+def _snapshot(url: str) -> Iterator[Connection]:
+    """Read everything as of one moment."""
+    engine = _engine_for(migrate.parsed_url(url))
+    try:
+        with engine.connect() as opened, opened.execution_options(**_at_once(engine)).begin():
+            yield opened
+    finally:
+        engine.dispose()
+
+
+def _at_once(engine: Engine) -> dict[str, Any]:
+    """SQLite's readers see one moment by themselves."""
+    postgresql = engine.dialect.name == "postgresql"
+    return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if postgresql else {}
+
+
+def _reflected(connection: Connection) -> tuple[str, Sequence[Table]]:
+    """The schema's revision, and the tables as they are, so that a row may refer to one before it."""
+    found = MetaData()
+    found.reflect(connection)
+    version = found.tables.get(_VERSION_TABLE)
+    if version is None:
+        raise BackupError("This database is not Priem's: it has no schema version.")
+    revision = connection.execute(select(version)).scalar_one()
+    return revision, [table for table in found.sorted_tables if table.name != _VERSION_TABLE]
+
+
+# --- reading a copy --------------------------------------------------------------------------------
+
+
+@contextmanager
+def _members(file: Path, key: Key) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+    """The archive within, member by member. Raises BackupError for a wrong key and for damage."""
+    try:
+        with tarfile.open(file, mode="r:") as container:
+            names = set(container.getnames())
+            if _BODY not in names:
+                raise BackupError(f"{file} is not a copy made by Priem.")
+            identity = _unlock(key, _content(container, _KEY) if _KEY in names else None)
+            body = container.extractfile(_BODY)
+            assert body is not None
+            with (
+                _Piped(lambda sink: _age().decrypt_io(body, sink, [identity])) as plain,
+                gzip.GzipFile(fileobj=plain.stream, mode="rb") as unpacked,
+            ):
+                with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+                    yield _each(archive)
+                _drain(unpacked)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+        raise BackupError(f"{file} is damaged or cut short: {type(error).__name__}.") from error
+    except _age().DecryptError as error:
+        raise BackupError(f"{file} does not open: the key is another one, or it is damaged.") from error
+
+
+def _each(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in archive:
+        content = archive.extractfile(member)
+        if content is not None:
+            yield member.name, content
+
+
+def _revision_of(first: tuple[str, IO[bytes]] | None) -> str:
+    """The schema of the rows that follow. Raises BackupError."""
+    if first is None or first[0] != _SCHEMA:
+        raise BackupError("This is not a copy made by Priem.")
+    found = json.loads(first[1].read())
+    if found.get("format") != FORMAT:
+        raise BackupError("The copy was made by a newer version of the program: update this one first.")
+    return str(found["revision"])
+
+
+# --- putting a copy back ---------------------------------------------------------------------------
+
+
+def restore(file: Path, key: Key, url: str, files: Path) -> Manifest:
+    """Put a copy into an empty place and bring its schema up to date. Raises BackupError.
+
+    The database must not exist (SQLite) or must be empty (PostgreSQL): see `put_aside`.
+    """
+    with _members(file, key) as members:
+        migrate.create(url, _revision_of(next(members, None)))
+        engine = _engine_for(migrate.parsed_url(url))
+        try:
+            with engine.begin() as connection:
+                manifest = _put_all(connection, members, files)
+        finally:
+            engine.dispose()
+    migrate.migrate(url)
+    return manifest
+
+
+def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], files: Path) -> Manifest:
+    _revision, tables = _reflected(connection)
+    by_name = {table.name: table for table in tables}
+    rows = dict.fromkeys(by_name, 0)
+    digests: dict[str, str] = {}
+    manifest: Manifest | None = None
+    for name, content in members:
+        if name.startswith("tables/"):
+            _put_rows(connection, by_name, rows, name, content, digests)
+        elif name.startswith("files/"):
+            digests[name] = FileStore(files, 0).put_back(name.removeprefix("files/"), content)
+        elif name == _MANIFEST:
+            manifest = Manifest(**json.loads(content.read()))
+    if manifest is None:
+        raise BackupError("The copy has no manifest: it was not finished.")
+    if rows != dict(manifest.rows) or digests != dict(manifest.digests):
+        raise BackupError("The copy does not hold what its manifest says: it is damaged.")
+    _renumber(connection, tables)
+    return manifest
+
+
+def _put_rows(
+    connection: Connection,
+    tables: Mapping[str, Table],
+    rows: dict[str, int],
+    name: str,
+    content: IO[bytes],
+    digests: dict[str, str],
+) -> None:
+    lines = content.read()
+    digests[name] = hashlib.sha256(lines).hexdigest()
+    table_name = name.split("/")[1]
+    table = tables.get(table_name)
+    if table is None:
+        raise BackupError(f"The copy has a table «{table_name}» that its own schema does not know.")
+    naive = connection.dialect.name == "sqlite"
+    for column in table.columns:
+        if isinstance(column.type, JSON):
+            column.type.none_as_null = True
+    columns = [(column.name, isinstance(column.type, DateTime)) for column in table.columns]
+    values = [
+        {
+            column: _moment(value, naive=naive) if is_time and value is not None else value
+            for (column, is_time), value in zip(columns, json.loads(line), strict=True)
+        }
+        for line in lines.splitlines()
+    ]
+    connection.execute(table.insert(), values)
+    rows[table_name] += len(values)
+
+
+def _moment(value: str, *, naive: bool) -> datetime:
+    at = datetime.fromisoformat(value)
+    return at.replace(tzinfo=None) if naive else at
+
+
+def _renumber(connection: Connection, tables: Sequence[Table]) -> None:
+    """PostgreSQL counts on where the copy ended; SQLite takes the largest number by itself."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables:
+        if "id" in table.columns and table.columns["id"].autoincrement:
+            connection.execute(
+                text(
+                    f"select setval(pg_get_serial_sequence('{table.name}', 'id'), "  # noqa: S608 - our own names
+                    f"coalesce((select max(id) from {table.name}), 0) + 1, false)"
+                )
+            )
+
+
+def is_live(url: str) -> bool:
+    """Whether something would be overwritten: a database with a person, a client or a setting in it."""
+    if migrate.missing(url):
+        return False
+    engine = _engine_for(migrate.parsed_url(url))
+    try:
+        with engine.connect() as connection:
+            known = set(inspect(connection).get_table_names()) & {"person", "client", "request"}
+            return any(
+                connection.execute(text(f"select 1 from {name} limit 1")).first()  # noqa: S608 - our own names
+                for name in sorted(known)
+            )
+    finally:
+        engine.dispose()
+
+
+def put_aside(url: str, now: datetime) -> Path | None:
+    """Make room for a restore. A SQLite database is renamed, never deleted; a PostgreSQL one is emptied.
+
+    Returns where the old database lies now.
+    """
+    parsed = migrate.parsed_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        assert parsed.database is not None
+        database = Path(parsed.database)
+        aside = database.with_name(f"{database.name}.before-restore-{now:%Y%m%dT%H%M%S}")
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                database.with_name(database.name + suffix).rename(aside.with_name(aside.name + suffix))
+        return aside if aside.exists() else None
+    engine = _engine_for(parsed)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("drop schema public cascade"))
+            connection.execute(text("create schema public"))
+    finally:
+        engine.dispose()
+    return None
+
+
+# --- proving a copy --------------------------------------------------------------------------------
+
+
+def verify(file: Path, key: Key) -> Verdict:
+    """Restore a copy into a temporary place and look whether the firm could go on from there."""
+    with tempfile.TemporaryDirectory(prefix="priem-verify-") as folder:
+        url, files = f"sqlite:///{folder}/trial.sqlite3", Path(folder) / "files"
+        try:
+            manifest = restore(file, key, url, files)
+        except BackupError as error:
+            return Verdict(None, (str(error),))
+        database = open_database(url)
+        with database.read() as session:
+            return Verdict(manifest, tuple(_troubles(session, manifest, FileStore(files, 0))))
+
+
+def _troubles(session: Session, manifest: Manifest, store: FileStore) -> Iterator[str]:
+    chain = history.verify(session)
+    if not chain.ok:
+        yield f"The chain of the history is broken at row {chain.broken_at}."
+    if chain.rows != manifest.history_rows:
+        yield f"The history has {chain.rows} rows instead of {manifest.history_rows}."
+    lost = [
+        sha256
+        for (sha256,) in session.connection().execute(text("select distinct sha256 from attachment"))
+        if not _is_kept(store, sha256)
+    ]
+    if lost:
+        yield f"{len(lost)} files of requests are not in the copy, the first is {lost[0]}."
+    if manifest.rows.get("request", 0) and session.execute(select(Request).limit(1)).first() is None:
+        yield "No request can be read from the copy."
+
+
+def _is_kept(store: FileStore, sha256: str) -> bool:
+    try:
+        store.path(sha256)
+    except NoSuchFile:
+        return False
+    return True
+
+
+# --- keys, pipes, archives -------------------------------------------------------------------------
+
+
+def _age() -> Any:
+    import pyrage
+
+    return pyrage
+
+
+def _lock(key: Key) -> tuple[Any, bytes]:
+    """The recipient to encrypt for, and the identity under the passphrase if there is one."""
+    age = _age()
+    if key.recipient:
+        try:
+            return age.x25519.Recipient.from_str(key.recipient), b""
+        except age.RecipientError as error:
+            raise BackupError("The public key is not age's: it begins with age1.") from error
+    if not key.passphrase:
+        raise BackupError("A copy needs a passphrase or a public key.")
+    identity = age.x25519.Identity.generate()
+    return identity.to_public(), age.passphrase.encrypt(str(identity).encode(), key.passphrase)
+
+
+def _unlock(key: Key, wrapped: bytes | None) -> Any:
+    age = _age()
+    try:
+        if wrapped is None or key.identity:
+            return age.x25519.Identity.from_str(key.identity.strip())
+        return age.x25519.Identity.from_str(age.passphrase.decrypt(wrapped, key.passphrase).decode())
+    except age.IdentityError as error:
+        sentence = "The copy was made for a public key: give the identity that belongs to it."
+        raise BackupError(sentence) from error
+
+
+class _Piped:
+    """What `work` writes into its stream in a thread is read here; its failure comes out here too."""
+
+    def __init__(self, work: Callable[[BinaryIO], Any]) -> None:
+        self._work = work
+        self._result: Any = None
+        self._failure: BaseException | None = None
+        read_end, write_end = os.pipe()
+        self.stream: BinaryIO = os.fdopen(read_end, "rb", PIPE_BYTES)
+        self._far = os.fdopen(write_end, "wb", PIPE_BYTES)
+        self._thread = threading.Thread(target=self._run, name="backup", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            with self._far as far:
+                self._result = self._work(far)
+        except BaseException as failure:  # noqa: BLE001 - it is raised again on the other side
+            self._failure = failure
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.stream.close()
+        self._thread.join()
+        # What broke the far half is the cause; its broken pipe only follows from a failure of ours.
+        if self._failure is not None and not isinstance(self._failure, BrokenPipeError):
+            raise self._failure
+
+    def result(self) -> Any:
+        """What `work` returned, once its stream has ended."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._result
+
+
+def _drain(stream: gzip.GzipFile) -> None:
+    """Read to the end, so that a stream that was cut short is noticed."""
+    while stream.read(PIPE_BYTES):
+        pass
+
+
+def _content(container: tarfile.TarFile, name: str) -> bytes:
+    member = container.extractfile(name)
+    return member.read() if member else b""
+
+
+def _member(name: str, size: int, now: datetime) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.mode = size, int(now.timestamp()), 0o600
+    return member
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, now: datetime) -> None:
+    archive.addfile(_member(name, len(content), now), io.BytesIO(content))
+
+
+@contextmanager
+def _privately(path: Path) -> Iterator[BinaryIO]:
+    """A new file that nobody else can read, flushed to the disk at the end."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "w+b") as opened:
+        yield opened
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _flush(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _engine_for(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(
+        url, poolclass=NullPool, hide_parameters=True, connect_args={"isolation_level": None}
+    )
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
