@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from bots import linking, readback, staff_chat
+from bots import edits, linking, readback, staff_chat
+from bots.albums import request_of_album
 from bots.linking import LINK_SCOPE, Entered
-from bots.turns import ChatTurn
+from bots.turns import FORM_FOCUS, PICKING, ChatTurn
 from forms.answers import AnswerError
 from forms.dialogue import (
     ALBUM_SECONDS,
@@ -44,11 +45,9 @@ from storage.letters import Posting, post
 CONSENT_SCOPE = "consent"
 PICK_SCOPE = "pick"
 
-FORM_FOCUS = "form"
 CLARIFYING = "clar:"
 ADDING = "add:"
 COMPANIES_IN_A_CALL = 2
-PICKING = "pick:"
 
 FORCE = "force"
 WITH_WORDS = "words"
@@ -71,8 +70,9 @@ def handle(turn: ChatTurn) -> None:
     if turn.chat.staff is not None:
         _welcome_staff(turn, entered)
     elif not _has_consented(turn):
-        _before_consent(turn, entered.refused)
-    else:
+        if turn.inbound.kind is not InboundKind.EDITED:  # nothing was kept that it could put right
+            _before_consent(turn, entered.refused)
+    elif turn.inbound.kind is not InboundKind.EDITED or not edits.taken(turn):
         _log(turn)
         _answer(turn, entered.refused or entered.hello)
 
@@ -147,7 +147,9 @@ def _consent_screen(turn: ChatTurn, note: Text | None) -> Reply:
         else None,
         _("Версия {version}. Вы согласны?", version=house.consent_version),
     )
-    return Reply(text, _consent_rows(), prompt=True)
+    # Of several photos none is kept, so they cannot be put together: only the last one is answered.
+    merge_seconds = ALBUM_SECONDS if turn.inbound.files else 0.0
+    return Reply(text, _consent_rows(), prompt=True, merge_seconds=merge_seconds)
 
 
 def _said_something(turn: ChatTurn) -> bool:
@@ -307,6 +309,10 @@ def _words(turn: ChatTurn) -> None:
     said, focus, progress = turn.said, turn.chat.focus, _progress(turn)
     filling = progress is not None and not progress.cancelled
     usable = said.other is None and bool(said.text.strip() or said.files)
+    album = request_of_album(turn.inbound, turn.work.earlier(turn.chat)) if said.files else None
+    if album is not None:
+        _on_own_request(turn, str(album), lambda facts: _add(turn, facts))
+        return
     if usable and readback.is_fixing(turn):
         _about_readback(turn, readback.answered(turn), answers=True)
         return
@@ -336,14 +342,11 @@ def _is_courtesy(turn: ChatTurn) -> bool:
 
 
 def _edited(turn: ChatTurn) -> None:
-    """A correction of words that were read long ago: it goes to a person, or the client is told how."""
+    """Edited words that are read as new ones: the message itself is not known, or answered nothing."""
     progress = _progress(turn)
     if progress is not None and not progress.cancelled:
-        how = _("Исправленное сообщение само не подставится. Поменять ответ: «Назад» или «Изменить».")
-        _show_form(turn, progress, how)
-        return
-    open_requests = [facts for facts in _requests(turn) if facts.status.is_open]
-    if open_requests:
+        _form(turn, turn.said)
+    elif any(facts.status.is_open for facts in _requests(turn)):
         _free_words(turn)
     else:
         _status(turn, _("Исправление увидели, но заявка уже закрыта."))
@@ -508,6 +511,8 @@ def _step(turn: ChatTurn, progress: Progress, said: Said) -> None:
         _submit(turn, result.submitted)
         return
     _keep(turn, result.progress)
+    if result.field is not None:
+        turn.work.answered_by_last_message(turn.chat, result.field)
     if result.outcome is Outcome.HUMAN:
         _call_human(turn)
     for reply in result.replies:

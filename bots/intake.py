@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlmodel import Session, col, update
 
-from bots import client_chat, staff_chat
+from bots import client_chat, edits, staff_chat
 from bots.albums import Messages, by_album, merged_albums, with_album
 from bots.base import Cursor
 from bots.turns import ChatTurn, press_of
@@ -172,7 +172,7 @@ class Intake:
             _block(batch.session, chat, batch.now)
             failover.leave_blocked(batch.session, self.house, (chat.chat_id,), batch.now)
             return
-        if inbound.kind in (InboundKind.UNBLOCKED, InboundKind.DELETED):
+        if inbound.kind is InboundKind.UNBLOCKED:
             batch.seen(chat, inbound.sent_at)
             return
         may_keep = self._may_keep(chat) or agreed(inbound.text) is not None
@@ -198,6 +198,9 @@ class Intake:
 
     def _answer(self, batch: Work, chat: ChatView, inbound: Inbound, files: tuple[ReceivedFile, ...]) -> None:
         batch.seen(chat, inbound.sent_at)
+        if inbound.kind is InboundKind.DELETED:
+            edits.deleted(batch, chat, inbound)
+            return
         said = Said(
             text=inbound.text,
             press=press_of(inbound, chat),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
-from bots import calls, linking, recording
+from bots import calls, edits, linking, recording
 from bots import staff_screens as screens
 from bots.linking import LINK_SCOPE
 from bots.staff_pending import WORDS_WANTED, StaffPending, Step, pending_from_json, revision_at
@@ -24,6 +24,7 @@ from forms.messages import InboundKind, OutgoingFile, Press, Reply, loosely
 from forms.texts import Text, _, lines
 from notifications import compose
 from notifications.compose import REQUEST_SCOPE
+from notifications.proposals import AGREE, KEEP, PROPOSAL_SCOPE
 from notifications.undelivered import CALL_SCOPE
 from router import desk
 from router.desk import DeskError
@@ -52,11 +53,11 @@ def handle(turn: ChatTurn) -> None:
     if turn.inbound.kind in _SILENT:
         return
     pending = _pending(turn)
+    if turn.inbound.kind is InboundKind.EDITED:
+        _edited(turn, pending)
+        return
     if pending is not None or not recording.keeps_quiet(turn):
         _log(turn)
-    if turn.inbound.kind is InboundKind.EDITED:
-        turn.say_text(_("Отправленное клиенту изменить нельзя. Нажмите «Ответить» и напишите ещё раз."))
-        return
     press = _meant_press(turn, pending)
     if pending is None and recording.takes(turn, press):
         _write_down(turn, press)
@@ -80,6 +81,22 @@ def _answer_message(turn: ChatTurn, press: Press | None, pending: StaffPending |
         _said_to_step(turn, pending)
     else:
         _wrote(turn, pending)
+
+
+def _edited(turn: ChatTurn, pending: StaffPending | None) -> None:
+    """What has gone to a client is not changed behind their back; what has not, is put right."""
+    edit = edits.by_staff(turn)
+    if edit is None:
+        return
+    if pending is not None and edit.before and edit.before in pending.text:
+        better = replace(pending, text=pending.text.replace(edit.before, edit.after, 1))
+        _keep_and_ask(turn, better, _("Поправили, клиенту ещё ничего не ушло."))
+    elif edit.was_sent:
+        turn.say_text(
+            _("У клиента остался прежний текст: отправленное не меняется. Чтобы поправить, ответьте ещё раз.")
+        )
+    else:
+        turn.say_text(_("Исправление ничего не изменило. Если нужно, напишите ещё раз."))
 
 
 def welcome(turn: ChatTurn) -> None:
@@ -199,6 +216,8 @@ def _pressed(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None
             _request_pressed(turn, int(press.target), press.value, pending)
         case scope if scope == CHAT_SCOPE and _ID.fullmatch(press.target) and press.value == "answer":
             _ask_words_for_chat(turn, press, pending)
+        case scope if scope == PROPOSAL_SCOPE and _ID.fullmatch(press.target):
+            _proposal_pressed(turn, press, pending)
         case scope if scope == CALL_SCOPE:
             _look(turn, pending, calls.answer(turn, press))
         case scope if scope == LINK_SCOPE and linking.joins(press) is None:
@@ -271,6 +290,22 @@ def _request_pressed(turn: ChatTurn, number: int, action: str, pending: StaffPen
         _attempt(turn, number, lambda: _begin_step(turn, number, action, pending))
     else:
         _stale(turn, pending)
+
+
+def _proposal_pressed(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None:
+    """«Принять» or «Оставить прежнее» below what a client proposes."""
+    if screens.only_reads(_role(turn)) or press.value not in (AGREE, KEEP):
+        _stale(turn, pending)
+        return
+    agreed = press.value == AGREE
+    try:
+        decided = casework.decide(
+            turn.session, turn.house, turn.who, int(press.target), turn.now, agreed=agreed
+        )
+    except DeskError as error:
+        _here_again(turn, pending, error.text)
+        return
+    _look(turn, pending, _card(turn, decided.case, lines(decided.told, _("Клиенту написали."), "")))
 
 
 def _attempt(turn: ChatTurn, number: int, act: Callable[[], None]) -> None:

@@ -90,6 +90,11 @@ class ChatTurn:
         return tuple(file.refusal for file in self.said.files if file.refusal is not None)
 
 
+FORM_FOCUS = "form"
+"""The next free words belong to the form."""
+PICKING = "pick:"
+"""They wait, with those before them, until the client says to which request they belong."""
+
 LONGEST_TYPED_LABEL = 100
 
 

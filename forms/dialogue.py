@@ -226,6 +226,16 @@ def advance(progress: Progress, said: Said, context: FormContext, form: Form = F
     return _Walk(context, form).advance(progress, said)
 
 
+def correct(progress: Progress, changed: Answers, context: FormContext, form: Form = FORM) -> Progress:
+    """The form with answers that the client has corrected without being asked for them again."""
+    kept = dict(progress.answers)
+    if "inn" in changed:
+        # The name belongs to the number; of a number that is new to us it is asked.
+        kept.pop("company", None)
+    walk = _Walk(context, form)
+    return walk.placed(_turned(replace(progress, answers={**kept, **changed})))
+
+
 def parse_one(name: str, said: Said, answers: Answers, context: FormContext, form: Form = FORM) -> Answers:
     """Answer one field alone, with its own validator: what a clarification asks for.
 
@@ -233,7 +243,7 @@ def parse_one(name: str, said: Said, answers: Answers, context: FormContext, for
     """
     asked = next(field for field in form if field.name == name)
     rest = asked.others(answers)
-    filled = asked.parse(_typed_choice(asked, said, rest, context), rest, context)
+    filled = asked.parse(typed_choice(asked, said, rest, context), rest, context)
     if name == "inn" and "inn" in filled and "company" in answers:
         filled = {"company": answers["company"], **filled}
     return {
@@ -355,7 +365,7 @@ class _Walk:
 
     def parsed(self, asked: Field, text: str, answers: Answers) -> Answers:
         others = asked.others(answers)
-        return asked.parse(_typed_choice(asked, Said(text=text), others, self.context), others, self.context)
+        return asked.parse(typed_choice(asked, Said(text=text), others, self.context), others, self.context)
 
     def with_words(self, progress: Progress, words: str) -> tuple[Progress, Text | None]:
         """Words under no name belong to the task."""
@@ -745,7 +755,8 @@ def _typed(choices: tuple[Choice, ...], asking: str, said: Said) -> Said:
     return said
 
 
-def _typed_choice(asked: Field, said: Said, answers: Answers, context: FormContext) -> Said:
+def typed_choice(asked: Field, said: Said, answers: Answers, context: FormContext) -> Said:
+    """Read the label of one of the question's own buttons, typed out, as its press."""
     return _typed(asked.choices(answers, context), asked.name, said)
 
 

@@ -223,6 +223,11 @@ def longer_task(task: str, more: str) -> str:
     return _within_limit(f"{task}\n{more.strip()}")
 
 
+def task_with(task: str, old: str, new: str) -> str:
+    """The task with some of its words replaced. Raises AnswerError when it becomes too long."""
+    return _within_limit(task.replace(old, new, 1))
+
+
 def _within_limit(text: str) -> str:
     if len(text) <= MAX_TASK_LENGTH:
         return text

@@ -45,6 +45,8 @@ class Event(StrEnum):
     ESCALATED = "escalated"
     CONFIRMED = "confirmed"
     CORRECTED = "corrected"
+    CHANGE_AGREED = "change_agreed"
+    CHANGE_REFUSED = "change_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +458,19 @@ def correct(request: Request, actor: Actor, now: datetime) -> Change:
         raise NotAllowed(_("Исправить запись может клиент. Спросите его кнопкой «Уточнить»."))
     _require_status(request, _UNFINISHED)
     return _change(Event.CORRECTED, request, request, actor, now)
+
+
+def require_unfinished(request: Request) -> None:
+    """Raise WrongState when it is too late to propose another answer."""
+    _require_status(request, _UNFINISHED)
+
+
+def decide_change(request: Request, actor: Actor, now: datetime, *, agreed: bool, holder: str = "") -> Change:
+    """Staff agree to another answer that the client proposes, or keep the old one."""
+    _require_worker(request, actor, holder)
+    _require_status(request, _UNFINISHED)
+    event = Event.CHANGE_AGREED if agreed else Event.CHANGE_REFUSED
+    return _change(event, request, request, actor, now)
 
 
 # The end, and back again.

@@ -192,7 +192,10 @@ def last_words(session: Session, chat_id: int) -> str:
     """What the person wrote last, before what is being answered now."""
     query = (
         select(col(Message.text))
-        .where(col(Message.chat_id) == chat_id, col(Message.kind) == InboundKind.TEXT.value)
+        .where(
+            col(Message.chat_id) == chat_id,
+            col(Message.kind).in_((InboundKind.TEXT.value, InboundKind.EDITED.value)),
+        )
         .order_by(col(Message.id).desc())
         .limit(1)
     )

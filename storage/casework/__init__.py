@@ -17,6 +17,16 @@ from storage.casework.opening import (
     people_for_call,
     staff_name,
 )
+from storage.casework.proposing import (
+    Decided,
+    OpenProposal,
+    decide,
+    edited,
+    has_proposal,
+    open_proposals,
+    propose,
+    request_of_proposal,
+)
 from storage.casework.reading_back import answers_given, confirm, correct
 from storage.casework.routing import candidates, pick_up_unassigned
 from storage.casework.staff_acts import (
@@ -40,9 +50,11 @@ from storage.house import House, Who
 
 __all__ = [
     "Case",
+    "Decided",
     "House",
     "NewRequest",
     "NoSuchRequest",
+    "OpenProposal",
     "Recorded",
     "Who",
     "accept",
@@ -56,20 +68,26 @@ __all__ = [
     "close_silent",
     "confirm",
     "correct",
+    "decide",
     "decline",
     "done",
+    "edited",
     "escalate",
     "facts_of",
     "form_context",
+    "has_proposal",
     "note",
     "open_case",
+    "open_proposals",
     "pass_on",
     "people_for_call",
     "pick_up_unassigned",
+    "propose",
     "rate",
     "reassign",
     "release",
     "reopen",
+    "request_of_proposal",
     "resume",
     "search_text",
     "staff_name",

@@ -690,7 +690,6 @@ async def test_a_closed_chat_is_said_to_be_closed(scene):
     ("kind", "parts", "told"),
     [
         (InboundKind.OTHER, {"text": "стикер"}, "Это (стикер) передать не получится."),
-        (InboundKind.EDITED, {"text": "поправил"}, "Отправленное клиенту изменить нельзя."),
         (InboundKind.TEXT, {"text": "/nonsense"}, "Такой команды нет."),
         (InboundKind.TEXT, {"text": "/new"}, "Заявки создают клиенты"),
         (InboundKind.TEXT, {"text": "/human"}, "Здесь отвечает программа."),

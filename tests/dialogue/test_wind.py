@@ -167,25 +167,6 @@ async def test_a_forged_press_is_answered_politely(town, maria, forged):
     assert town.requests() == []
 
 
-async def test_an_edited_message_is_not_taken_silently(maria):
-    await walk_to("deadline", maria)
-    await maria.edits("ООО Тень, 500 ₽")
-    maria.sees("Исправленное сообщение само не подставится.", "К какому сроку?")
-
-
-async def test_an_edit_never_presses_a_button(town, maria):
-    await walk_to("summary", maria)
-    await maria.edits("Отправить")
-    maria.sees("Исправленное сообщение само не подставится.", "Проверьте заявку:")
-    assert town.requests() == []
-
-
-async def test_an_edit_after_sending_reaches_the_accountant(maria):
-    await submits(maria)
-    await maria.edits("ООО Свет, 12 346 ₽ по счёту 15")
-    maria.sees("Добавили к заявке № 1")
-
-
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_a_contact_is_kept_and_the_question_stays(town, maria, question):
     await walk_to(question, maria)
