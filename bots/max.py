@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -46,17 +46,20 @@ from bots.wire import (
     CONNECT_SECONDS,
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
     AnswerLost,
+    BaseUrl,
     Fault,
     HalfSent,
     Json,
     Misanswered,
     NotSent,
     Pauses,
+    ProxyAddress,
     Wire,
     clean,
     decoded,
     header_safe,
     limited_body,
+    matches,
     network_errors,
     proxied_connector,
 )
@@ -112,15 +115,6 @@ MAX_HOSTS = ("max.ru", "oneme.ru", "okcdn.ru", "mycdn.me")
 _LONGEST_EVENT_KEY = 200
 
 
-def _allowed(pattern: str, sentence: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if not re.fullmatch(pattern, value.get_secret_value()):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(check)
-
-
 class Settings(BaseModel):
     """Section `[bots.max]`. `media_hosts` are those to which files are sent and from which they are fetched.
 
@@ -130,19 +124,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    token: Annotated[SecretStr, _allowed(r"[!-~]+", "the token of a bot has no spaces")]
+    token: Annotated[SecretStr, matches(r"[!-~]+", "the token of a bot has no spaces")]
     mode: Literal["webhook", "polling"] = "webhook"
     secret: (
         Annotated[
-            SecretStr, _allowed(r"[A-Za-z0-9_-]{5,256}", "5 to 256 characters of A-Z, a-z, 0-9, _ and -")
+            SecretStr, matches(r"[A-Za-z0-9_-]{5,256}", "5 to 256 characters of A-Z, a-z, 0-9, _ and -")
         ]
         | None
     ) = None
-    api_base_url: str = Field("https://platform-api2.max.ru", pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
-    proxy: (
-        Annotated[SecretStr, _allowed(r"(http|socks4|socks5)://\S+", "socks5://user:password@host:port")]
-        | None
-    ) = None
+    api_base_url: BaseUrl = "https://platform-api2.max.ru"
+    proxy: ProxyAddress | None = None
     use_ministry_certificate: bool = True
     media_hosts: tuple[str, ...] = MAX_HOSTS
     poll_timeout_seconds: int = Field(30, ge=0, le=90)
@@ -191,7 +182,9 @@ class MaxChannel:
         self._poll_spacing_seconds = poll_spacing_seconds
         self._processing_pauses_seconds = processing_pauses_seconds
         self._api = _Api(settings)
-        self._media = Wire(settings.proxy, settings.media_hosts, settings.request_timeout_seconds)
+        self._media = Wire(
+            settings.proxy, settings.media_hosts, settings.request_timeout_seconds, self._api.trust
+        )
         self._hook_url = lent.public_url.rstrip("/") + HOOK_PATH if lent.public_url else ""
         self._strangers: frozenset[str] = frozenset()
         self._half_sent = HalfSent()
@@ -888,7 +881,7 @@ class _Api:
                 params=dict(params or {}),
                 headers=self._headers | typed,
                 timeout=self._within(within_seconds or self._settings.request_timeout_seconds),
-                ssl=self._trust(self._base_url),
+                ssl=self.trust(self._base_url),
                 allow_redirects=False,
                 **body,
             )
@@ -937,7 +930,7 @@ class _Api:
                     target,
                     data=form,
                     timeout=self._within(self._settings.request_timeout_seconds + uploading_seconds),
-                    ssl=self._trust(target),
+                    ssl=self.trust(target),
                     allow_redirects=False,
                     raise_for_status=False,
                 ) as response:
@@ -995,12 +988,15 @@ class _Api:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 raise_for_status=self._refuse,
             )
-            if self._settings.use_ministry_certificate:
-                self._ministry = ministry_trust()
         return self._session
 
-    def _trust(self, url: URL) -> ssl.SSLContext | bool:
-        return self._ministry if self._ministry is not None and _is_below(url, MAX_HOSTS) else True
+    def trust(self, url: URL) -> ssl.SSLContext | bool:
+        """Only MAX's own hosts may show a certificate under the Ministry's root."""
+        if not self._settings.use_ministry_certificate or not _is_below(url, MAX_HOSTS):
+            return True
+        if self._ministry is None:
+            self._ministry = ministry_trust()
+        return self._ministry
 
     def _within(self, seconds: float) -> ClientTimeout:
         from aiohttp import ClientTimeout

@@ -11,7 +11,7 @@ import json
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,8 @@ from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
 from notifications.outbox import Outcome, Retry, Unknown
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from aiohttp import ClientSession, ClientTimeout
     from aiohttp.abc import ResolveResult
     from starlette.requests import Request
@@ -179,17 +181,23 @@ class Answer:
 class Wire:
     """One messenger's connections, behind its proxy. Opened by the first request.
 
-    Raises `NotSent` or `AnswerLost`. `hosts` are those from which files may be fetched: a name also
+    Raises `NotSent` or `AnswerLost`. `trust` gives the certificates to believe for an address, True for
+    the system's. `hosts` are those from which files may be fetched: a name also
     stands for all below it. Addresses of private networks are refused, unless the host that leads
     there is listed by name.
     """
 
     def __init__(
-        self, proxy: SecretStr | None, hosts: Collection[str], request_timeout_seconds: float = 20
+        self,
+        proxy: SecretStr | None,
+        hosts: Collection[str],
+        request_timeout_seconds: float = 20,
+        trust: Callable[[URL], SSLContext | bool] = lambda _url: True,
     ) -> None:
         self._proxy = proxy.get_secret_value() if proxy else None
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
         self._timeout_seconds = request_timeout_seconds
+        self._trust = trust
         self._session: ClientSession | None = None
         self._media_session: ClientSession | None = None
         self._not_sent: tuple[type[Exception], ...] = ()
@@ -209,7 +217,13 @@ class Wire:
         within = self._within(timeout_seconds or self._timeout_seconds)
         try:
             async with session.request(
-                method, url, data=data, headers=headers, timeout=within, allow_redirects=False
+                method,
+                url,
+                data=data,
+                headers=headers,
+                timeout=within,
+                allow_redirects=False,
+                ssl=self._trust(URL(url)),
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
         except self._not_sent as error:
@@ -238,6 +252,7 @@ class Wire:
                     headers=sent_headers,
                     timeout=self._within(None),
                     allow_redirects=False,
+                    ssl=self._trust(target),
                     read_bufsize=4 * CHUNK_BYTES,
                 ) as response:
                     if response.status not in _REDIRECTS:

@@ -1163,7 +1163,7 @@ async def test_ministry_is_trusted_for_hosts_of_max_alone(
     for wanted in (True, False):
         async with opened(emulator, shelf, use_ministry_certificate=wanted) as made:
             await made.health()
-            trusted = made._api._trust(URL(url))
+            trusted = made._api.trust(URL(url))
             assert (trusted is not True) is (wanted and is_ministry_trusted)
 
 
