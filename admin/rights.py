@@ -60,7 +60,9 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
 
 _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
-        Role.DIRECTOR: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
+        Role.DIRECTOR: frozenset(
+            {Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.TIMES, Area.CLIENTS, Area.STAFF}
+        ),
         Role.DEPUTY: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
         Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF}),

@@ -49,6 +49,7 @@ NEXT_STEPS: Mapping[str, Text] = MappingProxyType(
 MEASURES: Mapping[str, Text] = MappingProxyType(
     {
         Measure.FIRST_RESPONSE: _("Первый ответ клиенту"),
+        Measure.ACCEPTANCE: _("Взяли в работу"),
         Measure.QUEUE: _("В очереди"),
         Measure.PROCESSING: _("Обработка"),
         Measure.CLARIFICATION: _("Уточнение"),
@@ -63,6 +64,7 @@ MEASURES: Mapping[str, Text] = MappingProxyType(
 MEASURES_EXPLAINED: Mapping[str, Text] = MappingProxyType(
     {
         Measure.FIRST_RESPONSE: _("от отправки до первого ответа человека"),
+        Measure.ACCEPTANCE: _("от отправки до первого «Принять»"),
         Measure.PROCESSING: _("от назначения до «Принять»"),
         Measure.CLARIFICATION: _("клиент ответил, исполнитель ещё не вернулся к работе"),
         Measure.WHOLE: _("обработка, уточнение и исполнение вместе; только выполненные заявки"),
@@ -175,6 +177,7 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "calendar_link_dropped": _("ссылка на календарь отключена"),
         "signed_in": _("вход в панель"),
         "signed_out": _("выход из панели"),
+        "norms_changed": _("нормы изменены"),
         "consent_given": _("согласие дано"),
         "consent_withdrawn": _("согласие отозвано"),
         "human_called": _("позвал человека"),
@@ -225,6 +228,12 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "field": _("Поле"),
         "value": _("Значение"),
         "person_id": _("Человек, №"),
+        "processing": _("Обработка, мин"),
+        "clarification": _("Уточнение, мин"),
+        "execution": _("Исполнение, мин"),
+        "interaction_percent": _("Общение с клиентами, % смены"),
+        "message_minutes": _("На одно сообщение, мин"),
+        "call_minutes": _("На один разговор, мин"),
         "invited_as": _("Приглашён как, №"),
         "told": _("Скольким сказали"),
         "outcome": _("Итог"),

@@ -23,6 +23,8 @@ SECTIONS = {
     "/panel/calls/": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/times/": {"director", "deputy", "controller"},
     "/panel/times/list?measure=whole": {"director", "deputy", "controller"},
+    "/panel/times/people": {"director", "deputy", "controller"},
+    "/panel/times/norms": {"director", "deputy", "controller"},
     "/panel/clients/": {"director", "deputy", "controller", "admin"},
     "/panel/clients/import": {"director", "deputy", "admin"},
     "/panel/staff/": {"director", "deputy", "controller", "admin"},
@@ -36,6 +38,8 @@ OUTSIDE_THE_MENU = {
     "/panel/board/cards",
     "/panel/my-calendar/",
     "/panel/times/list",
+    "/panel/times/people",
+    "/panel/times/norms",
     "/panel/clients/import",
 }
 

@@ -1,0 +1,268 @@
+"""How each member of staff worked: hours, time with clients, and what discipline asks about.
+
+What is about requests is about those sent in the period; shifts, messages, talks and absences are
+those that fell into it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Column, String, cast, literal, or_, select
+from sqlmodel import Session
+
+from router.desk import Event as DeskEvent
+from router.model import Stage, Status
+from router.worktime import WorkCalendar
+from storage.models import metadata
+from storage.shifts import ShiftKind
+from storage.times.measures import Event, TimesFilter
+from storage.times.norms import Norms
+from storage.times.spans import Reading, Stretch, read, within
+
+_REQUEST, _SHIFT, _STAFF, _LETTER, _CALL, _HISTORY, _ABSENCE = (
+    metadata.tables[name]
+    for name in ("request", "shift", "staff", "letter", "call_task", "history", "absence")
+)
+
+
+class Conduct(StrEnum):
+    """What is told of a person; each is a list of events."""
+
+    HOURS = "hours"
+    """Stretches of work of the shifts, in clock time, pauses left out."""
+    TALK = "talk"
+    """Messages to clients and talks with them, each reckoned at the minutes that the norms say."""
+    GIVEN = "given"
+    """Requests given to the person."""
+    IN_TIME = "in_time"
+    """Taken within the norm of processing."""
+    TAKEN_LATE = "taken_late"
+    """Taken, but later than that."""
+    DECLINED = "declined"
+    ESCALATED = "escalated"
+    """Not taken in time: it went to somebody else."""
+    DONE = "done"
+    LATE = "late"
+    """Done after the deadline, or not done though it has passed; in working time over it."""
+    ABSENT = "absent"
+    """Leave and illness, in the firm's working time."""
+
+
+IN_SECONDS = frozenset({Conduct.HOURS, Conduct.TALK, Conduct.ABSENT})
+"""Of these the seconds are added up; of the others the events are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonReport:
+    """The figures of one person: seconds or counts by what they tell."""
+
+    staff_id: int
+    figures: Mapping[Conduct, int]
+
+    @property
+    def talk_share(self) -> float | None:
+        """Client interaction as a part of the hours worked; None without hours."""
+        worked = self.figures[Conduct.HOURS]
+        return self.figures[Conduct.TALK] / worked if worked else None
+
+
+def people_report(
+    session: Session, wanted: TimesFilter, calendar: WorkCalendar, norms: Norms, now: datetime
+) -> tuple[PersonReport, ...]:
+    """Everybody with anything to tell, by number."""
+    figures: dict[int, dict[Conduct, int]] = {}
+    for event in _all(session, wanted, calendar, norms, now):
+        if event.staff_id is None:
+            continue
+        person = figures.setdefault(event.staff_id, dict.fromkeys(Conduct, 0))
+        what = Conduct(event.what)
+        person[what] += event.seconds if what in IN_SECONDS else 1
+    return tuple(PersonReport(staff_id, figures[staff_id]) for staff_id in sorted(figures))
+
+
+def conduct_events(
+    session: Session, wanted: TimesFilter, calendar: WorkCalendar, norms: Norms, now: datetime, what: Conduct
+) -> tuple[Event, ...]:
+    """The list behind a figure, oldest first."""
+    found = [event for event in _all(session, wanted, calendar, norms, now) if event.what is what]
+    return tuple(sorted(found, key=_order))
+
+
+def _order(event: Event) -> tuple[bool, datetime, int]:
+    at = event.started_at or event.ended_at
+    assert at is not None
+    return False, at, event.number or 0
+
+
+def _all(
+    session: Session, wanted: TimesFilter, calendar: WorkCalendar, norms: Norms, now: datetime
+) -> Iterator[Event]:
+    reading = read(session, wanted, calendar)
+    for event in (
+        *_hours(session, wanted.since, min(wanted.until, now)),
+        *_talk(session, reading, norms, wanted.since, wanted.until),
+        *_taking(reading, calendar, norms),
+        *_given_back(session, reading, wanted),
+        *_finishing(reading, calendar, now),
+        *_absences(session, calendar, wanted),
+    ):
+        if reading.counts(event.staff_id):
+            yield event
+
+
+def _hours(session: Session, since: datetime, until: datetime) -> Iterator[Event]:
+    query = select(_SHIFT.c.staff_id, _SHIFT.c.started_at, _SHIFT.c.ended_at).where(
+        _SHIFT.c.kind == ShiftKind.WORK.value,
+        _SHIFT.c.started_at < until,
+        or_(_SHIFT.c.ended_at.is_(None), _SHIFT.c.ended_at > since),
+    )
+    for staff_id, started_at, ended_at in session.connection().execute(query):
+        begun, ended = max(started_at, since), min(ended_at or until, until)
+        if begun < ended:
+            seconds = int((ended - begun).total_seconds())
+            yield Event(Conduct.HOURS, None, staff_id, begun, ended, seconds)
+
+
+def _talk(
+    session: Session, reading: Reading, norms: Norms, since: datetime, until: datetime
+) -> Iterator[Event]:
+    people = session.connection().execute(select(_STAFF.c.person_id, _STAFF.c.id))
+    staff_of = {person_id: staff_id for person_id, staff_id in people}  # noqa: C416 - typed rows
+    first, last = _ids_between(session, _LETTER.c.id, _LETTER.c.created_at, since, until)
+    letters = select(_LETTER.c.author_id, _LETTER.c.created_at, _LETTER.c.request_id).where(
+        _LETTER.c.id.between(first, last),
+        _LETTER.c.created_at >= since,
+        _LETTER.c.created_at < until,
+        _LETTER.c.author_id.is_not(None),
+        # The same words in another messenger were written once.
+        _LETTER.c.replaces_id.is_(None),
+    )
+    for person_id, at, number in session.connection().execute(letters):
+        yield _talked(reading, staff_of.get(person_id), at, number, norms.message_minutes, "message")
+    calls = select(_CALL.c.done_by, _CALL.c.done_at, _CALL.c.request_id).where(
+        _CALL.c.done_at >= since, _CALL.c.done_at < until, _CALL.c.done_by.is_not(None)
+    )
+    for staff_id, at, number in session.connection().execute(calls):
+        yield _talked(reading, staff_id, at, number, norms.call_minutes, "call")
+    for sent in reading.sent.values():
+        if sent.recorded_by is not None:
+            yield _talked(
+                reading, sent.recorded_by, sent.submitted_at, sent.number, norms.call_minutes, "recorded"
+            )
+
+
+def _talked(
+    reading: Reading, staff_id: int | None, at: datetime, number: int | None, minutes: int, how: str
+) -> Event:
+    # A message may be about a request of before the period: then only its number is known.
+    sent = reading.sent.get(number) if number is not None else None
+    detail = how if sent is not None or number is None else f"{how}:{number}"
+    return Event(Conduct.TALK, sent, staff_id, at, at, minutes * 60, detail)
+
+
+def _taking(reading: Reading, calendar: WorkCalendar, norms: Norms) -> Iterator[Event]:
+    by_request: dict[int, list[Stretch]] = {}
+    for stretch in reading.stretches:
+        by_request.setdefault(stretch.number, []).append(stretch)
+    limit = norms.processing[1] * 60
+    for number, stretches in by_request.items():
+        stretches.sort()
+        for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
+            if stretch.stage != Stage.PROCESSING:
+                continue
+            sent, ended_at = reading.sent[number], stretch.ended_at
+            spent = calendar.working_seconds(stretch.started_at, ended_at) if ended_at else 0
+            common = (sent, stretch.staff_id, stretch.started_at, ended_at, spent)
+            yield Event(Conduct.GIVEN, *common)
+            if following is not None and _is_taken(stretch, following):
+                yield Event(Conduct.IN_TIME if spent <= limit else Conduct.TAKEN_LATE, *common)
+
+
+def _is_taken(given: Stretch, following: Stretch) -> bool:
+    return following.staff_id == given.staff_id and following.stage != Stage.PROCESSING
+
+
+_GIVEN_BACK = {DeskEvent.DECLINED.value: Conduct.DECLINED, DeskEvent.ESCALATED.value: Conduct.ESCALATED}
+
+
+def _given_back(session: Session, reading: Reading, wanted: TimesFilter) -> Iterator[Event]:
+    subject = literal("request:") + cast(_REQUEST.c.id, String)
+    query = (
+        select(_REQUEST.c.id, _HISTORY.c.action, _HISTORY.c.at, _HISTORY.c.before, _HISTORY.c.after)
+        .join(_HISTORY, _HISTORY.c.subject == subject)
+        .where(*within(wanted), _HISTORY.c.action.in_(_GIVEN_BACK))
+    )
+    for number, action, at, before, after in session.connection().execute(query):
+        if number in reading.sent:
+            comment = str(json.loads(after).get("comment", ""))
+            staff_id = json.loads(before).get("assignee_id")
+            yield Event(_GIVEN_BACK[action], reading.sent[number], staff_id, None, at, 0, comment)
+
+
+def _finishing(reading: Reading, calendar: WorkCalendar, now: datetime) -> Iterator[Event]:
+    for sent in reading.sent.values():
+        if sent.done_at is not None:
+            yield Event(Conduct.DONE, sent, sent.assignee_id, sent.submitted_at, sent.done_at, 0)
+        ended_at = sent.done_at or (now if sent.status.is_open and sent.status is not Status.DONE else None)
+        if ended_at is not None and ended_at > sent.deadline:
+            over = calendar.working_seconds(sent.deadline, ended_at)
+            yield Event(Conduct.LATE, sent, sent.assignee_id, sent.deadline, sent.done_at, over)
+
+
+def _absences(session: Session, calendar: WorkCalendar, wanted: TimesFilter) -> Iterator[Event]:
+    query = select(_ABSENCE.c.staff_id, _ABSENCE.c.starts_at, _ABSENCE.c.ends_at, _ABSENCE.c.reason).where(
+        _ABSENCE.c.starts_at < wanted.until, _ABSENCE.c.ends_at > wanted.since
+    )
+    for staff_id, starts_at, ends_at, reason in session.connection().execute(query):
+        begun, ended = max(starts_at, wanted.since), min(ends_at, wanted.until)
+        yield Event(
+            Conduct.ABSENT, None, staff_id, begun, ended, calendar.working_seconds(begun, ended), reason
+        )
+
+
+_MARGIN = timedelta(days=1)
+
+
+def _ids_between(
+    session: Session, number: Column[Any], at: Column[Any], since: datetime, until: datetime
+) -> tuple[int, int]:
+    """The numbers among which are all rows of a period, in a table that is only added to.
+
+    Found by halving: rows get their numbers as time goes by (to within a day, clocks set back
+    included), and no index on the time is needed.
+    """
+    lowest = select(number).order_by(number).limit(1)
+    highest = select(number).order_by(number.desc()).limit(1)
+    first, last = (session.connection().execute(query).scalar() for query in (lowest, highest))
+    if first is None or last is None:
+        return 0, 0
+    at_or_after = select(number, at).order_by(number).limit(1)
+
+    def found(number_from: int) -> tuple[int, datetime] | None:
+        row = session.connection().execute(at_or_after.where(number >= number_from)).one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    return (
+        _first_after(found, first, last, since - _MARGIN),
+        _first_after(found, first, last, until + _MARGIN),
+    )
+
+
+def _first_after(
+    found: Callable[[int], tuple[int, datetime] | None], first: int, last: int, moment: datetime
+) -> int:
+    low, high = first, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = found(middle)
+        if row is None or row[1] >= moment:
+            high = middle
+        else:
+            low = row[0] + 1
+    return low
