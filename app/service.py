@@ -311,11 +311,18 @@ class Service:
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
                 messengers=monitor.messengers,
+                require_second_factor=self.settings.server.require_second_factor,
+                session_idle_hours=self.settings.server.session_idle_hours,
             )
         )
         routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]
         application = create_app(
-            [*routes, calendar_route(self._calendar)], panel, Reports(monitor.health, monitor.metrics), self.file_links, self.store, self.now
+            [*routes, calendar_route(self._calendar)],
+            panel,
+            Reports(monitor.health, monitor.metrics),
+            self.file_links,
+            self.store,
+            self.now,
         )
         server = make_server(application)
         serving = tasks.create_task(server.serve([self.port]), name="serve")
@@ -329,9 +336,7 @@ class Service:
 
     def _calendar(self, token: str) -> calendars.Feed | None:
         with self.database.read() as session:
-            return calendars.feed(
-                session, self.house, token, self.settings.server.public_url, self.now()
-            )
+            return calendars.feed(session, self.house, token, self.settings.server.public_url, self.now())
 
     def _ways_in_for_staff(self) -> Sequence[WayIn]:
         return ways_in(self.settings, self.house.say, self.links, "/staff")
