@@ -41,7 +41,9 @@ _FAULTS = {
 
 def settings_for(emulator: MailEmulator, **more: object) -> Settings:
     section = {"imap_url": emulator.imap_url, "smtp_url": emulator.smtp_url, "address": OWN}
-    return Settings.model_validate(section | {"poll_seconds": 0.05, "request_timeout_seconds": 3} | more)
+    # People answer letters after minutes, tests at once.
+    quick = {"poll_seconds": 0.05, "request_timeout_seconds": 3, "chat_messages_per_second": 100}
+    return Settings.model_validate(section | quick | more)
 
 
 def lent(shelf: Shelf) -> Lent:
