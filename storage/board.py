@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, col
 
 from router.board import COLUMNS
@@ -23,6 +23,7 @@ from storage.reading import (
     OWING,
     RequestFilter,
     RequestRow,
+    conditions,
     count_requests,
     find_requests,
     request_row,
@@ -36,6 +37,11 @@ SAMPLE = 50
 """How many finished requests of a kind say how long such work takes."""
 
 SHOWN_RISKS = 500
+SHOWN_DEADLINES = 1_000
+SHOWN_STRETCHES = 2_000
+
+LONGEST_LIFE = timedelta(days=90)
+"""A closed request that was sent longer before is not looked for on the time-line."""
 
 
 # --- In danger -----------------------------------------------------------------------------------------
@@ -202,6 +208,84 @@ def last_change(session: Session, number: int) -> LastChange:
     found = session.execute(line).one_or_none()
     action, actor = found or ("", "")
     return LastChange(actor or "", action, session.execute(holder).scalar_one_or_none() or "")
+
+
+# --- Deadlines and time-line ---------------------------------------------------------------------------
+
+
+def deadlines(
+    session: Session,
+    since: datetime,
+    until: datetime,
+    assignee_id: int | None = None,
+    own_of: int | None = None,
+) -> tuple[RequestRow, ...]:
+    """Open requests due from `since` until before `until`, at most `SHOWN_DEADLINES`; 0 is nobody's."""
+    wanted = RequestFilter(statuses=COLUMNS, assignee_id=assignee_id, own_of=own_of)
+    query = (
+        request_rows()
+        .where(*conditions(wanted), col(Request.deadline) >= since, col(Request.deadline) < until)
+        .order_by(col(Request.deadline), col(Request.id))
+        .limit(SHOWN_DEADLINES)
+    )
+    return tuple(request_row(row) for row in session.execute(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a stage that was, or is, one person's; `ended_at` is None while it lasts."""
+
+    number: int
+    company: str
+    status: Status
+    deadline: datetime
+    is_theirs: bool
+    """Whether this person has the request now."""
+    staff_id: int
+    name: str
+    stage: Stage
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def stretches(
+    session: Session, since: datetime, until: datetime, staff_id: int | None = None
+) -> tuple[Stretch, ...]:
+    """What everybody (or one person) was busy with in a time, by name; at most `SHOWN_STRETCHES`."""
+    # Stretches have no index of their own times: they are found by the requests that were open then.
+    then_open = select(col(Request.id)).where(
+        or_(
+            col(Request.status).in_(COLUMNS),
+            and_(
+                col(Request.submitted_at) >= since - LONGEST_LIFE,
+                col(Request.submitted_at) < until,
+                col(Request.closed_at) > since,
+            ),
+        )
+    )
+    query = (
+        select(StageInterval, Request, col(Person.name))
+        .join(Request, col(Request.id) == StageInterval.request_id)
+        .join(Staff, col(Staff.id) == StageInterval.staff_id)
+        .join(Person, col(Person.id) == Staff.person_id)
+        .where(
+            col(StageInterval.request_id).in_(then_open),
+            col(StageInterval.started_at) < until,
+            or_(col(StageInterval.ended_at).is_(None), col(StageInterval.ended_at) > since),
+        )
+        .order_by(col(Person.name), col(Staff.id), col(StageInterval.started_at), col(StageInterval.id))
+        .limit(SHOWN_STRETCHES)
+    )
+    if staff_id is not None:
+        query = query.where(col(StageInterval.staff_id) == staff_id)
+    return tuple(
+        Stretch(
+            request.id or 0, request.company, Status(request.status), request.deadline,
+            request.assignee_id == interval.staff_id, interval.staff_id or 0, name,
+            Stage(interval.stage), interval.started_at, interval.ended_at,
+        )
+        for interval, request, name in session.execute(query)
+    )  # fmt: skip
 
 
 def _pairs(session: Session, query: Any) -> dict[int, Any]:

@@ -119,14 +119,14 @@ def find_requests(
 ) -> Page[RequestRow]:
     """One page of the requests that fit; an unknown sort is by number."""
     order = SORTS.get(sort, SORTS["number"])
-    query = request_rows().where(*_conditions(wanted))
+    query = request_rows().where(*conditions(wanted))
     query = query.order_by(*(column.desc() if descending else column.asc() for column in order))
     return _page(session, query, page, request_row)
 
 
 def count_requests(session: Session, wanted: RequestFilter) -> int:
     """How many requests fit."""
-    query = select(func.count()).select_from(Request).where(*_conditions(wanted))
+    query = select(func.count()).select_from(Request).where(*conditions(wanted))
     return int(session.execute(query).scalar_one())
 
 
@@ -176,7 +176,8 @@ def request_row(row: Any) -> RequestRow:
     )  # fmt: skip
 
 
-def _conditions(wanted: RequestFilter) -> list[ColumnElement[bool]]:
+def conditions(wanted: RequestFilter) -> list[ColumnElement[bool]]:
+    """What a request must be to fit."""
     equal = (
         (Request.assignee_id, wanted.own_of),
         (Request.assignee_id, wanted.assignee_id or None),
@@ -418,7 +419,7 @@ def read_request(session: Session, number: int, own_of: int | None = None) -> Re
     if not 0 < number <= _MAX_NUMBER:
         return None
     found = session.execute(
-        request_rows().where(col(Request.id) == number, *_conditions(RequestFilter(own_of=own_of)))
+        request_rows().where(col(Request.id) == number, *conditions(RequestFilter(own_of=own_of)))
     ).first()
     request = session.get(Request, number)
     if found is None or request is None:
@@ -465,8 +466,8 @@ def request_version(session: Session, number: int, own_of: int | None = None) ->
     """The version of a request; None when there is none, or it is not `own_of`'s."""
     if not 0 < number <= _MAX_NUMBER:
         return None
-    conditions = [col(Request.id) == number, *_conditions(RequestFilter(own_of=own_of))]
-    return session.execute(select(col(Request.version)).where(*conditions)).scalar_one_or_none()
+    fitting = [col(Request.id) == number, *conditions(RequestFilter(own_of=own_of))]
+    return session.execute(select(col(Request.version)).where(*fitting)).scalar_one_or_none()
 
 
 def read_file(session: Session, number: int, file_id: int, own_of: int | None = None) -> FileCard | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from admin.views.board import BoardView
+from admin.views.calendar import CalendarView
 from admin.views.calls import CallsView
 from admin.views.clients import ClientsView
 from admin.views.history import HistoryView
@@ -12,6 +13,7 @@ from admin.views.recording import RecordingView
 from admin.views.requests import RequestsView
 from admin.views.staff import StaffView
 from admin.views.start import StartView
+from admin.views.timeline import TimelineView
 from admin.views.times import TimesView
 from admin.views.unassigned import UnassignedView
 
@@ -19,6 +21,8 @@ VIEWS = (
     RequestsView,
     RecordingView,
     BoardView,
+    CalendarView,
+    TimelineView,
     UnassignedView,
     CallsView,
     TimesView,

@@ -179,3 +179,45 @@ def test_of_two_who_move_at_once_one_wins(firm):
     assert len(refused) == 1
     assert firm.request(number).version == seen + 1
     firm.check()
+
+
+def test_deadlines_of_a_stretch_of_days(firm):
+    soon, later = firm.accepted_by("anna", hours=3), firm.submitted_to("boris", hours=26)
+    closed = firm.accepted_by("anna", hours=4)
+    firm.do(casework.cancel, "elena", closed, "не нужно")
+    day = timedelta(days=1)
+
+    def due(since, until, **whose):
+        with firm.database.read() as session:
+            return [row.number for row in board.deadlines(session, since, until, **whose)]
+
+    assert due(firm.clock, firm.clock + day) == [soon]
+    assert due(firm.clock, firm.clock + 2 * day) == [soon, later]
+    assert due(firm.clock, firm.clock + 2 * day, assignee_id=firm.staff["boris"]) == [later]
+    assert due(firm.clock, firm.clock + 2 * day, own_of=firm.staff["anna"]) == [soon]
+    assert due(firm.clock, firm.clock + 2 * day, assignee_id=0) == []
+
+
+def test_the_time_line_of_who_was_busy_with_what(firm):
+    start = firm.clock
+    number = firm.accepted_by("anna", hours=5)
+    firm.clock += 30 * MINUTE
+    firm.do(casework.reassign, "elena", number, firm.staff["boris"], "")
+    firm.clock += 30 * MINUTE
+
+    def found(since, until, staff_id=None):
+        with firm.database.read() as session:
+            return [
+                (one.name, one.stage.value, one.is_theirs)
+                for one in board.stretches(session, since, until, staff_id)
+                if one.ended_at is None or one.ended_at > one.started_at
+            ]
+
+    anna, boris = ("Анна Петрова", "execution", False), ("Борис Лядов", "processing", True)
+    assert found(start, firm.clock) == [anna, boris]
+    assert found(start + 31 * MINUTE, firm.clock) == [boris]
+    assert found(start, firm.clock, firm.staff["anna"]) == [anna]
+    firm.do(casework.cancel, "elena", number, "не нужно")
+    firm.clock += timedelta(days=1)
+    assert found(start, start + timedelta(hours=2)) == [anna, (*boris[:2], True)]
+    assert found(firm.clock, firm.clock + timedelta(hours=2)) == []
