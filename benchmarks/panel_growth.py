@@ -38,7 +38,12 @@ LISTS = (
     "/panel/staff/",
     "/panel/history/",
 )
-FIGURES = ("/panel/times/",)
+FIGURES = (
+    "/panel/times/",
+    "/panel/times/?by=client&heat=response",
+    "/panel/times/people",
+    "/panel/times/list?measure=whole",
+)
 MAX_RATIO = 3.0
 MAX_FIGURES_SECONDS = 2.0
 

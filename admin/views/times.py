@@ -132,8 +132,8 @@ class TimesView(PanelView):
             names = Names(times.staff_names(session), calendar.zone)
             found = _listed(session, question, what, norms)
         link = lambda number: url_for("requests.one", number=number)  # noqa: E731 - given on as a value
-        table = times_tables.listed(what, found, names, link)
         if export := asked.one_of("format", _MEDIA):
+            table = times_tables.listed(what, found, names, link)
             return _exported(export, what, [question.chosen(names), table])
         is_measure = what in set(Measure)
         is_time = what in times.IN_SECONDS

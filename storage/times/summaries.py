@@ -107,8 +107,9 @@ def figures_by(found: Iterable[Event], key: Callable[[Event], K | None]) -> dict
         group = key(event)
         if group is None:
             continue
+        number = event.number
         requests = totals.setdefault((group, event.what), {})
-        requests[event.number] = requests.get(event.number, 0) + event.seconds
+        requests[number] = requests.get(number, 0) + event.seconds
     figures: dict[K, dict[Measure, Figure]] = {}
     for (group, what), requests in totals.items():
         made = figure(tuple(requests.values()))
