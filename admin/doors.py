@@ -48,6 +48,10 @@ class PanelDoors:
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     messengers: Callable[[], Sequence[MessengerState]] = tuple
     max_upload_bytes: int = 25 * 1024 * 1024
+    require_second_factor: bool = False
+    """Whether directors and administrators must have one."""
+    session_idle_hours: int = 12
+    """After so many hours without use a session ends."""
 
     @property
     def is_https(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask, redirect, render_template, request, url_for
@@ -18,7 +17,7 @@ from flask_babel import Babel, gettext
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from admin import auth, csrf, security, shown
+from admin import auth, csrf, security, sessions, shown
 from admin.doors import EXTENSION, PanelDoors
 from admin.views import VIEWS, StartView
 from notifications.texts import DOMAIN, LOCALE_FOLDER
@@ -43,7 +42,7 @@ def create_panel(doors: PanelDoors) -> Flask:
         SESSION_COOKIE_SECURE=doors.is_https,
         SESSION_COOKIE_PATH="/panel",
         SESSION_REFRESH_EACH_REQUEST=False,
-        PERMANENT_SESSION_LIFETIME=timedelta(hours=auth.SESSION_HOURS),
+        PERMANENT_SESSION_LIFETIME=sessions.LONGEST,
         MAX_CONTENT_LENGTH=doors.max_upload_bytes + _FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=_FORM_BYTES,
         MAX_FORM_PARTS=_FORM_PARTS,

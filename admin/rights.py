@@ -26,6 +26,8 @@ class Area(StrEnum):
     MESSENGERS = "messengers"
     HISTORY = "history"
     CALLS = "calls"
+    PROFILE = "profile"
+    ERASURE = "erasure"
 
 
 class Deed(StrEnum):
@@ -42,16 +44,16 @@ class Deed(StrEnum):
     CONFIRM = "confirm"
 
 
-_ALL = frozenset(Area)
+_ALL = frozenset(Area) - {Area.ERASURE}
 _OWN = frozenset({Area.START, Area.RECORDING, Area.REQUESTS, Area.CALLS})
 
 _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
-        Role.DIRECTOR: _ALL,
+        Role.DIRECTOR: _ALL | {Area.ERASURE},
         Role.DEPUTY: _ALL,
         Role.CONTROLLER: _ALL,
         Role.ADMIN: frozenset(
-            {Area.START, Area.CALLS, Area.CLIENTS, Area.STAFF, Area.MESSENGERS, Area.HISTORY}
+            {Area.START, Area.CALLS, Area.CLIENTS, Area.STAFF, Area.MESSENGERS, Area.HISTORY, Area.ERASURE}
         ),
         Role.ACCOUNTANT: _OWN,
         Role.LAWYER: _OWN,
@@ -61,18 +63,18 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
 _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
         Role.DIRECTOR: frozenset(
-            {Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.TIMES, Area.CLIENTS, Area.STAFF}
+            {Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.TIMES, Area.CLIENTS, Area.STAFF, Area.ERASURE}
         ),
         Role.DEPUTY: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
-        Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF}),
+        Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF, Area.ERASURE}),
         Role.ACCOUNTANT: frozenset({Area.RECORDING, Area.REQUESTS}),
         Role.LAWYER: frozenset({Area.RECORDING, Area.REQUESTS}),
     }
 )
 
-_EVERYBODY_CHANGES = frozenset({Area.CALLS})
-"""Whoever gets through on the telephone may say so."""
+_EVERYBODY_CHANGES = frozenset({Area.CALLS, Area.PROFILE})
+"""Whoever gets through on the telephone may say so; the own profile is everybody's own."""
 
 _DIRECTS = frozenset(
     {Deed.CONFIRM, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN, Deed.CANCEL}
@@ -84,7 +86,7 @@ _HIGH = frozenset({Role.DIRECTOR, Role.ADMIN})
 
 def may_see(role: Role, area: Area) -> bool:
     """Whether this role may open the section."""
-    return area in _SEES[role]
+    return area is Area.PROFILE or area in _SEES[role]
 
 
 def may_change(role: Role, area: Area) -> bool:
@@ -111,6 +113,16 @@ def may_manage(role: Role, other: Role) -> bool:
     for it can sign in with it.
     """
     return role in _HIGH or (role is Role.DEPUTY and other not in _HIGH)
+
+
+def may_unlock(role: Role) -> bool:
+    """Whether this role may end others' sessions and take away a second factor whose telephone is lost."""
+    return role in _HIGH
+
+
+def must_have_factor(role: Role) -> bool:
+    """Whether this role signs in with a second factor where the firm demands one."""
+    return role in _HIGH
 
 
 def sees_contents(role: Role) -> bool:

@@ -313,6 +313,8 @@ class Service:
                 messengers=monitor.messengers,
                 require_second_factor=self.settings.server.require_second_factor,
                 session_idle_hours=self.settings.server.session_idle_hours,
+                require_second_factor=self.settings.server.require_second_factor,
+                session_idle_hours=self.settings.server.session_idle_hours,
             )
         )
         routes = [route for name, channel in self.channels.items() for route in channel.routes(doors[name])]

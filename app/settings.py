@@ -169,6 +169,8 @@ class Server(Section):
     port: int = Field(default=8080, ge=1, le=65535)
     public_url: str = Field(default_factory=_own_address)
     secret_key: SecretStr = Field(min_length=16)
+    require_second_factor: bool = False
+    session_idle_hours: int = Field(default=12, ge=1, le=336)
 
     @field_validator("public_url")
     @classmethod

@@ -42,11 +42,12 @@ _SKILLS: dict[Role, tuple[str, ...]] = {
 
 
 class Purpose(StrEnum):
-    """What a code opens: a messenger, the panel for the first time, one sign-in."""
+    """What a code opens: a messenger, the panel for the first time, one sign-in, a new password."""
 
     CHAT = "chat"
     PANEL = "panel"
     SIGNIN = "signin"
+    RESET = "reset"
 
 
 class InvitationRefused(Exception):  # noqa: N818 - the name says what happened
@@ -164,7 +165,7 @@ def invite_person(
     code = "".join(secrets.choice(ALPHABET) for _letter in range(length))
     session.exec(
         insert(Invitation).values(
-            code_hash=_hash(code),
+            code_hash=code_hash(code),
             purpose=Purpose(purpose).value,
             person_id=person_id,
             created_at=now,
@@ -177,7 +178,7 @@ def invite_person(
 def owner_of_code(session: Session, code: str, purpose: str, now: datetime) -> int:
     """Say whose a code is without using it up. Raises InvitationRefused."""
     known = select(Invitation.person_id).where(
-        col(Invitation.code_hash) == _hash(code),
+        col(Invitation.code_hash) == code_hash(code),
         col(Invitation.purpose) == Purpose(purpose).value,
         col(Invitation.used_at).is_(None),
         col(Invitation.expires_at) > now,
@@ -196,7 +197,7 @@ def redeem(session: Session, code: str, purpose: str, now: datetime) -> int:
     used = (
         update(Invitation)
         .where(
-            col(Invitation.code_hash) == _hash(code),
+            col(Invitation.code_hash) == code_hash(code),
             col(Invitation.purpose) == Purpose(purpose).value,
             col(Invitation.used_at).is_(None),
             col(Invitation.expires_at) > now,
@@ -210,7 +211,7 @@ def redeem(session: Session, code: str, purpose: str, now: datetime) -> int:
     return int(person_id)
 
 
-def _hash(code: str) -> str:
+def code_hash(code: str) -> str:
     """The hash of a code however it was typed: small letters, dashes, Cyrillic twins."""
     typed = "".join(letter for letter in code.upper().translate(_FROM_CYRILLIC) if letter.isalnum())
     return hashlib.sha256(typed.encode()).hexdigest()
@@ -257,9 +258,9 @@ def attempt(session: Session, key: str, now: datetime) -> Iterator[None]:
     An InvitationRefused from within counts as a failure and goes on; the caller must commit all the
     same, or the failure is forgotten. Success forgets earlier failures.
     """
-    waits_until = _waits_until(session, key, now)
-    if waits_until is not None:
-        raise _too_many(waits_until, now)
+    until = waits_until(session, key, now)
+    if until is not None:
+        raise _too_many(until, now)
     try:
         yield
     except InvitationRefused:
@@ -279,7 +280,8 @@ def _too_many(until: datetime, now: datetime) -> InvitationRefused:
     )
 
 
-def _waits_until(session: Session, key: str, now: datetime) -> datetime | None:
+def waits_until(session: Session, key: str, now: datetime) -> datetime | None:
+    """Until when this key must wait, if it must."""
     throttle: Throttle | None = session.get(Throttle, key, populate_existing=True)
     if throttle is None or throttle.until is None or throttle.until <= now:
         return None
@@ -291,7 +293,7 @@ def attempts_left(session: Session, key: str, now: datetime, *, attempts: int = 
     throttle = session.get(Throttle, key, populate_existing=True)
     if throttle is None or now - throttle.updated_at >= LONGEST_PAUSE:
         return attempts
-    if _waits_until(session, key, now) is not None:
+    if waits_until(session, key, now) is not None:
         return 0
     return max(1, attempts - throttle.failures)
 

@@ -131,7 +131,7 @@ class Staff(SQLModel, table=True):
     active: bool = True
     password_hash: str = Field(default="", max_length=200)
     session_key: str = Field(default="", max_length=64)
-    """Changing it signs the person out everywhere."""
+    """Not used since sessions have rows of their own (`PanelSession`)."""
     totp_secret: str = Field(default="", max_length=200)
     """Encrypted with the key of the service; empty without a second factor."""
     recovery_hashes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -431,7 +431,7 @@ class Invitation(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     code_hash: str = Field(max_length=64, unique=True)
     purpose: str = Field(max_length=20)
-    """chat: links a messenger; panel: sets a password; signin: one sign-in (the demo's link)."""
+    """chat: links a messenger; panel, reset: set a password; signin: one sign-in (the demo's link)."""
     person_id: int = Field(foreign_key="person.id", index=True)
     created_at: datetime
     expires_at: datetime

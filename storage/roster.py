@@ -6,7 +6,6 @@ refused, never overwritten. Every change is written to the history with what was
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from router.model import Role
 from storage import casework, history
 from storage.house import House, Who
 from storage.invitations import Invited, Purpose, invite_person
-from storage.models import Absence, Chat, Client, ClientPerson, Person, Request, Shift, Staff
+from storage.models import Absence, Chat, Client, ClientPerson, PanelSession, Person, Request, Shift, Staff
 from storage.reading import LAST_PAGE, OWING, PAGE_ROWS, Page
 
 
@@ -62,7 +61,8 @@ class Member:
     email: str
     active: bool
     password_hash: str
-    session_key: str
+    has_factor: bool
+    """Whether a code is asked for after the password."""
 
 
 def member(session: Session, staff_id: int) -> Member | None:
@@ -97,17 +97,16 @@ def _member(row: Any) -> Member | None:
         email,
         staff.active,
         staff.password_hash,
-        staff.session_key,
+        bool(staff.totp_secret),
     )
 
 
-def set_password(session: Session, act: Act, staff_id: int, password_hash: str) -> Member:
-    """Set a new password and sign the person out everywhere else. Raises NoSuchCard."""
-    session.execute(
-        update(Staff)
-        .where(col(Staff.id) == staff_id)
-        .values(password_hash=password_hash, session_key=secrets.token_urlsafe(32))
-    )
+def set_password(
+    session: Session, act: Act, staff_id: int, password_hash: str, keep_session_id: int | None = None
+) -> Member:
+    """Set a new password and end the person's sessions, but for one. Raises NoSuchCard."""
+    session.execute(update(Staff).where(col(Staff.id) == staff_id).values(password_hash=password_hash))
+    end_sessions(session, staff_id, act.now, keep_session_id)
     _record(session, act, "password_set", f"staff:{staff_id}")
     return _present(member(session, staff_id))
 
@@ -117,11 +116,15 @@ def replace_hash(session: Session, staff_id: int, password_hash: str) -> None:
     session.execute(update(Staff).where(col(Staff.id) == staff_id).values(password_hash=password_hash))
 
 
-def renew_session_key(session: Session, staff_id: int) -> Member:
-    """Sign the person out everywhere. Raises NoSuchCard."""
-    key = secrets.token_urlsafe(32)
-    session.execute(update(Staff).where(col(Staff.id) == staff_id).values(session_key=key))
-    return _present(member(session, staff_id))
+def end_sessions(session: Session, staff_id: int, now: datetime, keep_session_id: int | None = None) -> int:
+    """Sign the person out everywhere, but for one session; returns how many it were."""
+    open_ones = update(PanelSession).where(
+        col(PanelSession.staff_id) == staff_id, col(PanelSession.ended_at).is_(None)
+    )
+    if keep_session_id is not None:
+        open_ones = open_ones.where(col(PanelSession.id) != keep_session_id)
+    ended: Any = session.execute(open_ones.values(ended_at=now))
+    return int(ended.rowcount)
 
 
 def _present(found: Member | None) -> Member:
@@ -440,9 +443,9 @@ def save_staff(
         "role": fields.role, "department": fields.department, "skills": list(fields.skills),
         "capacity": fields.capacity, "active": fields.active,
     }  # fmt: skip
-    if (fields.role, fields.active) != (before.fields.role, before.fields.active):
-        values["session_key"] = secrets.token_urlsafe(32)
     _change(session, Staff, staff_id, version, values)
+    if (fields.role, fields.active) != (before.fields.role, before.fields.active):
+        end_sessions(session, staff_id, act.now)
     session.execute(
         update(Person).where(col(Person.id) == before.person_id).values(name=fields.name, email=fields.email)
     )
@@ -520,11 +523,6 @@ def _change(session: Session, table: Any, number: int, version: int, values: Map
 def _flat(fields: ClientFields | StaffFields) -> dict[str, Any]:
     flat = asdict(fields)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in flat.items()}
-
-
-def record_opened(session: Session, act: Act, number: int, name: str) -> None:
-    """Write down that somebody opened a file of a request."""
-    _record(session, act, "file_opened", f"request:{number}", after={"file": name})
 
 
 def record_door(session: Session, act: Act, action: str, staff_id: int) -> None:

@@ -45,7 +45,7 @@
     const patience = setTimeout(() => control.abort(), PATIENCE_MS);
     try {
       const answer = await fetch(region.dataset.live, {
-        headers: tag ? { "If-None-Match": `"${tag}"` } : {},
+        headers: { "Priem-Live": "1", ...(tag ? { "If-None-Match": `"${tag}"` } : {}) },
         cache: "no-store",
         credentials: "same-origin",
         redirect: "manual",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from admin.views.access import AccessView
 from admin.views.board import BoardView
 from admin.views.calendar import CalendarView
 from admin.views.calls import CallsView
 from admin.views.clients import ClientsView
+from admin.views.coverage import CoverageView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
 from admin.views.my_calendar import MyCalendarView
+from admin.views.profile import ProfileView
 from admin.views.recording import RecordingView
 from admin.views.requests import RequestsView
 from admin.views.staff import StaffView
@@ -27,10 +30,13 @@ VIEWS = (
     CallsView,
     TimesView,
     ClientsView,
+    CoverageView,
     StaffView,
     MessengersView,
     HistoryView,
     MyCalendarView,
+    ProfileView,
+    AccessView,
 )
 
 __all__ = ["VIEWS", "StartView"]

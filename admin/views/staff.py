@@ -10,17 +10,17 @@ from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, sessions
 from admin.auth import act, me
 from admin.doors import doors
-from admin.rights import Area, may_manage
+from admin.rights import Area, may_manage, may_unlock
 from admin.typed import email_of, person_name_of
 from admin.views.base import PanelView, expose, tell, warn
 from admin.words import DEPARTMENTS, SKILLS
 from forms.answers import AnswerError
 from forms.texts import Text, _
 from router.model import Role
-from storage import invitations, reading, roster
+from storage import access, invitations, reading, roster
 from storage.invitations import Invited
 from storage.roster import AbsenceFields, CardChanged, EmailTaken, StaffFields, StaffRow
 
@@ -133,6 +133,7 @@ class StaffView(PanelView):
         with doors().database.read() as session:
             history = reading.history_of(session, f"staff:{staff_id}")
             away = roster.absences(session, staff_id, doors().now())
+            doors_of = access.doors_of(session, staff_id, doors().now(), sessions.idle())
         seen = asked.as_number(request.form.get("seen", "")) or 0
         return self.page(
             "colleague.html",
@@ -147,6 +148,9 @@ class StaffView(PanelView):
             skills=tuple(SKILLS),
             history_lines=history,
             seen=history[0].history_id if history else 0,
+            may_unlock=self.may_change and may_unlock(me().role),
+            open_sessions=doors_of.open_sessions,
+            has_factor=doors_of.has_factor,
         )
 
     def _invited(self, name: str, invited: Invited, back: str) -> str:

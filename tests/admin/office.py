@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shutil
 import sqlite3
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from forms.deadline import Deadline, to_text
 from notifications.texts import Catalogue
 from router.model import Role
 from router.worktime import WorkCalendar
-from storage import casework
+from storage import access, casework
 from storage.casework import NewRequest
 from storage.engine import Database, open_database
 from storage.files import FileStore
@@ -162,11 +163,13 @@ class Office:
         """A browser; signed in as one of the staff when a name is given."""
         browser = Browser(self.app.test_client())
         if name is not None:
-            with self.database.read() as session:
-                key = session.get_one(Staff, self.staff[name]).session_key
+            token = secrets.token_urlsafe()
+            with self.database.begin() as session:
+                access.open_session(
+                    session, self.staff[name], token, self.clock, address="127.0.0.1", browser="Chrome, Linux"
+                )
             with browser.client.session_transaction(base_url="http://localhost/panel/") as session:
-                session["_user_id"] = f"{self.staff[name]}.{key}"
-                session["signed_in_at"] = int(self.clock.timestamp())
+                session["_user_id"] = token
                 session["csrf_token"] = "token-of-the-test"
         return browser
 
@@ -270,7 +273,6 @@ def _people(office: Office) -> None:
                 role=role.value,
                 department="legal" if role is Role.LAWYER else "finance",
                 skills=skills.get(role, []),
-                session_key=f"key-of-{key}",
                 created_at=early,
             )
             session.add(row)

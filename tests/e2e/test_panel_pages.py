@@ -79,8 +79,11 @@ class Open:
             "/panel/clients/",
             f"/panel/clients/{office.clients[2]}/",
             "/panel/clients/import",
+            "/panel/clients/coverage/",
             "/panel/staff/",
             f"/panel/staff/{office.staff['anna']}/",
+            "/panel/profile/",
+            "/panel/profile/factor",
             "/panel/messengers/",
             "/panel/history/",
         ]
