@@ -14,11 +14,14 @@ from math import ceil, log10
 from markupsafe import Markup
 
 _WIDTH = 640
-_LABELS = 150
+_LABELS = 190
+_LABEL_LETTERS = 26
 _FIGURES = 50
 _ROW = 34
 _BAR = 16
 _TICKS = 4
+_LEAST = 1.0
+"""The least that an axis shows: a minute, a per cent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Point:
 
 def bars(name: str, title: str, description: str, values: Sequence[Bar]) -> Markup:
     """Bars one below the other, from a common zero."""
-    most = max([1e-9, *(reach for bar in values for reach in _reaches(bar))])
+    most = max([_LEAST, *(reach for bar in values for reach in _reaches(bar))])
     top = _round_up(most)
     room = _WIDTH - _LABELS - _FIGURES
     height = len(values) * _ROW + 24
@@ -58,7 +61,7 @@ def bars(name: str, title: str, description: str, values: Sequence[Bar]) -> Mark
         middle = y + _BAR / 2
         drawn.append(
             Markup('<text class="what" x="{}" y="{}" text-anchor="end">{}</text>').format(
-                _LABELS - 10, middle + 4, bar.label
+                _LABELS - 10, middle + 4, _short(bar.label)
             )
         )
         for stretch, style, edge in ((bar.before, "before", 7), (bar.norm, "norm", 4)):
@@ -94,7 +97,7 @@ def line(
     """A trend: a full line for the middle, a broken one for the worst, a stretch for the norm."""
     left, right, above, below, height = 44, 16, 12, 28, 220
     found = [value for point in points for value in (point.middle, point.high) if value is not None]
-    top = _round_up(max([1e-9, *found, *(norm or ())]))
+    top = _round_up(max([_LEAST, *found, *(norm or ())]))
     room = _WIDTH - left - right
     step = room / max(len(points) - 1, 1)
 
@@ -189,6 +192,10 @@ def heat_map(
 
 
 _DARK = 0.8
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LABEL_LETTERS else f"{label[: _LABEL_LETTERS - 1]}…"
 
 
 def _reaches(bar: Bar) -> list[float]:
