@@ -30,7 +30,10 @@ class MessengerState:
 
 @dataclass(frozen=True, slots=True)
 class PanelDoors:
-    """Everything the panel needs. `wake` is called after a commit that may have written letters.
+    """Everything the panel needs.
+
+    `wake` is called after a commit that may have written letters, `settled` after one that may have
+    changed what the firm has settled.
 
     `public_url` is the address people see; the session cookie is Secure when it begins with https.
     `ways_in_for_staff` are the messengers in which an invitation code of staff works; for clients see
@@ -38,7 +41,7 @@ class PanelDoors:
     """
 
     database: Database
-    house: House
+    house_now: Callable[[], House]
     files: FileStore
     now: Callable[[], datetime]
     wake: Callable[[], None]
@@ -47,11 +50,19 @@ class PanelDoors:
     language: str = "ru"
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     messengers: Callable[[], Sequence[MessengerState]] = tuple
+    settled: Callable[[], None] = lambda: None
+    filed: House | None = None
+    """The house as the configuration file alone has it; without it, the present one."""
     max_upload_bytes: int = 25 * 1024 * 1024
     require_second_factor: bool = False
     """Whether directors and administrators must have one."""
     session_idle_hours: int = 12
     """After so many hours without use a session ends."""
+
+    @property
+    def house(self) -> House:
+        """What the firm has settled by now."""
+        return self.house_now()
 
     @property
     def is_https(self) -> bool:

@@ -33,6 +33,8 @@ def label(code: str | None, table: str) -> str:
     """The word for a code."""
     if table == "channel" and (title := doors().house.channel_titles.get(code or "")):
         return title
+    if table == "kind":
+        return say(doors().house.kinds.label(code or ""))
     return say(word(code, table))
 
 
@@ -101,7 +103,7 @@ def answer(value: str, field: str) -> str:
     if field not in BY_NAME:
         return value
     house = doors().house
-    context = FormContext(doors().now(), house.calendar, house.firm_name)
+    context = FormContext(doors().now(), house.calendar, house.firm_name, kinds=house.kinds)
     try:
         return say(BY_NAME[field].show(value, context))
     except (ValueError, KeyError, TypeError):

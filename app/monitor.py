@@ -46,7 +46,7 @@ class Monitor:
 
     database: Database
     channels: Mapping[str, Channel]
-    house: House
+    house_now: Callable[[], House]
     now: Callable[[], datetime]
     links: dict[str, str] = field(default_factory=dict)
     """Where each messenger said that its chat is opened."""
@@ -143,8 +143,9 @@ class Monitor:
         seen = self._seen.get(name)
         if seen and seen.failures >= SILENT_LOOKS_BEFORE_ATTENTION:
             attention.append(f"{name} does not answer: {seen.health.detail}")
-        silent = figures.silent_seconds(name, self.house.calendar, self.now()) if figures else None
-        if silent is not None and silent >= self.house.silent_after_hours * 3600:
+        house = self.house_now()
+        silent = figures.silent_seconds(name, house.calendar, self.now()) if figures else None
+        if silent is not None and silent >= house.silent_after_hours * 3600:
             attention.append(
                 f"Nothing has come from {name} for {silent // 3600} working hours: write to it yourself, "
                 "and look at its webhook."

@@ -44,6 +44,7 @@ from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
 from storage.letters import LEASE_SECONDS
+from storage.live_house import LiveHouse
 from storage.sweeps import sweep
 from storage.work import get_setting
 
@@ -133,7 +134,7 @@ class _ChatLog:
     """The web chat's memory."""
 
     database: Database
-    consent_version: str
+    consent_version: Callable[[], str]
 
     async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[chat_log.Logged]:
         def read() -> Sequence[chat_log.Logged]:
@@ -145,7 +146,7 @@ class _ChatLog:
     async def may_keep(self, chat_key: str) -> bool:
         def read() -> bool:
             with self.database.read() as session:
-                return chat_log.may_keep(session, "webchat", chat_key, self.consent_version)
+                return chat_log.may_keep(session, "webchat", chat_key, self.consent_version())
 
         return await asyncio.to_thread(read)
 
@@ -156,7 +157,7 @@ class Service:
 
     settings: Settings
     database: Database
-    house: House
+    live_house: LiveHouse
     store: FileStore
     file_links: FileLinks
     links: dict[str, str]
@@ -170,9 +171,15 @@ class Service:
     ready: Callable[[], None] = lambda: None
     """Called once the port is open."""
 
+    @property
+    def house(self) -> House:
+        """What the firm has settled by now."""
+        return self.live_house()
+
     async def run(self) -> None:
         """Serve until `stop`."""
-        intake = Intake(self.database, self.house, self.now, self.owner)
+        await asyncio.to_thread(self.live_house.refresh)
+        intake = Intake(self.database, self.live_house, self.now, self.owner)
         commit: GroupCommit[Op, Applied] = GroupCommit(intake.apply, intake.poisoned)
         dispatcher = Dispatcher(
             self.channels,
@@ -183,7 +190,7 @@ class Service:
             lease_seconds=LEASE_SECONDS,
         )
         fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
-        monitor = Monitor(self.database, self.channels, self.house, self.now, self.links)
+        monitor = Monitor(self.database, self.channels, self.live_house, self.now, self.links)
 
         def after(applied: Applied) -> None:
             dispatcher.hand_over(applied.letters)
@@ -265,6 +272,8 @@ class Service:
         async def tick() -> None:
             now = self.now()
             try:
+                # Another process may have taken what the director settled.
+                await asyncio.to_thread(self.live_house.refresh)
                 quiet = monitor.unreachable()
                 swept = await self.database.transact(lambda session: sweep(session, self.house, now, quiet))
             except Exception as error:  # noqa: BLE001 - the next minute looks again
@@ -302,7 +311,9 @@ class Service:
         panel = create_panel(
             PanelDoors(
                 database=self.database,
-                house=self.house,
+                house_now=self.live_house,
+                filed=self.live_house.filed,
+                settled=self.live_house.refresh,
                 language=self.settings.firm.language,
                 secret_key=self.settings.server.secret_key.get_secret_value(),
                 public_url=self.settings.server.public_url,
@@ -311,8 +322,6 @@ class Service:
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
                 messengers=monitor.messengers,
-                require_second_factor=self.settings.server.require_second_factor,
-                session_idle_hours=self.settings.server.session_idle_hours,
                 require_second_factor=self.settings.server.require_second_factor,
                 session_idle_hours=self.settings.server.session_idle_hours,
             )
@@ -375,20 +384,24 @@ def open_service(settings: Settings, port: socket.socket, now: Callable[[], date
     """Put the house together behind a listening port. The database must be migrated already."""
     catalogue = Catalogue.open(settings.firm.language)
     links: dict[str, str] = {}
-    house = house_of(
-        settings,
-        catalogue,
-        lambda: ways_in(settings, catalogue.say, links),
-        lambda: ways_in(settings, catalogue.say, links, "/staff"),
-    )
-    # The holidays of the year take a third of a second to read: before the first client, not during.
-    house.calendar.next_opening(now())
     database = open_database(settings.storage.url)
+
+    def built(spoken: Catalogue) -> House:
+        return house_of(
+            settings,
+            spoken,
+            lambda: ways_in(settings, spoken.say, links),
+            lambda: ways_in(settings, spoken.say, links, "/staff"),
+        )
+
+    house = LiveHouse(database, catalogue, built, now)
+    # The holidays of the year take a third of a second to read: before the first client, not during.
+    house().calendar.next_opening(now())
     store = FileStore(settings.storage.files, MAX_FILE_BYTES)
     store.sweep_temporary(HALF_WRITTEN_SECONDS, now())
     secret_key = settings.server.secret_key.get_secret_value()
     file_links = FileLinks(secret_key, settings.server.public_url)
-    lent = lent_to_channels(settings, database, store, catalogue.say, now)
+    lent = lent_to_channels(settings, database, store, lambda text: house().say(text), now, house)
     kinds = channel_kinds()
     channels = {name: kinds[name].open(section, lent) for name, section in settings.bots.items()}
     owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -401,8 +414,9 @@ def lent_to_channels(
     store: FileStore,
     say: Callable[[Text], str],
     now: Callable[[], datetime],
+    house: Callable[[], House] | None = None,
 ) -> Lent:
-    """What every messenger gets when it is opened."""
+    """What every messenger gets when it is opened; without `house`, consent is as the file has it."""
     secret_key = settings.server.secret_key.get_secret_value()
     links = FileLinks(secret_key, settings.server.public_url)
 
@@ -411,7 +425,7 @@ def lent_to_channels(
 
     return Lent(
         files=store,
-        log=_ChatLog(database, settings.consent.version),
+        log=_ChatLog(database, lambda: house().consent_version if house else settings.consent.version),
         file_link=file_link,
         render=say,
         uploads=settings.storage.files / "uploads",

@@ -92,9 +92,14 @@ class Intake:
     """Applies batches of operations. `owner` names this process in the leases of letters."""
 
     database: Transactions
-    house: House
+    house_now: Callable[[], House]
     now: Callable[[], datetime]
     owner: str
+
+    @property
+    def house(self) -> House:
+        """What the firm has settled by now."""
+        return self.house_now()
 
     async def apply(self, operations: Sequence[Op]) -> Applied:
         """Apply a batch in one transaction; returns after its commit."""

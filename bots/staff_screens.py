@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from bots.staff_pending import StaffPending, Step
 from forms.dialogue import ALBUM_SECONDS, NAV_SCOPE, Nav
 from forms.fields import FormContext
-from forms.kinds import BY_CODE
 from forms.messages import Button, OutgoingFile, Press, Reply
 from forms.request_form import BY_NAME
 from forms.texts import Clock, Day, Text, _, lines, listed, plain, sentence
@@ -199,7 +198,7 @@ def _section_lines(section: Section, role: Role, context: FormContext) -> list[T
 
 def request_line(line: RequestLine, role: Role, context: FormContext) -> Text:
     """«№ 17 ООО «Ромашка» — Оплатить счёт, до пт 27.11, 18:00»."""
-    kind = BY_CODE[line.kind].label if line.kind in BY_CODE else plain(line.kind)
+    kind = context.kinds.label(line.kind)
     head = _("№ {number} {company} — {kind}", number=line.number, company=line.company, kind=kind)
     if not line.status.is_open:
         return listed(head, status_words(line.status))

@@ -56,7 +56,7 @@ class ChatTurn:
         return FormContext(
             self.now, self.house.calendar, self.house.firm_name, self.house.firm_phone,
             self.chat.companies, self.work.directory,
-            asks_at_once=self.chat.channel == self.house.email_channel,
+            asks_at_once=self.chat.channel == self.house.email_channel, kinds=self.house.kinds,
         )  # fmt: skip
 
     def say(self, reply: Reply, *, focus: str | None = None, request_id: int | None = None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from forms.deadline import WorkCalendar
+from forms.kinds import OUR_KINDS, Kinds
 from forms.messages import Contact, Press
 from forms.texts import Text
 
@@ -66,6 +67,7 @@ class FormContext:
     companies: tuple[Company, ...] = ()
     directory: Mapping[str, str] | None = None
     asks_at_once: bool = False
+    kinds: Kinds = OUR_KINDS
 
 
 @dataclass(frozen=True, slots=True)

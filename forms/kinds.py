@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from forms.texts import Text, _
+from forms.texts import Text, _, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,38 @@ KINDS: tuple[RequestKind, ...] = (
 )
 
 BY_CODE = {kind.code: kind for kind in KINDS}
+
+OTHER = "other"
+"""What is meant when nothing else is; always offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What this firm's clients may ask for: `known` in the order of the buttons, some not offered now.
+
+    A kind that is no longer offered is still the kind of older requests.
+    """
+
+    known: tuple[RequestKind, ...] = KINDS
+    switched_off: frozenset[str] = frozenset()
+    by_code: Mapping[str, RequestKind] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_code = MappingProxyType({kind.code: kind for kind in self.known})
+        object.__setattr__(self, "by_code", by_code)
+
+    @property
+    def offered(self) -> tuple[RequestKind, ...]:
+        """The kinds a client may choose now."""
+        return tuple(kind for kind in self.known if kind.code not in self.switched_off)
+
+    def offers(self, code: str) -> bool:
+        """Whether a client may choose it now."""
+        return code in self.by_code and code not in self.switched_off
+
+    def label(self, code: str) -> Text:
+        """What people call it; a kind that nobody knows any more is shown by its code."""
+        return self.by_code[code].label if code in self.by_code else plain(code)
+
+
+OUR_KINDS = Kinds()

@@ -9,7 +9,7 @@ from forms.deadline import deadline_choices, from_text, parse_deadline, show_dea
 from forms.fields import Answers, Choice, Field, Form, FormContext, Said, files_from_text
 from forms.goods import Goods, parse_goods, show_goods, split_goods
 from forms.inn import parse_company_name, parse_inn, split_company
-from forms.kinds import BY_CODE, KINDS, RequestKind
+from forms.kinds import BY_CODE, OTHER, OUR_KINDS, Kinds, RequestKind
 from forms.messages import loosely
 from forms.texts import Size, Text, _, lines, listed, plain, sentence
 
@@ -58,8 +58,8 @@ def _parse_company(said: Said, answers: Answers, context: FormContext) -> Answer
     own = [company for company in context.companies if wanted and wanted in loosely(company.name)]
     if len(own) == 1:
         return {"inn": own[0].inn, "company": own[0].name}
-    if "task" not in answers and _is_task(said.text):
-        return _task_before_company(said.text)
+    if "task" not in answers and _is_task(said.text, context):
+        return _task_before_company(said.text, context)
     if _NAMED in answers:
         raise AnswerError(_("Здесь нужен ИНН — 10 или 12 цифр. Он есть в любом вашем счёте или договоре."))
     return {_NAMED: parse_company_name(said.text)}
@@ -79,19 +79,20 @@ _WORDS_OF_A_NAME = 5
 """A longer answer without «ООО» or quotation marks is not the name of a company."""
 
 
-def _is_task(text: str) -> bool:
+def _is_task(text: str, context: FormContext) -> bool:
     """Whether somebody who was asked for a company has said at once what they want."""
     words = len(text.split())
     legal_form = _LEGAL_FORM.search(text)
     # «Оплатите счёт ООО Свет» is a task, «ООО Отчёт и документ» a name.
-    if recognise_kind(text[: legal_form.start()] if legal_form else text) is not None:
+    before_name = text[: legal_form.start()] if legal_form else text
+    if recognise_kind(before_name, context.kinds) is not None:
         return True
     return legal_form is None and words > _WORDS_OF_A_NAME
 
 
-def _task_before_company(text: str) -> Answers:
-    kind = recognise_kind(text)
-    filled = _details(text, BY_CODE["other"]) if kind is None else _kind_and_details(kind, text)
+def _task_before_company(text: str, context: FormContext) -> Answers:
+    kind = recognise_kind(text, context.kinds)
+    filled = _details(text, BY_CODE[OTHER]) if kind is None else _kind_and_details(kind, text, context)
     return {**filled, _TASK_FIRST: "1"}
 
 
@@ -130,8 +131,8 @@ def _ask_kind(answers: Answers, _context: FormContext) -> Text:
     return _("Что нужно сделать?")
 
 
-def _kind_choices(_answers: Answers, _context: FormContext) -> tuple[Choice, ...]:
-    return tuple(Choice(kind.code, kind.label) for kind in KINDS)
+def _kind_choices(_answers: Answers, context: FormContext) -> tuple[Choice, ...]:
+    return tuple(Choice(kind.code, kind.label) for kind in context.kinds.offered)
 
 
 _WORDS_OF_A_LABEL = 3
@@ -139,7 +140,7 @@ _WORDS_OF_A_LABEL = 3
 
 def _parse_kind(said: Said, _answers: Answers, context: FormContext) -> Answers:
     if said.press:
-        if said.press.value not in BY_CODE:
+        if not context.kinds.offers(said.press.value):
             raise AnswerError(
                 _("Такого вида работ больше нет. Выберите из списка или напишите своими словами.")
             )
@@ -148,7 +149,8 @@ def _parse_kind(said: Said, _answers: Answers, context: FormContext) -> Answers:
         raise AnswerError(_("Напишите словами, что нужно сделать, или выберите из списка."))
     if re.fullmatch(r"[0-9\s-]{10,16}", said.text.strip()):
         return _company_instead(said.text, context)
-    return _kind_and_details(recognise_kind(said.text) or BY_CODE["other"], said.text)
+    kind = recognise_kind(said.text, context.kinds) or BY_CODE[OTHER]
+    return _kind_and_details(kind, said.text, context)
 
 
 def _company_instead(text: str, context: FormContext) -> Answers:
@@ -160,44 +162,44 @@ def _company_instead(text: str, context: FormContext) -> Answers:
     return {"inn": inn, "company": known}
 
 
-def _kind_and_details(kind: RequestKind, text: str) -> Answers:
+def _kind_and_details(kind: RequestKind, text: str, context: FormContext) -> Answers:
     """«Сдать отчёт» only names the kind; whoever says more is not asked for it again."""
     bare = len(text.split()) <= _WORDS_OF_A_LABEL and not re.search(r"[0-9]", text)
-    if bare and recognise_kind(text) is not None:
+    if bare and recognise_kind(text, context.kinds) is not None:
         return {"kind": kind.code}
     return {"kind": kind.code, **_details(text, kind)}
 
 
-def recognise_kind(text: str) -> RequestKind | None:
-    """The kind whose word comes first in free text, or None."""
+def recognise_kind(text: str, kinds: Kinds = OUR_KINDS) -> RequestKind | None:
+    """The kind on offer whose word comes first in free text, or None."""
     spoken = text.casefold().replace("ё", "е")
     found = [
         (match.start(), order, kind)
-        for order, kind in enumerate(KINDS)
+        for order, kind in enumerate(kinds.offered)
         for stem in kind.stems
         if (match := re.search(rf"\b{stem.replace('ё', 'е')}", spoken))
     ]
     return min(found, key=lambda item: item[:2])[2] if found else None
 
 
-def _show_kind(value: str, _context: FormContext) -> Text:
-    return BY_CODE[value].label if value in BY_CODE else plain(value)
+def _show_kind(value: str, context: FormContext) -> Text:
+    return context.kinds.label(value)
 
 
-def _kind_is_gone(value: str, _context: FormContext) -> Text | None:
-    return None if value in BY_CODE else _("Такого вида работ больше нет.")
+def _kind_is_gone(value: str, context: FormContext) -> Text | None:
+    return None if context.kinds.offers(value) else _("Такого вида работ больше нет.")
 
 
-def _kind(answers: Answers) -> RequestKind:
-    return BY_CODE.get(answers.get("kind", ""), BY_CODE["other"])
+def _kind(answers: Answers, kinds: Kinds) -> RequestKind:
+    return kinds.by_code.get(answers.get("kind", ""), BY_CODE[OTHER])
 
 
-def _ask_task(answers: Answers, _context: FormContext) -> Text:
-    return _kind(answers).question
+def _ask_task(answers: Answers, context: FormContext) -> Text:
+    return _kind(answers, context.kinds).question
 
 
-def _parse_task(said: Said, answers: Answers, _context: FormContext) -> Answers:
-    kind = _kind(answers)
+def _parse_task(said: Said, answers: Answers, context: FormContext) -> Answers:
+    kind = _kind(answers, context.kinds)
     if said.text.strip():
         return _details(said.text, kind)
     if any(file.is_voice for file in said.files):
@@ -241,7 +243,8 @@ def _within_limit(text: str) -> str:
 
 
 def _needs_goods(answers: Answers) -> bool:
-    return "goods" in _kind(answers).extras
+    # Only our own kinds have questions of their own.
+    return "goods" in _kind(answers, OUR_KINDS).extras
 
 
 def _ask_goods(_answers: Answers, _context: FormContext) -> Text:

@@ -6,7 +6,8 @@ everything; `make texts` brings both up to date with the code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from gettext import GNUTranslations, NullTranslations
@@ -23,6 +24,12 @@ DOMAIN = "priem"
 NBSP = "\N{NO-BREAK SPACE}"
 
 _KILO = 1024
+_COUNTS_TRIED = 12
+_WHOLE = "en"
+"""The language whose catalogue holds every sentence."""
+
+Forms = tuple[str, ...]
+"""The forms of one sentence, in the order of the catalogue; most have just one."""
 
 
 class NoSuchLanguage(LookupError):  # noqa: N818 - reads as what happened
@@ -83,6 +90,8 @@ class Catalogue:
     _months: tuple[str, ...]
     _sentences: dict[str, _Pattern] = field(default_factory=dict)
     _patterns: dict[str, _Pattern] = field(default_factory=dict)
+    _own_forms: Mapping[str, tuple[_Pattern, ...]] = field(default_factory=dict)
+    """The firm's own forms of sentences that depend on a number."""
 
     @classmethod
     def open(cls, language: str) -> Catalogue:
@@ -102,6 +111,47 @@ class Catalogue:
             tuple(months[number] for number in range(1, 13)),
         )
 
+    def with_own(self, own: Mapping[str, Forms]) -> Catalogue:
+        """The same language with the firm's own words for some sentences, by their Russian originals.
+
+        One form for a sentence, as many as `forms_of` gives for one that depends on a number. The words
+        have been checked: what is not a pattern raises ValueError.
+        """
+        sentences: dict[str, _Pattern] = {}
+        own_forms: dict[str, tuple[_Pattern, ...]] = {}
+        for msgid, forms in own.items():
+            patterns = tuple(self._compiled(form) for form in forms)
+            if len(patterns) == 1:
+                sentences[msgid] = patterns[0]
+            else:
+                own_forms[msgid] = patterns
+        return replace(self, _sentences=sentences, _own_forms=own_forms)
+
+    def sentences(self) -> Mapping[str, Forms]:
+        """Our own words for every sentence there is, by its Russian original."""
+        known = self._listed()
+        if self.language == _WHOLE:
+            return known
+        # A Russian sentence is its own translation, so that its catalogue holds no more than forms.
+        every = Catalogue.open(_WHOLE)._listed()
+        return {msgid: known.get(msgid, (msgid,)) for msgid in every}
+
+    def _listed(self) -> dict[str, Forms]:
+        found: dict[str, dict[int, str]] = {}
+        catalog: Mapping[str | tuple[str, int], str] = self._translations._catalog  # type: ignore[attr-defined]
+        for key, words in catalog.items():
+            msgid, number = key if isinstance(key, tuple) else (key, 0)
+            if msgid:
+                found.setdefault(msgid, {})[number] = words
+        return {msgid: tuple(forms[number] for number in sorted(forms)) for msgid, forms in found.items()}
+
+    def counts_of_forms(self) -> tuple[tuple[int, ...], ...]:
+        """For each form that depends on a number, the first few numbers that choose it."""
+        chosen: dict[int, list[int]] = {}
+        for count in range(_COUNTS_TRIED):
+            chosen.setdefault(self._form(count), []).append(count)
+        return tuple(tuple(chosen[form]) for form in sorted(chosen))
+
     def say(self, text: Text) -> str:
         """Render a sentence; values are put in as they are, braces and all."""
         pattern = self._pattern(text)
@@ -112,6 +162,8 @@ class Catalogue:
 
     def _pattern(self, text: Text) -> _Pattern:
         if text.plural is not None:
+            if self._own_forms and (own := self._own_forms.get(text.msgid)):
+                return own[self._form(abs(text.count))]
             chosen = self._translations.ngettext(text.msgid, text.plural, abs(text.count))
             return self._compiled(chosen)
         pattern = self._sentences.get(text.msgid)
@@ -129,6 +181,11 @@ class Catalogue:
                 (literal, name) for literal, name, _spec, _how in parts
             )
         return pattern
+
+    def _form(self, count: int) -> int:
+        # What `ngettext` does itself; the library has no public name for it.
+        form: int = self._translations.plural(count)  # type: ignore[attr-defined]
+        return form
 
     def _show(self, value: object) -> str:  # noqa: PLR0911 - one line per kind of value
         match value:

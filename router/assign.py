@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import NotRequired, TypedDict
 
 from forms.texts import Text, _, lines, listed, plain
@@ -134,7 +134,7 @@ def _order(verdict: Verdict, person: Candidate) -> tuple[bool, int, int, int]:
 
 
 def _circumstances(work: Work, context: RuleContext) -> Mapping[str, str]:
-    weights = {f"weight_{name}": str(points) for name, points in sorted(context.weights.items())}
+    weights = {f"weight_{name}": str(points) for name, points in sorted(asdict(context.weights).items())}
     return {"at": context.now.isoformat(), "kind": work.kind, **weights}
 
 

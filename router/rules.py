@@ -9,25 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 
-from forms.kinds import BY_CODE
+from forms.kinds import BY_CODE, RequestKind
 from forms.texts import Day, _
 from router.model import Candidate, Exclude, Prefer, Work
 from router.worktime import WorkCalendar
 
-WEIGHTS: Mapping[str, int] = MappingProxyType(
-    {
-        "dedicated": 1000,
-        "recorded": 200,
-        "skill": 50,
-        "no_skill": -50,
-        "open_request": -10,
-        "open_requests_at_most": -500,
-    }
-)
-"""Points by name. `dedicated` outweighs all others together: the client's own accountant, when free,
-takes the request however busy they are."""
+
+@dataclass(frozen=True, slots=True)
+class RuleWeights:
+    """Points for and against, and the limits. The defaults are ours; the director may settle others.
+
+    `dedicated` outweighs all others together: the client's own accountant, when free, takes the request
+    however busy they are.
+    """
+
+    dedicated: int = 1000
+    recorded: int = 200
+    skill: int = 50
+    no_skill: int = -50
+    open_request: int = -10
+    open_requests_at_most: int = -500
+    """The most that open requests count against a person, however many there are."""
+    most_open_requests: int = 0
+    """Nobody holds more at once, whatever their card says; 0 leaves it to the cards."""
+
+    def room_of(self, person: Candidate) -> int:
+        """How many open requests this person may hold at once."""
+        return min(person.capacity, self.most_open_requests or person.capacity)
+
+
+OUR_WEIGHTS = RuleWeights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,8 @@ class RuleContext:
 
     now: datetime
     calendar: WorkCalendar
-    weights: Mapping[str, int] = field(default_factory=lambda: WEIGHTS)
-
-    def points(self, name: str) -> int:
-        """The weight of this name; the usual one unless this context changes it."""
-        return self.weights.get(name, WEIGHTS[name])
+    weights: RuleWeights = OUR_WEIGHTS
+    kinds: Mapping[str, RequestKind] = field(default_factory=lambda: BY_CODE)
 
 
 Rule = Callable[[Work, Candidate, RuleContext], Exclude | Prefer | None]
@@ -76,16 +85,17 @@ def is_on_shift(_work: Work, person: Candidate, _context: RuleContext) -> Exclud
     return None if person.on_shift else Exclude(_("сейчас не на смене"))
 
 
-def has_room(_work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+def has_room(_work: Work, person: Candidate, context: RuleContext) -> Exclude | None:
     """Not more at once than this person can do."""
-    if person.open_requests < person.capacity:
+    capacity = context.weights.room_of(person)
+    if person.open_requests < capacity:
         return None
-    return Exclude(_("занято {open} из {capacity}", open=person.open_requests, capacity=person.capacity))
+    return Exclude(_("занято {open} из {capacity}", open=person.open_requests, capacity=capacity))
 
 
-def is_of_the_department(work: Work, person: Candidate, _context: RuleContext) -> Exclude | None:
+def is_of_the_department(work: Work, person: Candidate, context: RuleContext) -> Exclude | None:
     """Each kind has its department; a person without one, as in a small firm, does everything."""
-    kind = BY_CODE.get(work.kind)
+    kind = context.kinds.get(work.kind)
     if kind is None or not kind.department or person.department in ("", kind.department):
         return None
     return Exclude(_("заявка для другого отдела"))
@@ -93,35 +103,33 @@ def is_of_the_department(work: Work, person: Candidate, _context: RuleContext) -
 
 def has_the_skill(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
     """Rather somebody who knows this kind of work; but a learner is better than nobody."""
-    kind = BY_CODE.get(work.kind)
+    kind = context.kinds.get(work.kind)
     if kind is None or not kind.skill:
         return None
     if kind.skill in person.skills:
-        return Prefer(context.points("skill"), _("есть нужный навык"))
-    return Prefer(context.points("no_skill"), _("нет нужного навыка"))
+        return Prefer(context.weights.skill, _("есть нужный навык"))
+    return Prefer(context.weights.no_skill, _("нет нужного навыка"))
 
 
 def keeps_the_books(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
     """The accountant who knows the client."""
     if person.staff_id != work.responsible_id:
         return None
-    return Prefer(context.points("dedicated"), _("ведёт этого клиента"))
+    return Prefer(context.weights.dedicated, _("ведёт этого клиента"))
 
 
 def wrote_it_down(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
     """Whoever has spoken with the client need not be told what it is about."""
     if person.staff_id != work.recorded_by_id:
         return None
-    return Prefer(context.points("recorded"), _("эту заявку записал этот сотрудник"))
+    return Prefer(context.weights.recorded, _("эту заявку записал этот сотрудник"))
 
 
 def has_few_requests(_work: Work, person: Candidate, context: RuleContext) -> Prefer:
     """Work is spread evenly; beyond some load more of it makes no difference."""
-    points = max(
-        context.points("open_request") * person.open_requests, context.points("open_requests_at_most")
-    )
+    weights = context.weights
     return Prefer(
-        max(points, context.points("open_requests_at_most")),
+        max(weights.open_request * person.open_requests, weights.open_requests_at_most),
         _("заявок в работе: {open}", open=person.open_requests),
     )
 

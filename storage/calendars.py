@@ -15,8 +15,7 @@ from icalendar import Calendar, Event
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from forms.kinds import BY_CODE
-from forms.texts import Text, _, plain
+from forms.texts import Text, _
 from storage import history
 from storage.house import House
 from storage.models import Absence, Person, Request, Staff
@@ -108,7 +107,7 @@ def _deadlines(session: Session, house: House, staff_id: int, public_url: str) -
     )
     found = []
     for request in session.execute(query).scalars():
-        kind = BY_CODE[request.kind].label if request.kind in BY_CODE else plain(request.kind)
+        kind = house.kinds.label(request.kind)
         event = Event()
         event.add("uid", f"request-{request.id}@priem")
         # When it was put into this calendar: a clock here would make every fetch a new text.

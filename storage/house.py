@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from forms.kinds import OUR_KINDS, Kinds
 from forms.texts import Text
 from router.model import Role
+from router.rules import OUR_WEIGHTS, RuleContext, RuleWeights
 from router.worktime import WorkCalendar
 
 
@@ -55,6 +58,12 @@ class House:
     """How long a letter may wait for its messenger before the person's next one is tried."""
     silent_after_hours: int = 8
     """After so many working hours without a message, a messenger that used to bring some is suspect."""
+    weights: RuleWeights = OUR_WEIGHTS
+    """What the router goes by."""
+    kinds: Kinds = OUR_KINDS
+    """What clients may ask for."""
+    own_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Sentences that the firm says in its own words, by the Russian originals; `say` knows them already."""
     channel_titles: Mapping[str, str] = field(default_factory=dict)
     """What people call each messenger."""
     switched_on: frozenset[str] = frozenset()
@@ -65,6 +74,10 @@ class House:
     """The messengers that are switched on, as a client comes by them."""
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     """The same for staff, who in our own pages have a session apart from a client's."""
+
+    def rules(self, now: datetime) -> RuleContext:
+        """What the rules of the router may know."""
+        return RuleContext(now, self.calendar, self.weights, self.kinds.by_code)
 
     def channel_title(self, channel: str) -> str:
         """What people call this messenger."""

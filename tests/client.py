@@ -97,7 +97,7 @@ class Town:
 
     @property
     def intake(self) -> Intake:
-        return Intake(self.database, self.house, self.now, "town")
+        return Intake(self.database, lambda: self.house, self.now, "town")
 
     async def take(self, *inbounds: Inbound, files: dict[str, bytes] | None = None) -> None:
         """Let messages in, fetch their files, deliver the letters."""

@@ -185,7 +185,9 @@ def _context(inn_text: str | None) -> FormContext:
             client = recording.client_by_inn(session, inn)
         if client is not None:
             directory[inn] = client.company
-    return FormContext(doors().now(), house.calendar, house.firm_name, house.firm_phone, (), directory)
+    return FormContext(
+        doors().now(), house.calendar, house.firm_name, house.firm_phone, (), directory, kinds=house.kinds
+    )
 
 
 def _typed(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -150,12 +150,12 @@ def form_context(session: Session, house: House, now: datetime, person_id: int |
             .order_by(col(Client.name))
         )
         companies = tuple(Company(inn, name) for inn, name in session.execute(query))
-    return FormContext(now, house.calendar, house.firm_name, house.firm_phone, companies)
+    return replace(context_of(house, now), companies=companies)
 
 
 def context_of(house: House, now: datetime) -> FormContext:
     """What sentences about a request need; no person's companies."""
-    return FormContext(now, house.calendar, house.firm_name, house.firm_phone)
+    return FormContext(now, house.calendar, house.firm_name, house.firm_phone, kinds=house.kinds)
 
 
 def people_for_call(session: Session, person_id: int | None, now: datetime) -> tuple[int, ...]:

@@ -11,7 +11,6 @@ from notifications import compose
 from router import assign as routing
 from router import desk
 from router.model import Candidate, Decision, Role, Status, Work
-from router.rules import RuleContext
 from storage import history
 from storage.casework.opening import Case, case_of, context_of
 from storage.casework.telling import give_card, to_client, to_directors
@@ -115,7 +114,7 @@ def route(
     `work` spares reading the request once more where its writer knows it.
     """
     work = work or work_of(session, case.row)
-    decision = routing.assign(work, candidates(session, now), RuleContext(now, house.calendar))
+    decision = routing.assign(work, candidates(session, now), house.rules(now))
     return _decided(session, house, case, decision, now, tell_client=tell_client)
 
 
@@ -159,7 +158,7 @@ def pick_up_unassigned(session: Session, house: House, now: datetime) -> int:
     people = candidates(session, now)
     works = [work_of(session, row) for row in waiting]
     given = 0
-    for work, decision in routing.pick_up(works, people, RuleContext(now, house.calendar)):
+    for work, decision in routing.pick_up(works, people, house.rules(now)):
         if decision.staff_id is None:
             continue
         _decided(session, house, case_of(session, rows[work.request_id]), decision, now, tell_client=True)

@@ -9,7 +9,6 @@ from sqlmodel import Session
 from notifications import compose
 from router import assign as routing
 from router import desk
-from router.rules import RuleContext
 from storage.casework.opening import Case, open_case
 from storage.casework.routing import candidates, trace_of, work_of
 from storage.casework.telling import give_card, to_client, to_directors, to_person
@@ -25,7 +24,7 @@ def escalate(session: Session, house: House, request_id: int, now: datetime) -> 
     late_name, late_person_id = case.assignee_name, case.assignee_person_id
     mark_declined(session, case)
     decision = routing.assign(
-        work_of(session, case.row), candidates(session, now), RuleContext(now, house.calendar)
+        work_of(session, case.row), candidates(session, now), house.rules(now)
     )
     case = write_change(session, case, desk.escalate(case.request, desk.MACHINE, now, decision), TIMER)
     note_assignment(session, case, decision.staff_id, "timer", "", now, trace_of(house, decision))

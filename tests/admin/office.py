@@ -27,6 +27,7 @@ from storage.casework import NewRequest
 from storage.engine import Database, open_database
 from storage.files import FileStore
 from storage.house import House, WayIn, Who
+from storage.live_house import LiveHouse
 from storage.models import Attachment, Chat, Client, ClientPerson, Letter, Message, Person, Shift, Staff
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -231,19 +232,26 @@ def office_over(url: str, folder: Path, public_url: str = "http://localhost") ->
     database = open_database(url)
     catalogue = Catalogue.open("ru")
     calendar = WorkCalendar(MOSCOW, time(9), time(18), (time(13), time(14)))
-    house = House(
-        calendar,
-        catalogue.say,
-        "Баланс Актив",
-        "+7 495 000-00-00",
-        channel_titles={name: catalogue.say(kind.title) for name, kind in channel_kinds().items()},
-        ways_in=lambda: (WayIn("Веб-чат", "http://localhost/chat?code={code}"),),
-    )
+
+    def built(spoken: Catalogue) -> House:
+        return House(
+            calendar,
+            spoken.say,
+            "Баланс Актив",
+            "+7 495 000-00-00",
+            channel_titles={name: spoken.say(kind.title) for name, kind in channel_kinds().items()},
+            ways_in=lambda: (WayIn("Веб-чат", "http://localhost/chat?code={code}"),),
+        )
+
     files = FileStore(folder, 10 * 1024 * 1024)
     holder: list[Office] = []
+    house = LiveHouse(database, catalogue, built, lambda: holder[0].clock)
+    house.refresh()
     doors = PanelDoors(
         database=database,
-        house=house,
+        house_now=house,
+        filed=house.filed,
+        settled=house.refresh,
         files=files,
         secret_key="a test key that is long enough",
         now=lambda: holder[0].clock,

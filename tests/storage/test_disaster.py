@@ -22,7 +22,7 @@ LONG = "Очень важное поручение. " * 150
 
 
 def served(database):
-    intake = Intake(database, house(), lambda: WEDNESDAY, "town")
+    intake = Intake(database, house, lambda: WEDNESDAY, "town")
     return GroupCommit(intake.apply, intake.poisoned)
 
 

@@ -25,7 +25,7 @@ def firm(database):
 
 
 def intake(firm, owner="town"):
-    return Intake(firm.database, firm.house, lambda: firm.clock, owner)
+    return Intake(firm.database, lambda: firm.house, lambda: firm.clock, owner)
 
 
 async def take(firm, *inbounds):

@@ -5,7 +5,7 @@ import pytest
 
 from forms.kinds import LEGAL
 from router.model import Candidate, Exclude, Prefer, Role, Work
-from router.rules import RULES, RuleContext
+from router.rules import RULES, RuleContext, RuleWeights
 from tests.unit.router.people import ANNA, CALENDAR, CONTEXT, NOW, PAYMENT
 from tests.unit.router.reading import read
 
@@ -132,7 +132,7 @@ def test_preferences(rule: str, person: Candidate, work: Work, points: int, reas
 
 
 def test_the_director_may_weigh_otherwise():
-    context = RuleContext(NOW, CALENDAR, weights={"skill": 7})
+    context = RuleContext(NOW, CALENDAR, weights=RuleWeights(skill=7))
     skill, load = (ask(rule, replace(ANNA, open_requests=1), context=context) for rule in ("skill", "load"))
     assert isinstance(skill, Prefer)
     assert isinstance(load, Prefer)
