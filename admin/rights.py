@@ -42,6 +42,9 @@ class Deed(StrEnum):
     REASSIGN = "reassign"
     CANCEL = "cancel"
     CONFIRM = "confirm"
+    AGREE = "agree"
+    """To what the client proposes by editing a message."""
+    KEEP = "keep"
 
 
 _ALL = frozenset(Area) - {Area.ERASURE}
@@ -81,6 +84,8 @@ _DIRECTS = frozenset(
 )
 _WORKS = frozenset({Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.DONE})
 
+_DECIDES = frozenset({Deed.AGREE, Deed.KEEP})
+
 _HIGH = frozenset({Role.DIRECTOR, Role.ADMIN})
 
 
@@ -102,8 +107,8 @@ def only_own(role: Role) -> bool:
 def deeds(role: Role) -> frozenset[Deed]:
     """What this role may do to a request it sees."""
     if role.directs:
-        return _DIRECTS
-    return _WORKS if role.takes_requests else frozenset()
+        return _DIRECTS | _DECIDES
+    return _WORKS | _DECIDES if role.takes_requests else frozenset()
 
 
 def may_manage(role: Role, other: Role) -> bool:

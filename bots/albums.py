@@ -69,12 +69,20 @@ def by_album(messages: Messages) -> list[Messages]:
     """Messages one by one, the parts of an album together."""
     albums: list[list[Message]] = []
     for message in messages:
-        group = message[1].group_id
-        if albums and group and albums[-1][-1][1].group_id == group:
+        if albums and _goes_with(message[1], albums[-1][-1][1]):
             albums[-1].append(message)
         else:
             albums.append([message])
     return [tuple(album) for album in albums]
+
+
+def _goes_with(inbound: Inbound, before: Inbound) -> bool:
+    """Whether both are parts of one album; the edit of a part is none."""
+    return (
+        bool(inbound.group_id)
+        and inbound.group_id == before.group_id
+        and inbound.kind is before.kind is InboundKind.FILE
+    )
 
 
 def merged_albums(messages: Sequence[Message]) -> list[tuple[Inbound, tuple[ReceivedFile, ...]]]:

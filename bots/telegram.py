@@ -485,7 +485,8 @@ def _read_edited(event_key: str, message: Json, now: datetime) -> Inbound | None
         user_key=inbound.user_key,
         chat_key=inbound.chat_key,
         sent_at=_time(message["edit_date"]) if "edit_date" in message else inbound.sent_at,
-        kind=InboundKind.EDITED,
+        # A live location moves every few seconds: those are no corrections.
+        kind=InboundKind.IGNORED if inbound.kind is InboundKind.OTHER else InboundKind.EDITED,
         text=inbound.text,
         files=inbound.files,
         group_id=inbound.group_id,

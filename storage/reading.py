@@ -344,6 +344,10 @@ class Line:
     files: tuple[tuple[str, int | None], ...] = ()
     steps: tuple[proofs.Step, ...] = ()
     call: proofs.CallProof | None = None
+    was: str | None = None
+    """Of an edit: what the message said before it."""
+    deleted_at: datetime | None = None
+    """When its author took it back in their messenger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,7 +533,9 @@ def _written(session: Session, number: int, person: str, by_digest: Mapping[str,
         .order_by(col(Message.id).desc())
         .limit(DIALOGUE_ROWS + 1)
     )
-    for message, name, channel in session.execute(query):
+    found = session.execute(query).all()
+    before = texts_before([row[0] for row in reversed(found)])
+    for message, name, channel in found:
         yield Line(
             at=message.sent_at,
             direction=message.direction,
@@ -537,7 +543,21 @@ def _written(session: Session, number: int, person: str, by_digest: Mapping[str,
             text=message.text,
             channel=channel or "",
             files=_named(message.files, by_digest),
+            was=before.get(message.id),
+            deleted_at=message.deleted_at,
         )
+
+
+def texts_before(messages: Iterable[Message]) -> dict[int | None, str]:
+    """Of every edit among these messages, oldest first, what its message said before."""
+    says: dict[tuple[int | None, str], str] = {}
+    before: dict[int | None, str] = {}
+    for message in messages:
+        key = message.chat_id, message.message_key
+        if message.message_key and key in says:
+            before[message.id] = says[key]
+        says[key] = message.text
+    return before
 
 
 def _letters(session: Session, number: int, person_id: int, by_digest: Mapping[str, int]) -> Iterable[Line]:

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response
 from admin import asked
 from admin.auth import act, me
 from admin.doors import doors
+from admin.proposals import UNFINISHED, proposed_to
 from admin.rights import Area, Deed, deeds
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
@@ -131,6 +132,7 @@ class RequestsView(PanelView):
             if card is None:
                 abort(404)
             people = reading.colleagues(session, only_active=True)
+            proposals = proposed_to(session, doors().house, card, doors().now())
             seen = asked.as_number(request.form.get("seen", "")) or 0
             news = reading.history_of(session, f"request:{number}", seen) if refusal and refusal.stale else ()
         now = doors().now()
@@ -139,7 +141,8 @@ class RequestsView(PanelView):
             card=card,
             now=now,
             people=people,
-            deeds=_possible(card),
+            deeds=_possible(card, proposed=bool(proposals)),
+            proposals=proposals,
             refusal=refusal,
             typed=request.form if refusal else {},
             news=news,
@@ -246,6 +249,8 @@ def _do(deed: Deed, number: int) -> Text:
         Deed.REASSIGN: _reassign,
         Deed.CANCEL: _cancel,
         Deed.CONFIRM: _confirm,
+        Deed.AGREE: _agree,
+        Deed.KEEP: _keep,
     }
     prepared, told = doing[deed](number, asked.as_number(request.form.get("version", "")) or 0)
     with doors().database.begin() as session:
@@ -347,6 +352,25 @@ def _confirm(number: int, _version: int) -> _Prepared:
     )
 
 
+def _agree(number: int, _version: int) -> _Prepared:
+    return _decided(number, agreed=True), _("Изменение в заявке. Клиенту написали.")
+
+
+def _keep(number: int, _version: int) -> _Prepared:
+    return _decided(number, agreed=False), _("Оставлено прежнее. Клиенту написали.")
+
+
+def _decided(number: int, *, agreed: bool) -> Callable[[Session], Any]:
+    proposal = asked.as_number(request.form.get("proposal", "")) or 0
+
+    def decide(session: Session) -> None:
+        if casework.request_of_proposal(session, proposal) != number:
+            raise casework.NoSuchProposal
+        casework.decide(session, doors().house, me().who, proposal, doors().now(), agreed=agreed)
+
+    return decide
+
+
 def _words(name: str) -> str:
     return asked.clean(request.form.get(name, "").replace("\r\n", "\n"), MAX_WORDS)
 
@@ -379,16 +403,20 @@ _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
     Deed.REASSIGN: _OPEN,
     Deed.CANCEL: _OPEN,
     Deed.CONFIRM: _OPEN,
+    Deed.AGREE: UNFINISHED,
+    Deed.KEEP: UNFINISHED,
 }
 """Which forms the page offers. Whether a step is allowed is the desk's to say, not this table's."""
 
 
-def _possible(card: RequestCard) -> frozenset[Deed]:
+def _possible(card: RequestCard, *, proposed: bool) -> frozenset[Deed]:
     # One of the two, by whose minutes run now.
     senseless = Deed.OUTSIDE if card.row.stage is Stage.THIRD_PARTY else Deed.RESUME
     possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed]}
     if not card.row.unconfirmed:
         possible.discard(Deed.CONFIRM)
+    if not proposed:
+        possible -= {Deed.AGREE, Deed.KEEP}
     return frozenset(possible - {senseless})
 
 

@@ -19,6 +19,7 @@ from storage.casework.opening import (
 )
 from storage.casework.proposing import (
     Decided,
+    NoSuchProposal,
     OpenProposal,
     decide,
     edited,
@@ -53,6 +54,7 @@ __all__ = [
     "Decided",
     "House",
     "NewRequest",
+    "NoSuchProposal",
     "NoSuchRequest",
     "OpenProposal",
     "Recorded",

@@ -217,6 +217,12 @@ def test_edit_names_its_message():
     assert (inbound.event_key, inbound.sent_at) == ("10", NOW)
 
 
+def test_a_live_location_on_the_move_is_no_correction():
+    moved = message(location={"latitude": 55.75, "longitude": 37.61}, edit_date=int(SENT_AT.timestamp()) + 9)
+    inbound = read({"update_id": 11, "edited_message": moved["message"]})
+    assert inbound.kind is InboundKind.IGNORED
+
+
 @pytest.mark.parametrize(
     ("status", "chat", "kind"),
     [

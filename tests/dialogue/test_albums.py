@@ -296,3 +296,18 @@ async def test_what_arrives_while_a_part_is_fetched_is_waited_for(town, phone, g
         await both.wait()
         running.cancel()
     assert delivered == together
+
+
+async def test_the_edit_of_a_part_is_no_part(town, maria, phone):
+    await walk_to("task", maria)
+    first = replace(phone.part("1.pdf", caption="оплатите половину"), group_id="album")
+    second = replace(phone.part("2.pdf", after_seconds=1), group_id="album")
+    edited = replace(
+        first, kind=InboundKind.EDITED, event_key="edit", text="оплатите всё", message_key=first.message_key
+    )
+    await phone.arrives(first, second, edited)
+    await phone.fetched()
+    await phone.reads()
+    maria.sees("Поправили: Что сделать: оплатите всё", "К какому сроку?")
+    await maria.says_all("завтра", "Готово")
+    assert "половину" not in maria.last.text

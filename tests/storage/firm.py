@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel, select
 from forms.deadline import Deadline, to_text
 from forms.messages import Inbound, InboundKind
 from forms.texts import Text
+from router.desk import Event
 from router.model import Role, Status
 from router.worktime import WorkCalendar
 from storage import casework, history
@@ -205,7 +206,9 @@ class Firm:
             assert (last.ended_at, last.stage, last.staff_id) == (None, request.stage, request.assignee_id)
 
     def _check_history(self, request: Request) -> None:
-        rows = self.rows(History, subject=f"request:{request.id}")
+        noted = self.rows(History, subject=f"request:{request.id}")
+        # What a client proposes or edits is noted beside the changes and is none itself.
+        rows = [row for row in noted if row.action in set(Event)]
         assert rows[0].action == "submitted"
         assert rows[0].before == ""
         was = {"status": "new", "assignee_id": None}
