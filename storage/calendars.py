@@ -94,7 +94,7 @@ def _calendar(house: House, name: str) -> Calendar:
     calendar.add("name", title)
     calendar.add("x-wr-calname", title)
     calendar.add("refresh-interval", _REFRESH, parameters={"value": "DURATION"})
-    calendar.add("x-published-ttl", _REFRESH)
+    calendar.add("x-published-ttl", "PT30M")
     return calendar
 
 

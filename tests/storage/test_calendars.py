@@ -47,6 +47,12 @@ def test_a_calendar_holds_the_open_deadlines_of_its_owner(firm):
     assert f"request-{other}@priem" in events(firm, link(firm, "boris"))
 
 
+def test_it_says_how_often_to_come_again(firm):
+    lines = feed(firm, link(firm)).body.decode().split("\r\n")
+    assert "REFRESH-INTERVAL;VALUE=DURATION:PT30M" in lines
+    assert "X-PUBLISHED-TTL:PT30M" in lines
+
+
 def test_it_says_neither_the_task_nor_the_inn(firm):
     number = firm.accepted_by("anna", task="Заплатить тайному поставщику")
     body = feed(firm, link(firm)).body.decode()
