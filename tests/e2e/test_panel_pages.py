@@ -61,6 +61,8 @@ class Open:
             "/panel/requests/?q=счёт&status=accepted",
             f"/panel/requests/{numbers['working']}/",
             f"/panel/requests/{numbers['waiting']}/",
+            f"/panel/requests/{numbers['working']}/all",
+            "/panel/requests/?list=unanswered",
             "/panel/board/",
             "/panel/board/?lanes=1",
             f"/panel/board/{numbers['working']}/move",
