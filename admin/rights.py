@@ -35,10 +35,12 @@ class Deed(StrEnum):
 
     ACCEPT = "accept"
     ANSWER = "answer"
+    CLARIFY = "clarify"
     NOTE = "note"
     OUTSIDE = "outside"
     RESUME = "resume"
     DONE = "done"
+    HAND_ON = "hand_on"
     REASSIGN = "reassign"
     CANCEL = "cancel"
     CONFIRM = "confirm"
@@ -66,7 +68,15 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
 _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
         Role.DIRECTOR: frozenset(
-            {Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.TIMES, Area.CLIENTS, Area.STAFF, Area.ERASURE}
+            {
+                Area.RECORDING,
+                Area.REQUESTS,
+                Area.UNASSIGNED,
+                Area.TIMES,
+                Area.CLIENTS,
+                Area.STAFF,
+                Area.ERASURE,
+            }
         ),
         Role.DEPUTY: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
@@ -80,9 +90,17 @@ _EVERYBODY_CHANGES = frozenset({Area.CALLS, Area.PROFILE})
 """Whoever gets through on the telephone may say so; the own profile is everybody's own."""
 
 _DIRECTS = frozenset(
-    {Deed.CONFIRM, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN, Deed.CANCEL}
-)
-_WORKS = frozenset({Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.DONE})
+    {
+        Deed.CONFIRM, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN,
+        Deed.CANCEL,
+    }
+)  # fmt: skip
+_WORKS = frozenset(
+    {
+        Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME,
+        Deed.HAND_ON, Deed.DONE,
+    }
+)  # fmt: skip
 
 _DECIDES = frozenset({Deed.AGREE, Deed.KEEP})
 

@@ -45,7 +45,8 @@ def guard_answers(app: Flask, is_https: bool) -> None:
 
     @app.after_request
     def add_headers(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = policy()
+        # A client's file that is shown in the browser brings a stricter one.
+        response.headers.setdefault("Content-Security-Policy", policy())
         for name, value in _HEADERS:
             response.headers.setdefault(name, value)
         if is_https:

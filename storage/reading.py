@@ -78,6 +78,8 @@ class RequestFilter:
     undelivered_since: datetime | None = None
     search: str = ""
     own_of: int | None = None
+    unanswered: bool = False
+    """Only those whose client has written last and waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ SORTS: Mapping[str, tuple[Any, ...]] = {
     "deadline": (col(Request.deadline), col(Request.id)),
     "submitted": (col(Request.submitted_at), col(Request.id)),
     "status": (col(Request.status), col(Request.deadline), col(Request.id)),
+    "unanswered": (col(Request.unanswered_since), col(Request.id)),
 }
 
 
@@ -203,6 +206,8 @@ def _timed(wanted: RequestFilter) -> list[ColumnElement[bool]]:
         found += [col(Request.status).in_(OWING), col(Request.deadline) < wanted.overdue_at]
     if wanted.late_before is not None:
         found += [col(Request.status) == Status.ASSIGNED, col(Request.assigned_at) <= wanted.late_before]
+    if wanted.unanswered:
+        found.append(col(Request.unanswered_since).is_not(None))
     if wanted.undelivered_since is not None:
         found.append(col(Request.id).in_(_undelivered(wanted.undelivered_since)))
     return found

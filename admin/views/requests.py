@@ -6,8 +6,10 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from flask import Response as FlaskResponse
 from flask import abort, redirect, request, send_file, url_for
 from flask_babel import lazy_gettext as _l
 from sqlmodel import Session
@@ -22,18 +24,20 @@ from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
 from forms.kinds import BY_CODE
 from forms.messages import OutgoingFile
+from forms.request_form import FORM
 from forms.texts import Text, _
 from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
 from router.model import Stage, Status
-from storage import casework, reading, roster
+from storage import casework, correspondence, openings, reading
 from storage.files import NoSuchFile, StorageFull
-from storage.reading import RequestCard, RequestFilter
+from storage.reading import FileCard, RequestCard, RequestFilter
 
 MAX_PICKED = 100
 MAX_WORDS = 4_000
 MAX_FILES = 10
 
-_SORTS = ("number", "deadline", "submitted", "status")
+_SORTS = ("number", "deadline", "submitted", "status", "unanswered")
+_LISTS = ("unanswered", "working")
 _STATUSES = tuple(status.value for status in Status if status is not Status.DRAFT)
 
 
@@ -48,8 +52,7 @@ class RequestsView(PanelView):
     @expose("/")
     def index(self) -> str:
         """The list."""
-        sort = asked.one_of("sort", _SORTS) or "number"
-        ascending = asked.one_of("order", ("asc", "desc")) == "asc"
+        sort, ascending = _order()
         with doors().database.read() as session:
             found = reading.find_requests(session, _wanted(), sort, not ascending, asked.page())
             people, channels = reading.colleagues(session), reading.used_channels(session)
@@ -64,8 +67,9 @@ class RequestsView(PanelView):
             kinds=tuple(BY_CODE),
             statuses=_STATUSES,
             narrowed=any(
-                value for name, value in request.args.items() if name not in ("sort", "order", "page")
+                value for name, value in request.args.items() if name not in ("sort", "order", "page", "list")
             ),
+            wanted_list=asked.one_of("list", _LISTS),
             can_reassign=Deed.REASSIGN in deeds(me().role),
             sees_all=own_of() is None,
         )
@@ -112,7 +116,10 @@ class RequestsView(PanelView):
 
     @expose("/<int:number>/files/<int:file_id>")
     def download(self, number: int, file_id: int) -> Response:
-        """A file of that request, as an attachment; the history keeps who opened it."""
+        """A file of that request; the history keeps who opened it.
+
+        With `view=1` a picture or a PDF is shown in the browser; anything else is an attachment.
+        """
         with doors().database.read() as session:
             found = reading.read_file(session, number, file_id, own_of())
         if found is None:
@@ -123,8 +130,21 @@ class RequestsView(PanelView):
             abort(404)
         if request.method == "GET":
             with doors().database.begin() as session:
-                roster.record_opened(session, act(), number, found.name)
-        return send_file(path, mimetype=found.media_type, as_attachment=True, download_name=found.name)
+                openings.note_opening(session, act(), number, found)
+        return _sent_file(path, found, inline=asked.flag("view"))
+
+    @expose("/<int:number>/all")
+    def whole(self, number: int) -> str:
+        """Everything that was ever said to and by the client, for those who see every request."""
+        if own_of() is not None:
+            abort(404)
+        before = correspondence.Place.parse(request.args.get("before", ""))
+        with doors().database.read() as session:
+            known = reading.request_version(session, number)
+            found = correspondence.whole_correspondence(session, number, before) if known else None
+        if found is None:
+            abort(404)
+        return self.page("correspondence.html", number=number, found=found, viewable=is_viewable)
 
     def _show(self, number: int, refusal: _Refusal | None = None) -> str:
         with doors().database.read() as session:
@@ -135,6 +155,7 @@ class RequestsView(PanelView):
             proposals = proposed_to(session, doors().house, card, doors().now())
             seen = asked.as_number(request.form.get("seen", "")) or 0
             news = reading.history_of(session, f"request:{number}", seen) if refusal and refusal.stale else ()
+            looked = openings.who_looked(session, number)
         now = doors().now()
         return self.page(
             "request.html",
@@ -146,6 +167,11 @@ class RequestsView(PanelView):
             refusal=refusal,
             typed=request.form if refusal else {},
             news=news,
+            looked=looked,
+            files={file.file_id: file for file in card.files},
+            viewable=is_viewable,
+            fields=_fields_of(card),
+            sees_all=own_of() is None,
             spent_by_stage=_spent(card),
             seen=card.history[0].history_id if card.history else 0,
         )
@@ -166,7 +192,7 @@ class _Refusal:
 def _wanted() -> RequestFilter:
     zone, now = doors().house.calendar.zone, doors().now()
     return RequestFilter(
-        statuses=tuple(status for status in request.args.getlist("status") if status in _STATUSES),
+        statuses=_wanted_statuses(),
         assignee_id=asked.number("assignee"),
         kind=asked.one_of("kind", BY_CODE),
         channel=asked.text("channel"),
@@ -178,7 +204,21 @@ def _wanted() -> RequestFilter:
         undelivered_since=now - timedelta(days=UNDELIVERED_DAYS) if asked.flag("undelivered") else None,
         search=asked.text("q"),
         own_of=own_of(),
+        unanswered=asked.one_of("list", _LISTS) == "unanswered",
     )
+
+
+def _wanted_statuses() -> tuple[str, ...]:
+    if asked.one_of("list", _LISTS) == "working":
+        return (Status.ACCEPTED.value,)
+    return tuple(status for status in request.args.getlist("status") if status in _STATUSES)
+
+
+def _order() -> tuple[str, bool]:
+    """What to sort by, and whether the smallest comes first: whoever waits longest, if they are listed."""
+    usual = "unanswered" if asked.one_of("list", _LISTS) == "unanswered" else "number"
+    ascending = asked.one_of("order", ("asc", "desc")) or ("asc" if usual == "unanswered" else "desc")
+    return asked.one_of("sort", _SORTS) or usual, ascending == "asc"
 
 
 def _picked(value: str) -> tuple[int, int] | None:
@@ -213,6 +253,28 @@ def _list_again() -> str:
     return f"{base}?{asked_before}" if asked_before and asked_before.isprintable() else base
 
 
+# --- Files ---------------------------------------------------------------------------------------------
+
+VIEWABLE = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf"})
+"""What a browser may show: told by content when the file came, and nothing that can hold a script."""
+_MAX_SHOWN_BYTES = 20 * 1024 * 1024
+_NO_RIGHTS = "default-src 'none'; sandbox"
+"""A file of a client runs nothing, loads nothing and belongs to no origin."""
+
+
+def is_viewable(file: FileCard) -> bool:
+    """Whether the browser may show this file itself."""
+    return file.media_type in VIEWABLE and file.size_bytes <= _MAX_SHOWN_BYTES
+
+
+def _sent_file(path: Path, file: FileCard, *, inline: bool) -> FlaskResponse:
+    inline = inline and is_viewable(file)
+    sent = send_file(path, mimetype=file.media_type, as_attachment=not inline, download_name=file.name)
+    if inline:
+        sent.headers["Content-Security-Policy"] = _NO_RIGHTS
+    return sent
+
+
 # --- One request ---------------------------------------------------------------------------------------
 
 
@@ -242,10 +304,12 @@ def _do(deed: Deed, number: int) -> Text:
     doing = {
         Deed.ACCEPT: _accept,
         Deed.ANSWER: _answer,
+        Deed.CLARIFY: _clarify,
         Deed.NOTE: _note,
         Deed.OUTSIDE: _outside,
         Deed.RESUME: _resume,
         Deed.DONE: _done,
+        Deed.HAND_ON: _hand_on,
         Deed.REASSIGN: _reassign,
         Deed.CANCEL: _cancel,
         Deed.CONFIRM: _confirm,
@@ -279,6 +343,25 @@ def _answer(number: int, version: int) -> _Prepared:
         ),
         _("Ответ уйдёт клиенту в его мессенджер."),
     )
+
+
+def _clarify(number: int, version: int) -> _Prepared:
+    field, question = request.form.get("field", ""), _words("question")
+    with doors().database.read() as session:
+        card = reading.read_request(session, number, own_of())
+    if card is None or field not in _fields_of(card):
+        raise _NotFilled(_("Выберите, что клиенту уточнить."))
+    return (
+        lambda session: casework.clarify(
+            session, doors().house, me().who, number, field, question, doors().now(), version
+        ),
+        _("Спросили клиента. Ответ придёт сюда и исполнителю."),
+    )
+
+
+def _fields_of(card: RequestCard) -> tuple[str, ...]:
+    """The questions of the form that this client was asked, and can be asked again."""
+    return tuple(field.name for field in FORM if field.part_of is None and field.asked_if(card.answers))
 
 
 def _note(number: int, _version: int) -> _Prepared:
@@ -318,6 +401,21 @@ def _done(number: int, version: int) -> _Prepared:
             session, doors().house, me().who, number, words, files, doors().now(), version
         ),
         _("Выполнено. Результат уйдёт клиенту."),
+    )
+
+
+def _hand_on(number: int, version: int) -> _Prepared:
+    to, comment = _chosen(request.form.get("to", "")), _words("comment")
+    if to is None or to.staff_id is None:
+        raise _NotFilled(_("Выберите, кому передать."))
+    if not comment:
+        raise _NotFilled(_("Напишите коллеге в двух словах, почему передаёте."))
+    staff_id = to.staff_id
+    return (
+        lambda session: casework.pass_on(
+            session, doors().house, me().who, number, staff_id, comment, doors().now(), version
+        ),
+        _("Передано. Коллега и клиент узнают об этом."),
     )
 
 
@@ -396,10 +494,12 @@ _OPEN = (Status.NEW, Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT, St
 _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
     Deed.ACCEPT: (Status.ASSIGNED,),
     Deed.ANSWER: (*_OPEN, Status.CLOSED),
+    Deed.CLARIFY: (Status.ACCEPTED, Status.WAITING_CLIENT),
     Deed.NOTE: tuple(Status),
     Deed.OUTSIDE: (Status.ACCEPTED, Status.WAITING_CLIENT),
     Deed.RESUME: (Status.ACCEPTED,),
     Deed.DONE: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
+    Deed.HAND_ON: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
     Deed.REASSIGN: _OPEN,
     Deed.CANCEL: _OPEN,
     Deed.CONFIRM: _OPEN,
@@ -413,6 +513,9 @@ def _possible(card: RequestCard, *, proposed: bool) -> frozenset[Deed]:
     # One of the two, by whose minutes run now.
     senseless = Deed.OUTSIDE if card.row.stage is Stage.THIRD_PARTY else Deed.RESUME
     possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed]}
+    if card.row.status is Status.ASSIGNED and me().role.takes_requests:
+        # Whoever asks has accepted.
+        possible.add(Deed.CLARIFY)
     if not card.row.unconfirmed:
         possible.discard(Deed.CONFIRM)
     if not proposed:

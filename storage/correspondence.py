@@ -1,0 +1,177 @@
+"""Everything that one person and the firm have said to each other, whatever request it was about.
+
+Read from the newest backwards, a page at a time, so that years of correspondence cost no more than a
+day of it. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlmodel import Session, col
+
+from storage import proofs
+from storage.models import Attachment, Chat, Letter, Message, Person, Request
+from storage.reading import FileCard, Line, texts_before
+
+SAID_AT_ONCE = 50
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITTEN, _SENT = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends: only what stands before it comes next."""
+
+    at: datetime
+    half: int
+    row_id: int
+
+    def __str__(self) -> str:
+        return f"{(self.at - _EPOCH) // timedelta(microseconds=1)}-{self.half}-{self.row_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place | None:
+        """Read a place from an address; anything else is None."""
+        found = re.fullmatch(r"([0-9]{1,16})-([01])-([0-9]{1,9})", text, re.ASCII)
+        if found is None:
+            return None
+        return cls(_EPOCH + timedelta(microseconds=int(found[1])), int(found[2]), int(found[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line and the request that it is about, if any."""
+
+    line: Line
+    number: int | None
+    files: Mapping[int, FileCard]
+    """Its files that can be opened, by number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A page, oldest line first; `older` is where the one before it ends, None at the very beginning."""
+
+    person: str
+    said: tuple[Said, ...]
+    older: Place | None
+
+
+def whole_correspondence(session: Session, number: int, before: Place | None = None) -> Conversation | None:
+    """What was said to and by the person who sent this request; None when there is no such request."""
+    request = session.get(Request, number)
+    if request is None:
+        return None
+    person = session.get_one(Person, request.person_id)
+    chats = dict(
+        session.execute(select(col(Chat.id), col(Chat.channel)).where(col(Chat.person_id) == person.id)).all()
+    )
+    found = sorted(
+        [*_written(session, chats, before), *_sent(session, person.id or 0, chats, before)],
+        key=lambda each: (each[0].at, each[0].half, each[0].row_id),
+    )
+    shown = found[-SAID_AT_ONCE:]
+    rows = [row for _place, row in shown]
+    return Conversation(
+        person.name,
+        _told(session, rows, person.name, chats),
+        shown[0][0] if len(found) > len(shown) else None,
+    )
+
+
+_Found = tuple[Place, "Message | Letter"]
+
+
+def _written(session: Session, chats: Mapping[int | None, str], before: Place | None) -> list[_Found]:
+    earlier = _earlier(Message.sent_at, Message.id, _WRITTEN, before)
+    query = (
+        select(Message)
+        .where(col(Message.chat_id).in_(list(chats)), *earlier)
+        .order_by(col(Message.sent_at).desc(), col(Message.id).desc())
+        .limit(SAID_AT_ONCE + 1)
+    )
+    return [(Place(row.sent_at, _WRITTEN, row.id or 0), row) for row in session.execute(query).scalars()]
+
+
+def _sent(
+    session: Session, person_id: int, chats: Mapping[int | None, str], before: Place | None
+) -> list[_Found]:
+    copy = Letter.__table__.alias("copy")  # type: ignore[attr-defined]
+    copied = exists().where(copy.c.replaces_id == Letter.id)
+    query = (
+        select(Letter)
+        .where(
+            or_(col(Letter.chat_id).in_(list(chats)), col(Letter.person_id) == person_id),
+            # Copies stand with the letter that they replace.
+            col(Letter.replaces_id).is_(None),
+            or_(col(Letter.state) != "superseded", copied),
+            *_earlier(Letter.created_at, Letter.id, _SENT, before),
+        )
+        .order_by(col(Letter.created_at).desc(), col(Letter.id).desc())
+        .limit(SAID_AT_ONCE + 1)
+    )
+    return [(Place(row.created_at, _SENT, row.id or 0), row) for row in session.execute(query).scalars()]
+
+
+def _earlier(at: Any, row_id: Any, half: int, before: Place | None) -> list[ColumnElement[bool]]:
+    """What stands before a place in the common order of both halves."""
+    if before is None:
+        return []
+    same_moment = col(at) == before.at
+    if half == before.half:
+        return [or_(col(at) < before.at, and_(same_moment, col(row_id) < before.row_id))]
+    return [col(at) <= before.at] if half < before.half else [col(at) < before.at]
+
+
+def _told(
+    session: Session, rows: Iterable[Message | Letter], person: str, chats: Mapping[int | None, str]
+) -> tuple[Said, ...]:
+    rows = list(rows)
+    kept = _kept_files(session, {row.request_id for row in rows})
+    roots = [row.id or 0 for row in rows if isinstance(row, Letter)]
+    steps, calls = proofs.trails(session, roots), proofs.calls_about(session, roots)
+    authors = _names(session, {row.author_id for row in rows if isinstance(row, Letter)})
+    before = texts_before([row for row in rows if isinstance(row, Message)])
+    told = []
+    for row in rows:
+        own = kept.get(row.request_id or 0, {})
+        files = tuple(
+            (str(file.get("name", "")), found.file_id if (found := own.get(file.get("sha256", ""))) else None)
+            for file in row.files
+        )
+        if isinstance(row, Message):
+            line = Line(
+                row.sent_at, row.direction, person, row.text, chats.get(row.chat_id, ""), files=files,
+                was=before.get(row.id), deleted_at=row.deleted_at,
+            )  # fmt: skip
+        else:
+            line = Line(
+                row.created_at, "out", authors.get(row.author_id, ""), row.text,
+                chats.get(row.chat_id, ""), files=files,
+                steps=steps.get(row.id or 0, ()), call=calls.get(row.id or 0),
+            )  # fmt: skip
+        told.append(Said(line, row.request_id, {file.file_id: file for file in own.values()}))
+    return tuple(told)
+
+
+def _kept_files(session: Session, numbers: set[int | None]) -> dict[int, dict[str, FileCard]]:
+    query = select(Attachment).where(col(Attachment.request_id).in_([n for n in numbers if n is not None]))
+    found: dict[int, dict[str, FileCard]] = {}
+    for row in session.execute(query).scalars():
+        found.setdefault(row.request_id, {})[row.sha256] = FileCard(
+            row.id or 0, row.sha256, row.name, row.size_bytes, row.media_type, row.purpose, row.created_at
+        )
+    return found
+
+
+def _names(session: Session, people: set[int | None]) -> dict[int | None, str]:
+    known = [number for number in people if number is not None]
+    query = select(col(Person.id), col(Person.name)).where(col(Person.id).in_(known))
+    return {number: name for number, name in session.execute(query)}  # noqa: C416 - typed rows
