@@ -83,6 +83,7 @@ class TimesView(PanelView):
             tables=tables,
             charts=_index_charts(found, trend, norms, by_response=by_response),
             question=question,
+            chosen=question.chosen(names),
             presets=_presets(),
             offered=offered,
             by=by,
@@ -113,6 +114,7 @@ class TimesView(PanelView):
             table=table,
             chart=_talk_chart(reports, names, norms),
             question=question,
+            chosen=question.chosen(names),
             presets=_presets(),
             norms=norms,
             people=[(staff_id, name) for staff_id, name in names.staff.items()],
@@ -255,7 +257,7 @@ class _Question:
         found = self.filter
         zone = doors().house.calendar.zone.key
         rows: list[tuple[Text, str]] = [
-            (_("Поданы с"), times_tables.day_shown(self.first)),
+            (_("Период с"), times_tables.day_shown(self.first)),
             (_("по"), times_tables.day_shown(self.last)),
             (_("Часовой пояс"), zone),
         ]
