@@ -405,7 +405,7 @@ def _heat_chart(found: times.Times, *, by_response: bool) -> Markup:
             values[place] = cell.sent, str(cell.sent)
         elif cell.first_response is not None:
             middle = cell.first_response.median_minutes
-            values[place] = middle, f"{middle:.0f}"
+            values[place] = middle, minutes(middle)
     title = (
         _("Медиана первого ответа по дню и часу подачи, рабочие минуты")
         if by_response
