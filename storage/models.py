@@ -159,9 +159,12 @@ class Absence(SQLModel, table=True):
 class Shift(SQLModel, table=True):
     """A stretch of the working day of one person; a pause is a stretch of its own."""
 
-    __table_args__ = (_one_of("kind", "work", "pause"),)
+    __table_args__ = (
+        _one_of("kind", "work", "pause"),
+        Index("ix_shift_staff_id_started_at", "staff_id", "started_at"),
+    )
     id: int | None = Field(default=None, primary_key=True)
-    staff_id: int = Field(foreign_key="staff.id", index=True)
+    staff_id: int = Field(foreign_key="staff.id")
     kind: str = Field(max_length=10)
     started_at: datetime
     ended_at: datetime | None = None
@@ -243,6 +246,7 @@ class StageInterval(SQLModel, table=True):
     """Whose minutes these were; the open interval has no end."""
 
     __tablename__ = "stage_interval"
+    __table_args__ = (Index("ix_stage_interval_staff_id_started_at", "staff_id", "started_at"),)
     id: int | None = Field(default=None, primary_key=True)
     request_id: int = Field(foreign_key="request.id", index=True)
     stage: str = Field(max_length=20)
@@ -380,6 +384,7 @@ class Letter(SQLModel, table=True):
             **_where("state = 'failed'"),
         ),
         Index("ix_letter_message_key", "chat_id", "message_key", **_where("message_key != ''")),
+        Index("ix_letter_author_id", "author_id", "created_at", **_where("author_id is not null")),
     )  # fmt: skip
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(max_length=200, unique=True)
