@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, event, select, text, update
+from sqlalchemy import Executable, TextClause, bindparam, event, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -46,13 +46,26 @@ _ADDRESSES = select(
     _chat.c.last_inbound_at,
     _chat.c.person_id,
 ).where(_chat.c.id.in_(bindparam("chats", expanding=True)))
-_UNFINISHED = select(
-    _letter.c.chat_id, _letter.c.id, _letter.c.state, _letter.c.prompt, _letter.c.lease_owner
-).where(
-    _letter.c.chat_id.in_(bindparam("chats", expanding=True)),
-    # Word for word the condition of the partial index, or it would not be used.
-    text("letter.state in ('todo', 'doing')"),
-)
+
+
+def _unfinished_in(letters: TextClause) -> Executable:
+    columns = ("chat_id", "id", "state", "prompt", "lease_owner")
+    return (
+        select(*(literal_column(f"letter.{name}") for name in columns))
+        .select_from(letters)
+        .where(
+            literal_column("letter.chat_id").in_(bindparam("chats", expanding=True)),
+            # Word for word the condition of the partial index, or it would not be used.
+            text("letter.state in ('todo', 'doing')"),
+        )
+    )
+
+
+_UNFINISHED = {
+    # Left to itself SQLite may read all that was ever said in these chats, by the index of the chat alone.
+    "sqlite": _unfinished_in(text("letter indexed by ix_letter_unfinished")),
+    "postgresql": _unfinished_in(text("letter")),
+}
 _ADD = {
     name: insert_in(_letter)
     .on_conflict_do_nothing(index_elements=["key"])
@@ -252,7 +265,8 @@ def _unfinished(
     session: Session, chat_ids: Iterable[int], lease_owner: str
 ) -> tuple[set[int], dict[int, list[int]]]:
     """The chats that have letters under way outside this process, and their unsent prompts."""
-    found = session.connection().execute(_UNFINISHED, {"chats": list(chat_ids)})
+    connection = session.connection()
+    found = connection.execute(_UNFINISHED[connection.dialect.name], {"chats": list(chat_ids)})
     busy: set[int] = set()
     prompts: dict[int, list[int]] = {}
     for chat_id, letter_id, state, prompt, owner in found:
