@@ -23,7 +23,7 @@ from werkzeug.wrappers import Response
 from admin import second_factor, sessions
 from admin.csrf import renew_csrf_token
 from admin.doors import doors
-from admin.rights import must_have_factor
+from admin.rights import Area, may_change, must_have_factor
 from forms.messages import Reply
 from forms.texts import _ as text_of
 from router.model import Role
@@ -88,6 +88,11 @@ class StaffUser(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
         """The same person for the use cases."""
         member = self.member
         return Who("panel", member.person_id, member.staff_id, member.role, member.name)
+
+    @property
+    def may_erase(self) -> bool:
+        """Whether they may delete a client or a person's data."""
+        return may_change(self.role, Area.ERASURE)
 
     @property
     def owes_factor(self) -> bool:

@@ -117,6 +117,18 @@ class FileStore:
         finally:
             arrival.discard()
 
+    def forget(self, sha256: str, undisturbed_seconds: float, now: datetime) -> bool:
+        """Delete a kept file. False while it is younger than that: it may have just come once more."""
+        try:
+            path = self.path(sha256)
+            if now.timestamp() - path.stat().st_mtime < undisturbed_seconds:
+                return False
+            path.unlink()
+        except (NoSuchFile, FileNotFoundError):
+            return True
+        _flush_folder(path.parent)
+        return True
+
     def sweep_temporary(self, older_than_seconds: float, now: datetime) -> int:
         """Delete what an interrupted process left half-written; returns how many files it was."""
         before = now.timestamp() - older_than_seconds

@@ -8,6 +8,7 @@ from admin.views.calendar import CalendarView
 from admin.views.calls import CallsView
 from admin.views.clients import ClientsView
 from admin.views.coverage import CoverageView
+from admin.views.erasure import ErasureView
 from admin.views.history import HistoryView
 from admin.views.messengers import MessengersView
 from admin.views.my_calendar import MyCalendarView
@@ -37,6 +38,7 @@ VIEWS = (
     MyCalendarView,
     ProfileView,
     AccessView,
+    ErasureView,
 )
 
 __all__ = ["VIEWS", "StartView"]
