@@ -9,9 +9,10 @@ from pathlib import Path
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from itsdangerous import BadData, URLSafeSerializer
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, conflicts
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area, may_see
@@ -23,7 +24,7 @@ from forms.texts import Text, _
 from storage import imports, invitations, reading, roster
 from storage.imports import ClientKind, ClientLine, FileUnreadable, Imported
 from storage.inspection import inspect
-from storage.roster import CardChanged, ClientFields, InnTaken
+from storage.roster import CardChanged, ClientFields, ClientRow, InnTaken
 
 MAX_LINES = 3_000
 _FIELDS = ("name", "inn", "kind", "responsible_id", "phone", "email")
@@ -51,16 +52,17 @@ class ClientsView(PanelView):
             return self._show(client_id)
         self.require_change()
         version = asked.as_number(request.form.get("version", "")) or 0
+        form = conflicts.picked(conflicts.as_sent(asdict(_card(client_id).fields)))
         try:
-            fields = self._fields()
+            fields = self._fields(form)
             with doors().database.begin() as session:
                 roster.save_client(session, act(), client_id, version, fields)
         except AnswerError as refused:
-            return self._show(client_id, refused.text), 422
+            return self._show(client_id, refused.text, form=form), 422
         except InnTaken:
-            return self._show(client_id, _("Клиент с таким ИНН уже есть в списке.")), 422
+            return self._show(client_id, _("Клиент с таким ИНН уже есть в списке."), form=form), 422
         except CardChanged:
-            return self._show(client_id, _STALE, stale=True), 409
+            return self._both(client_id, fields)
         except roster.NoSuchCard:
             abort(404)
         tell(_("Сохранено."))
@@ -83,10 +85,7 @@ class ClientsView(PanelView):
     def invite(self, client_id: int) -> str:
         """Show a code for a person of this client, once."""
         self.require_change()
-        with doors().database.read() as session:
-            found = roster.read_client(session, client_id) if client_id <= asked.MAX_NUMBER else None
-        if found is None:
-            abort(404)
+        found = _card(client_id)
         doing = act()
         with doors().database.begin() as session:
             invited = invitations.invite_client(
@@ -153,8 +152,7 @@ class ClientsView(PanelView):
             parcel=_parcel().dumps([_plain_line(line) for line in good]) if good else "",
         )
 
-    def _fields(self) -> ClientFields:
-        form = request.form
+    def _fields(self, form: MultiDict[str, str]) -> ClientFields:
         inn = parse_inn(form.get("inn", ""))
         responsible = asked.as_number(form.get("responsible_id", ""))
         with doors().database.read() as session:
@@ -169,21 +167,43 @@ class ClientsView(PanelView):
             email=email_of(form.get("email", "")),
         )
 
-    def _show(self, client_id: int, refusal: Text | None = None, *, stale: bool = False) -> str:
+    def _both(self, client_id: int, mine: ClientFields) -> Response | tuple[str, int]:
+        """Somebody else has saved the card meanwhile: both versions, to choose field by field."""
+        card = _card(client_id)
         with doors().database.read() as session:
-            card = roster.read_client(session, client_id) if 0 < client_id <= asked.MAX_NUMBER else None
-            if card is None:
-                abort(404)
+            news = reading.history_of(session, f"client:{client_id}", _seen())
+        theirs, here = conflicts.as_sent(asdict(card.fields)), url_for("clients.one", client_id=client_id)
+        was, own = conflicts.before(theirs, news), conflicts.as_sent(asdict(mine))
+        fields = conflicts.disputed(was, theirs, own, _TITLES)
+        if not fields:
+            tell(_("То же самое уже сохранено."))
+            return redirect(here)
+        page = self.page(
+            "conflict.html", name=card.fields.name, here=here, refusal=_STALE, news=news, fields=fields,
+            version=card.version, seen=news[0].history_id if news else _seen(),
+        )  # fmt: skip
+        return page, 409
+
+    def _show(
+        self,
+        client_id: int,
+        refusal: Text | None = None,
+        *,
+        stale: bool = False,
+        form: MultiDict[str, str] | None = None,
+    ) -> str:
+        """The card. Refused words go on with the version that they were written over."""
+        card = _card(client_id)
+        with doors().database.read() as session:
             history = reading.history_of(session, f"client:{client_id}")
             people = roster.speakers(session, client_id)
             colleagues = reading.colleagues(session)
-        seen = asked.as_number(request.form.get("seen", "")) or 0
+        seen = _seen()
         return self.page(
             "client.html",
             card=card,
-            values={name: request.form.get(name, "") for name in _FIELDS}
-            if refusal
-            else _as_typed(card.fields),
+            values=_as_typed(card.fields) if form is None else {name: form.get(name, "") for name in _FIELDS},
+            version=card.version if form is None else asked.as_number(request.form.get("version", "")) or 0,
             refusal=refusal,
             stale=stale,
             news=tuple(line for line in history if line.history_id > seen) if stale else (),
@@ -191,12 +211,34 @@ class ClientsView(PanelView):
             colleagues=colleagues,
             kinds=tuple(kind.value for kind in ClientKind),
             history_lines=history,
-            seen=history[0].history_id if history else 0,
+            seen=seen if form is not None else history[0].history_id if history else 0,
             sees_requests=may_see(me().role, Area.REQUESTS),
         )
 
 
 _STALE = _("Карточку изменили, пока вы её правили. Сверьте с новым и сохраните ещё раз.")
+
+
+_TITLES = {
+    "name": _("Название"),
+    "inn": _("ИНН"),
+    "kind": _("Кто это"),
+    "responsible_id": _("Ответственный"),
+    "phone": _("Телефон"),
+    "email": _("Почта"),
+}
+
+
+def _card(client_id: int) -> ClientRow:
+    with doors().database.read() as session:
+        found = roster.read_client(session, client_id) if 0 < client_id <= asked.MAX_NUMBER else None
+    if found is None:
+        abort(404)
+    return found
+
+
+def _seen() -> int:
+    return asked.as_number(request.form.get("seen", "")) or 0
 
 
 def _as_typed(fields: ClientFields) -> dict[str, str]:

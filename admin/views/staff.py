@@ -8,9 +8,10 @@ from typing import Any
 
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from admin import asked, sessions
+from admin import asked, conflicts, sessions
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area, may_manage, may_unlock
@@ -59,17 +60,18 @@ class StaffView(PanelView):
             return self._show(staff_id)
         card = self._managed(staff_id)
         version = asked.as_number(request.form.get("version", "")) or 0
+        form = conflicts.picked(conflicts.as_sent(asdict(card.fields)))
         try:
-            fields = _fields(card)
+            fields = _fields(card, form)
             with doors().database.begin() as session:
                 _keep_a_director(fields, card, roster.other_directors(session, staff_id))
                 roster.save_staff(session, doors().house, act(), staff_id, version, fields)
         except AnswerError as refused:
-            return self._show(staff_id, refused.text), 422
+            return self._show(staff_id, refused.text, form), 422
         except EmailTaken:
-            return self._show(staff_id, _("С этой почтой входит другой сотрудник.")), 422
+            return self._show(staff_id, _("С этой почтой входит другой сотрудник."), form), 422
         except CardChanged:
-            return self._show(staff_id, _STALE, stale=True), 409
+            return self._both(staff_id, fields)
         tell(_("Сохранено."))
         return redirect(url_for("colleagues.one", staff_id=staff_id))
 
@@ -128,7 +130,27 @@ class StaffView(PanelView):
             roles=_roles(),
         )
 
-    def _show(self, staff_id: int, refusal: Text | None = None, *, stale: bool = False) -> str:
+    def _both(self, staff_id: int, mine: StaffFields) -> Response | tuple[str, int]:
+        """Somebody else has saved the card meanwhile: both versions, to choose field by field."""
+        card, seen = _card(staff_id), asked.as_number(request.form.get("seen", "")) or 0
+        with doors().database.read() as session:
+            news = reading.history_of(session, f"staff:{staff_id}", seen)
+        theirs, here = conflicts.as_sent(asdict(card.fields)), url_for("colleagues.one", staff_id=staff_id)
+        was, own = conflicts.before(theirs, news), conflicts.as_sent(asdict(mine))
+        fields = conflicts.disputed(was, theirs, own, _TITLES)
+        if not fields:
+            tell(_("То же самое уже сохранено."))
+            return redirect(here)
+        page = self.page(
+            "conflict.html", name=card.fields.name, here=here, refusal=_STALE, news=news, fields=fields,
+            version=card.version, seen=news[0].history_id if news else seen,
+        )  # fmt: skip
+        return page, 409
+
+    def _show(
+        self, staff_id: int, refusal: Text | None = None, form: MultiDict[str, str] | None = None
+    ) -> str:
+        """The card. Refused words go on with the version that they were written over."""
         card = _card(staff_id)
         with doors().database.read() as session:
             history = reading.history_of(session, f"staff:{staff_id}")
@@ -138,16 +160,17 @@ class StaffView(PanelView):
         return self.page(
             "colleague.html",
             card=card,
-            values=_typed() if refusal else _as_typed(card.fields),
+            values=_as_typed(card.fields) if form is None else _typed(form),
+            version=card.version if form is None else asked.as_number(request.form.get("version", "")) or 0,
             refusal=refusal,
-            news=tuple(line for line in history if line.history_id > seen) if stale else (),
+            news=(),
             absences=away,
             may_manage=self.may_change and may_manage(me().role, Role(card.fields.role)),
             roles=_roles(),
             departments=tuple(DEPARTMENTS),
             skills=tuple(SKILLS),
             history_lines=history,
-            seen=history[0].history_id if history else 0,
+            seen=seen if form is not None else history[0].history_id if history else 0,
             may_unlock=self.may_change and may_unlock(me().role),
             open_sessions=doors_of.open_sessions,
             has_factor=doors_of.has_factor,
@@ -203,8 +226,18 @@ def _role(value: str) -> Role:
     return Role(value)
 
 
-def _fields(card: StaffRow) -> StaffFields:
-    form = request.form
+_TITLES = {
+    "name": _("Имя и фамилия"),
+    "email": _("Почта, с ней он входит"),
+    "role": _("Должность"),
+    "department": _("Отдел"),
+    "skills": _("Умеет"),
+    "capacity": _("Заявок одновременно"),
+    "active": _("Работает у нас"),
+}
+
+
+def _fields(card: StaffRow, form: MultiDict[str, str]) -> StaffFields:
     capacity = asked.as_number(form.get("capacity", ""))
     if capacity is None or not 1 <= capacity <= MAX_CAPACITY:
         raise AnswerError(_("Заявок одновременно: число от 1 до {most}.", most=MAX_CAPACITY))
@@ -231,9 +264,9 @@ def _keep_a_director(fields: StaffFields, card: StaffRow, others: int) -> None:
         raise AnswerError(_("Это единственный директор. Сначала назначьте другого."))
 
 
-def _typed() -> dict[str, Any]:
-    values: dict[str, Any] = {name: request.form.get(name, "") for name in _SHOWN}
-    return {**values, "skills": request.form.getlist("skills"), "active": request.form.get("active") == "1"}
+def _typed(form: MultiDict[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: form.get(name, "") for name in _SHOWN}
+    return {**values, "skills": form.getlist("skills"), "active": form.get("active") == "1"}
 
 
 def _as_typed(fields: StaffFields) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def test_another_role_or_leaving_signs_out(office):
         ("director", "anna", {"email": "boris@balans.example"}, 422),
         ("director", "anna", {"email": "BORIS@balans.example"}, 422),
         ("director", "anna", {"role": "emperor"}, 422),
-        ("director", "anna", {"version": "7"}, 409),
+        ("director", "anna", {"version": "7", "capacity": "3"}, 409),
         ("director", "director", {"active": ""}, 422),
         ("admin", "director", {"role": "accountant"}, 422),
         ("deputy", "anna", {"role": "director"}, 422),

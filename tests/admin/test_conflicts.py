@@ -1,0 +1,168 @@
+"""Two browsers, one card: both versions side by side, chosen field by field, nothing overwritten."""
+
+import re
+
+import pytest
+
+from storage.models import Client, Person, Staff
+
+CLIENT = {"kind": "company", "inn": "7707083893", "email": ""}
+
+
+def opened(page: str) -> dict[str, str]:
+    """The version and the place in the history that a form carries."""
+    return dict(re.findall(r'name="(version|seen)" value="(\d+)"', page)[:2])
+
+
+def disputes(page: str) -> dict[str, tuple[str, str, str, str]]:
+    """By field: what was there, theirs, mine, and which side is ticked."""
+    found = {}
+    for part in re.findall(r'<fieldset class="dispute">(.*?)</fieldset>', page, re.DOTALL):
+        name = re.search(r'name="pick:(\w+)"', part).group(1)
+        was = re.search(r"Было:\s*(.*?)</p>", part, re.DOTALL).group(1).strip()
+        theirs, mine = re.findall(r"<b>(.*?)</b>", part, re.DOTALL)
+        ticked = re.search(r'value="(theirs|mine)" required checked', part)
+        found[name] = was, theirs, mine, ticked.group(1) if ticked else ""
+    return found
+
+
+def typed_by_me(page: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r'name="(mine:\w+)" value="([^"]*)"', page):
+        found.setdefault(name, []).append(value.replace("&#34;", '"'))
+    return found
+
+
+@pytest.fixture
+def clash(office):
+    """The deputy saves a telephone and a name while the director types a name and a person."""
+    path = f"/panel/clients/{office.clients[0]}/"
+    director, deputy = office.browser("director"), office.browser("deputy")
+    mine, theirs = opened(director.page(path)), opened(deputy.page(path))
+    anna, boris = office.staff["anna"], office.staff["boris"]
+    saved = {**CLIENT, "name": "ООО «Ромашка Плюс»", "phone": "+7 911 111-11-11", "responsible_id": anna}
+    assert deputy.send(path, **theirs, **saved).status_code == 302
+    typed = {**CLIENT, "name": "ООО «Ромашка Люкс»", "phone": "+7 900 000-00-00", "responsible_id": boris}
+    answer = director.send(path, **mine, **typed)
+    assert answer.status_code == 409
+    return office, path, director, deputy, answer.get_data(as_text=True)
+
+
+def client(office) -> Client:
+    return office.all(Client, id=office.clients[0])[0]
+
+
+def test_both_versions_stand_side_by_side(clash):
+    office, _path, _director, _deputy, page = clash
+    assert disputes(page) == {
+        "name": ("ООО «Ромашка»", "ООО «Ромашка Плюс»", "ООО «Ромашка Люкс»", ""),
+        "phone": ("+7 900 000-00-00", "+7 911 111-11-11", "+7 900 000-00-00", "theirs"),
+        "responsible_id": ("Анна Петрова", "Анна Петрова", "Борис Лядов", "mine"),
+    }
+    assert "Олег Замов" in page
+    assert "Это поле изменили оба" in page
+    assert client(office).name == "ООО «Ромашка Плюс»"
+
+
+def test_what_is_picked_is_saved_and_the_rest_stays(clash):
+    office, path, director, _deputy, page = clash
+    picks = {"pick:name": "mine", "pick:phone": "theirs", "pick:responsible_id": "mine"}
+    done = director.send(path, picking="1", **opened(page), **typed_by_me(page), **picks)
+    assert done.status_code == 302
+    row = client(office)
+    assert (row.name, row.phone, row.responsible_id, row.version) == (
+        "ООО «Ромашка Люкс»", "+7 911 111-11-11", office.staff["boris"], 3
+    )  # fmt: skip
+
+
+def test_a_conflict_without_picks_overwrites_nothing(clash):
+    office, path, director, _deputy, page = clash
+    assert director.send(path, picking="1", **opened(page), **typed_by_me(page)).status_code == 302
+    row = client(office)
+    assert (row.name, row.phone, row.responsible_id) == (
+        "ООО «Ромашка Плюс»", "+7 911 111-11-11", office.staff["anna"]
+    )  # fmt: skip
+
+
+def test_a_third_change_meanwhile_is_a_conflict_again(clash):
+    office, path, director, deputy, page = clash
+    again = opened(deputy.page(path))
+    saved = {**CLIENT, "name": "ООО «Третье имя»", "phone": "+7 911 111-11-11", "responsible_id": ""}
+    assert deputy.send(path, **again, **saved).status_code == 302
+    picks = {"pick:name": "mine", "pick:phone": "theirs", "pick:responsible_id": "mine"}
+    answer = director.send(path, picking="1", **opened(page), **typed_by_me(page), **picks)
+    assert answer.status_code == 409
+    found = disputes(answer.get_data(as_text=True))
+    assert found["name"] == ("ООО «Ромашка Плюс»", "ООО «Третье имя»", "ООО «Ромашка Люкс»", "")
+    assert found["responsible_id"] == ("Анна Петрова", "—", "Борис Лядов", "")
+    assert "phone" not in found
+    assert client(office).name == "ООО «Третье имя»"
+
+
+def test_the_same_change_twice_is_no_conflict(office):
+    path = f"/panel/clients/{office.clients[0]}/"
+    first, second = office.browser("director"), office.browser("deputy")
+    one, two = opened(first.page(path)), opened(second.page(path))
+    saved = {**CLIENT, "name": "ООО «Ромашка Плюс»", "phone": "", "responsible_id": ""}
+    assert first.send(path, **one, **saved).status_code == 302
+    told = second.send(path, follow=True, **two, **saved).get_data(as_text=True)
+    assert "То же самое уже сохранено" in told
+    assert client(office).version == 2
+
+
+def test_a_refused_form_keeps_the_version_it_was_written_over(office):
+    """Or putting a typing error right would overwrite what somebody saved meanwhile."""
+    path = f"/panel/clients/{office.clients[0]}/"
+    first, second = office.browser("director"), office.browser("deputy")
+    one, two = opened(first.page(path)), opened(second.page(path))
+    saved = {**CLIENT, "name": "ООО «Чужое»", "phone": "", "responsible_id": ""}
+    assert second.send(path, **two, **saved).status_code == 302
+    mine = {**saved, "name": "ООО «Моё»"}
+    refused = first.send(path, **one, **{**mine, "inn": "123"})
+    assert refused.status_code == 422
+    again = opened(refused.get_data(as_text=True))
+    assert first.send(path, **again, **mine).status_code == 409
+    assert client(office).name == "ООО «Чужое»"
+
+
+def test_the_card_of_staff_is_compared_too(office):
+    path = f"/panel/staff/{office.staff['anna']}/"
+    director, admin = office.browser("director"), office.browser("admin")
+    mine, theirs = opened(director.page(path)), opened(admin.page(path))
+    card = {
+        "name": "Анна Петрова", "email": "anna@balans.example", "role": "accountant",
+        "department": "finance", "skills": ["payments", "documents", "reports"], "capacity": "10",
+        "active": "1",
+    }  # fmt: skip
+    assert admin.send(path, **theirs, **{**card, "capacity": "5", "skills": ["payments"]}).status_code == 302
+    answer = director.send(path, **mine, **{**card, "name": "Анна Сидорова"})
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 409
+    assert disputes(page) == {
+        "name": ("Анна Петрова", "Анна Петрова", "Анна Сидорова", "mine"),
+        "skills": (
+            "платежи и остатки, документы, отчёты", "платежи и остатки",
+            "платежи и остатки, документы, отчёты", "theirs",
+        ),
+        "capacity": ("10", "5", "10", "theirs"),
+    }  # fmt: skip
+    picks = {"pick:name": "mine", "pick:skills": "mine", "pick:capacity": "theirs"}
+    sent = director.send(path, picking="1", **opened(page), **typed_by_me(page), **picks)
+    assert sent.status_code == 302
+    row = office.all(Staff, id=office.staff["anna"])[0]
+    assert (row.capacity, sorted(row.skills), row.active) == (5, ["documents", "payments", "reports"], True)
+    assert office.all(Person, id=row.person_id)[0].name == "Анна Сидорова"
+
+
+def test_whoever_was_taken_off_the_list_meanwhile_is_asked_about(office):
+    path = f"/panel/staff/{office.staff['boris']}/"
+    director, admin = office.browser("director"), office.browser("admin")
+    mine, theirs = opened(director.page(path)), opened(admin.page(path))
+    card = {
+        "name": "Борис Лядов", "email": "boris@balans.example", "role": "accountant",
+        "department": "finance", "skills": ["payments", "documents", "reports"], "capacity": "10",
+    }  # fmt: skip
+    assert admin.send(path, **theirs, **card).status_code == 302
+    answer = director.send(path, **mine, **card, active="1")
+    assert disputes(answer.get_data(as_text=True)) == {"active": ("да", "нет", "да", "theirs")}
+    assert not office.all(Staff, id=office.staff["boris"])[0].active
