@@ -14,8 +14,8 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -38,7 +38,7 @@ from notifications.delivery import Dispatcher
 from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
-from storage import calendars, chat_log, postoffice
+from storage import calendars, chat_log, postoffice, retention
 from storage.engine import Database, open_database
 from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
@@ -51,6 +51,9 @@ from storage.work import get_setting
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_SECONDS = 60
+FORGET_EVERY_SECONDS = 24 * 3600
+FORGET_AFTER_SECONDS = 600
+"""How long after the start what has been kept long enough is looked for: first the clients."""
 RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
 FILE_LINK_SECONDS = 24 * 3600
 STOP_SECONDS = 15.0
@@ -283,11 +286,28 @@ class Service:
             if swept.anything:
                 dispatcher.wake()
 
+        async def forget() -> None:
+            try:
+                done = await asyncio.to_thread(
+                    retention.sweep, self.database, self.store,
+                    retention.Retention(**self.settings.retention.model_dump()),
+                    self.house.calendar.zone, self.now(),
+                )  # fmt: skip
+            except Exception as error:  # noqa: BLE001 - the next day looks again
+                log.error("retention sweep failed", **_told(error))  # noqa: TRY400
+                return
+            if done.anything:
+                log.info("kept no longer", **asdict(done))
+
         scheduler = AsyncIOScheduler(timezone="UTC")
         options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler.add_job(tick, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
         scheduler.add_job(
             monitor.look, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options
+        )
+        first_forgetting = self.now() + timedelta(seconds=FORGET_AFTER_SECONDS)
+        scheduler.add_job(
+            forget, "interval", seconds=FORGET_EVERY_SECONDS, next_run_time=first_forgetting, **options
         )
         scheduler.start()
         try:

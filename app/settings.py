@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from importlib.abc import InspectLoader
 from pathlib import Path
@@ -180,6 +180,14 @@ class Server(Section):
         return url.rstrip("/")
 
 
+class Retention(Section):
+    """`[retention]`: for how many months what is kept; 0 is for ever."""
+
+    drafts_months: int = Field(default=0, ge=0, le=1200)
+    messages_months: int = Field(default=0, ge=0, le=1200)
+    files_months: int = Field(default=0, ge=0, le=1200)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A checked configuration, the paths in `storage` absolute.
@@ -194,6 +202,7 @@ class Settings:
     server: Server
     bots: Mapping[str, BaseModel]
     file: Path | None = None
+    retention: Retention = field(default_factory=Retention)
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, for the redaction of logs."""
@@ -267,7 +276,13 @@ def load(option: Path | None = None) -> Settings:
         if (section := getattr(read.bots, name)) is not None
     }
     settings = Settings(
-        read.firm, read.consent, read.storage, read.server, switched_on, file and file.resolve()
+        read.firm,
+        read.consent,
+        read.storage,
+        read.server,
+        switched_on,
+        file and file.resolve(),
+        read.retention,
     )
     folder = file.resolve().parent if file else Path.cwd()
     return replace(settings, storage=settings.storage.beside(folder))
@@ -300,7 +315,7 @@ class _Layered(BaseSettings):
 def _whole_file() -> type[_Layered]:
     sections: dict[str, Any] = {name: (kind.settings | None, None) for name, kind in channel_kinds().items()}
     bots = create_model("Bots", __base__=Section, **sections)
-    optional = {"consent": Consent, "storage": Storage, "bots": bots}
+    optional = {"consent": Consent, "storage": Storage, "retention": Retention, "bots": bots}
     fields: dict[str, Any] = {name: (model, Field(default_factory=model)) for name, model in optional.items()}
     return create_model("Whole", __base__=_Layered, firm=(Firm, ...), server=(Server, ...), **fields)
 
