@@ -38,3 +38,33 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 window.addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sent;
 });
+
+// The groups of the menu: one open at a time, gone with Escape, a press beside it, or when the focus has left.
+(() => {
+  const groups = [...document.querySelectorAll("details.group")];
+  const isPhone = window.matchMedia("(max-width: 68rem)");
+
+  function closeOthers(kept) {
+    for (const group of groups) if (group !== kept) group.open = false;
+  }
+
+  for (const group of groups) {
+    group.addEventListener("toggle", () => {
+      if (group.open) closeOthers(group);
+    });
+    group.addEventListener("focusout", (event) => {
+      if (!isPhone.matches && event.relatedTarget && !group.contains(event.relatedTarget)) group.open = false;
+    });
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !group.open) return;
+      group.open = false;
+      group.querySelector("summary").focus();
+    });
+  }
+  document.addEventListener("click", (event) => {
+    if (!isPhone.matches && !event.target.closest("details.group")) closeOthers(null);
+  });
+  // A phone's menu shows at once where one is.
+  const here = document.querySelector(".group > summary[aria-current]");
+  if (here && isPhone.matches) here.parentNode.open = true;
+})();

@@ -1,0 +1,65 @@
+"""The panel for whoever has no mouse, no script, another theme or paper."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e import test_panel_pages as pages
+from tests.e2e.test_panel_pages import DESKTOP, PHONE, Open
+
+house, browser, context, page = pages.house, pages.browser, pages.context, pages.page
+
+
+# --- the menu ------------------------------------------------------------------------------------------
+
+
+def menu(page: Page, word: str) -> tuple[object, object]:
+    """A group of the menu: what opens it, and its first link."""
+    group = page.locator("details.group", has_text=word).first
+    return group.locator("summary"), group.locator("a").first
+
+
+def test_a_group_of_the_menu_opens_by_key_and_closes_behind_the_focus(house: Open, page: Page) -> None:
+    page.goto(house.link_for("director"))
+    summary, first = menu(page, "Заявки")
+    other, _link = menu(page, "Ещё")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(first).to_be_hidden()
+    expect(summary).to_be_focused()
+    page.keyboard.press("Space")
+    expect(first).to_be_visible()
+    other.focus()
+    expect(first).to_be_hidden()
+    other.click()
+    summary.click()
+    expect(first).to_be_visible()
+    expect(_link).to_be_hidden()
+    page.locator("h1").click()
+    expect(first).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_menu_needs_no_script(house: Open, browser: Browser, size: dict[str, int]) -> None:
+    context = browser.new_context(viewport=size, locale="ru-RU", java_script_enabled=False, has_touch=True)
+    page = context.new_page()
+    page.goto(house.link_for("director"))
+    if size is PHONE:
+        page.locator(".menu-button").tap()
+    summary, _first = menu(page, "Заявки")
+    summary.tap()
+    page.get_by_role("navigation", name="Разделы").get_by_role("link", name="Доска").tap()
+    expect(page.get_by_role("heading", name="Доска", level=1)).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, {"width": 1024, "height": 700}], ids=["desktop", "tablet"])
+def test_the_top_is_one_line(house: Open, page: Page, size: dict[str, int]) -> None:
+    page.set_viewport_size(size)
+    page.goto(house.link_for("director"))
+    assert page.locator(".top").bounding_box()["height"] < 80
