@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from storage.sheets import harmless
+
 Value = str | int | float | None
 
-FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 _SHEET_NAME = 31
 
 
@@ -62,13 +63,6 @@ class Table:
                 width = max(len(column.parts), 1)
                 cells.extend((*values, *[None] * width)[:width])
             yield cells
-
-
-def harmless(value: Value) -> Value:
-    """A spreadsheet takes a text that begins like this for a formula and runs it: it is quoted."""
-    if isinstance(value, str) and value.startswith(FORMULA_BEGINNINGS):
-        return f"'{value}"
-    return value
 
 
 def as_csv(tables: Sequence[Table], decimal: str = ",") -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +14,7 @@ from sqlmodel import Session
 from router.desk import StageInterval, stage_seconds
 from router.model import Stage
 from router.worktime import WorkCalendar
+from storage import sheets
 from storage.models import metadata
 
 ROWS_AT_ONCE = 1000
@@ -190,36 +189,12 @@ def write_json(requests: Iterable[ExportedRequest], out: BinaryIO) -> None:
 
 def write_csv(requests: Iterable[ExportedRequest], out: BinaryIO) -> None:
     """A heading and a line per request, in UTF-8; nested values are flattened."""
-    lines = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
-    writer = csv.writer(lines)
-    writer.writerow(FLAT_NAMES)
-    for request in requests:
-        writer.writerow([_harmless(cell) for cell in flat(request)])
-    lines.flush()
-    lines.detach()
+    sheets.write_csv(FLAT_NAMES, map(flat, requests), out, delimiter=",", encoding="utf-8")
 
 
 def write_xlsx(requests: Iterable[ExportedRequest], out: BinaryIO) -> None:
     """A workbook of one sheet. Texts stay texts: none of them becomes a formula."""
-    from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("requests")
-    sheet.freeze_panes = "A2"
-    sheet.append(FLAT_NAMES)
-
-    def cell(value: str | float | None) -> object:
-        if not isinstance(value, str):
-            return value
-        made = WriteOnlyCell(sheet, value=ILLEGAL_CHARACTERS_RE.sub("", value))
-        made.data_type = "s"
-        return made
-
-    for request in requests:
-        sheet.append([cell(value) for value in flat(request)])
-    book.save(out)
+    sheets.write_xlsx(FLAT_NAMES, map(flat, requests), out, name="requests")
 
 
 WRITERS: Mapping[str, Callable[[Iterable[ExportedRequest], BinaryIO], None]] = {
@@ -244,10 +219,3 @@ def flat(request: ExportedRequest) -> list[str | float | None]:
             case name if name != _NESTED:
                 cells.append(getattr(request, name))
     return cells + [request.stage_minutes[stage.value] for stage in _STAGES]
-
-
-def _harmless(cell: str | float | None) -> str | float | None:
-    # A spreadsheet takes a cell that begins like this for a formula and runs it.
-    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{cell}"
-    return cell

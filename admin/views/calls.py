@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area, sees_contents
@@ -14,6 +17,7 @@ from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import own_of
 from forms.texts import _
 from storage import calls
+from storage.sheets import Row
 
 MAX_NOTE = 500
 
@@ -27,8 +31,10 @@ class CallsView(PanelView):
         super().__init__(name=_l("Позвонить"), endpoint="calls")
 
     @expose("/")
-    def index(self) -> str:
-        """The list: never tried first."""
+    def index(self) -> str | Response:
+        """The list: never tried first; with `format` as a file."""
+        if kind := exporting.asked_for():
+            return exporting.export(kind, "calls", _HEADINGS, _rows)
         with doors().database.read() as session:
             waiting = calls.open_calls(session, own_of())
         return self.page("calls.html", waiting=waiting, sees_contents=sees_contents(me().role))
@@ -65,3 +71,18 @@ class CallsView(PanelView):
             else:
                 abort(400)
         return redirect(url_for("calls.index"))
+
+
+_HEADINGS = (
+    _("Кому"), _("Телефон"), _("Компания"), _("Заявка №"), _("Исполнитель"), _("Причина"),
+    _("Что не дошло"), _("Попытки"), _("Ждёт с"),
+)  # fmt: skip
+
+
+def _rows(session: Session) -> Iterator[Row]:
+    reads = sees_contents(me().role)
+    for call in calls.open_calls(session, own_of()):
+        yield [
+            call.name, call.phone, call.company if reads else "", call.request_id, call.assignee, call.reason,
+            call.words if reads else "", "; ".join(call.tried), exporting.moment(call.created_at),
+        ]  # fmt: skip

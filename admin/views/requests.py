@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +15,12 @@ from flask_babel import lazy_gettext as _l
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
 from admin.proposals import UNFINISHED, proposed_to
 from admin.rights import Area, Deed, deeds
+from admin.shown import label
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
 from forms.kinds import BY_CODE
@@ -28,9 +29,10 @@ from forms.request_form import FORM
 from forms.texts import Text, _
 from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
 from router.model import Stage, Status
-from storage import casework, correspondence, openings, reading
+from storage import casework, correspondence, listing, openings, reading
 from storage.files import NoSuchFile, StorageFull
 from storage.reading import FileCard, RequestCard, RequestFilter
+from storage.sheets import Row
 
 MAX_PICKED = 100
 MAX_WORDS = 4_000
@@ -50,9 +52,13 @@ class RequestsView(PanelView):
         super().__init__(name=_l("Заявки"), endpoint="requests")
 
     @expose("/")
-    def index(self) -> str:
-        """The list."""
+    def index(self) -> str | Response:
+        """The list; with `format` as a file."""
         sort, ascending = _order()
+        if kind := exporting.asked_for():
+            return exporting.export(
+                kind, "requests", _HEADINGS, lambda session: _rows(session, sort, ascending)
+            )
         with doors().database.read() as session:
             found = reading.find_requests(session, _wanted(), sort, not ascending, asked.page())
             people, channels = reading.colleagues(session), reading.used_channels(session)
@@ -206,6 +212,25 @@ def _wanted() -> RequestFilter:
         own_of=own_of(),
         unanswered=asked.one_of("list", _LISTS) == "unanswered",
     )
+
+
+_HEADINGS = (
+    _("№"), _("Состояние"), _("Этап"), _("Клиент"), _("ИНН"), _("Вид работ"), _("Что сделать"),
+    _("Исполнитель"), _("Срок"), _("Просрочена"), _("Подана"), _("Откуда"), _("Клиент ждёт ответа с"),
+    _("Со слов"),
+)  # fmt: skip
+
+
+def _rows(session: Session, sort: str, ascending: bool) -> Iterator[Row]:
+    now = doors().now()
+    for row, task in listing.every_request(session, _wanted(), sort, not ascending):
+        yield [
+            row.number, label(row.status, "status"), label(row.stage, "stage"), row.company, row.inn,
+            label(row.kind, "kind"), task, row.assignee, exporting.moment(row.deadline),
+            exporting.yes(row.overdue(now)), exporting.moment(row.submitted_at),
+            label(row.channel, "channel"), exporting.moment(row.unanswered_since),
+            exporting.yes(row.unconfirmed),
+        ]  # fmt: skip
 
 
 def _wanted_statuses() -> tuple[str, ...]:

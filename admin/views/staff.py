@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from admin import asked, conflicts, sessions
+from admin import asked, conflicts, exporting, sessions
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area, may_manage, may_unlock
+from admin.shown import label
 from admin.typed import email_of, person_name_of
 from admin.views.base import PanelView, expose, tell, warn
 from admin.words import DEPARTMENTS, SKILLS
@@ -24,6 +27,7 @@ from router.model import Role
 from storage import access, invitations, reading, roster
 from storage.invitations import Invited
 from storage.roster import AbsenceFields, CardChanged, EmailTaken, StaffFields, StaffRow
+from storage.sheets import Row
 
 INVITATION_DAYS = 7
 MAX_CAPACITY = 200
@@ -39,8 +43,10 @@ class StaffView(PanelView):
         super().__init__(name=_l("Сотрудники"), endpoint="colleagues", url="/panel/staff")
 
     @expose("/")
-    def index(self) -> str:
-        """The list."""
+    def index(self) -> str | Response:
+        """The list; with `format` as a file."""
+        if kind := exporting.asked_for():
+            return exporting.export(kind, "staff", _HEADINGS, _rows)
         return self._list()
 
     @expose("/invite", methods=("POST",))
@@ -182,7 +188,7 @@ class StaffView(PanelView):
         links = tuple(way.with_code(invited.chat_code) for way in doors().ways_in_for_staff())
         return self.page(
             "invited.html", name=name, back=back, panel_link=link, chat_code=invited.chat_code,
-            chat_links=links, for_client=False,
+            chat_links=links,
         )  # fmt: skip
 
 
@@ -224,6 +230,24 @@ def _role(value: str) -> Role:
     if value not in _roles():
         raise AnswerError(_("Выберите должность из списка."))
     return Role(value)
+
+
+_HEADINGS = (
+    _("Имя и фамилия"), _("Должность"), _("Отдел"), _("Умеет"), _("Сейчас"), _("Отсутствует до"),
+    _("Заявок в работе"), _("Заявок одновременно"), _("Почта"), _("Мессенджеры"), _("Отключён"),
+)  # fmt: skip
+
+
+def _rows(session: Session) -> Iterator[Row]:
+    for person in roster.list_staff(session, doors().now()):
+        fields = person.fields
+        yield [
+            fields.name, label(fields.role, "role"), label(fields.department, "department"),
+            ", ".join(label(skill, "skill") for skill in fields.skills), label(person.shift, "shift"),
+            exporting.moment(person.absent_until), person.open_requests, fields.capacity, fields.email,
+            ", ".join(label(channel, "channel") for channel in person.channels),
+            exporting.yes(not fields.active),
+        ]  # fmt: skip
 
 
 _TITLES = {

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flask import redirect, request, url_for
 from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, exporting
 from admin.auth import act
 from admin.doors import doors
 from admin.rights import Area
+from admin.shown import label
 from admin.views.base import PanelView, expose, tell, warn
 from forms.texts import _
 from router.desk import DeskError
-from storage import casework, reading
+from router.model import Status
+from storage import casework, listing, reading
+from storage.reading import RequestFilter
+from storage.sheets import Row
 
 
 class UnassignedView(PanelView):
@@ -25,8 +32,10 @@ class UnassignedView(PanelView):
         super().__init__(name=_l("Неразобранное"), endpoint="unassigned")
 
     @expose("/")
-    def index(self) -> str:
-        """The queue, nearest deadline first."""
+    def index(self) -> str | Response:
+        """The queue, nearest deadline first; with `format` as a file."""
+        if kind := exporting.asked_for():
+            return exporting.export(kind, "unassigned", _HEADINGS, _rows)
         with doors().database.read() as session:
             found = reading.unassigned(session, asked.page())
             people = reading.colleagues(session, only_active=True)
@@ -55,3 +64,18 @@ class UnassignedView(PanelView):
             doors().wake()
             tell(_("Заявка № {number} передана. Исполнитель: {name}.", number=number, name=names[to]))
         return redirect(url_for("unassigned.index"))
+
+
+_HEADINGS = (
+    _("№"), _("Клиент"), _("ИНН"), _("Вид работ"), _("Что сделать"), _("Срок"), _("Подана"), _("Откуда"),
+)  # fmt: skip
+
+
+def _rows(session: Session) -> Iterator[Row]:
+    wanted = RequestFilter(statuses=(Status.NEW,), assignee_id=0)
+    for row, task in listing.every_request(session, wanted, "deadline", descending=False):
+        yield [
+            row.number, row.company, row.inn, label(row.kind, "kind"), task,
+            exporting.moment(row.deadline), exporting.moment(row.submitted_at),
+            label(row.channel, "channel"),
+        ]  # fmt: skip
