@@ -9,6 +9,7 @@ from forms.kinds import BY_CODE
 from forms.request_form import BY_NAME
 from forms.texts import Text, _, plain
 from router.model import Role, Stage, Status
+from storage.firm_settings import LABELS
 from storage.times import Measure
 
 STATUSES: Mapping[str, Text] = MappingProxyType(
@@ -170,6 +171,7 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "message_edited": _("клиент исправил сообщение"),
         "message_deleted": _("клиент удалил сообщение"),
         "file_opened": _("открыл файл"),
+        "exported": _("список выгружен в файл"),
         "client_appeared": _("новый клиент из чата"),
         "client_changed": _("карточка клиента изменена"),
         "client_confirmed": _("клиент подтверждён"),
@@ -202,6 +204,12 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "people_merged": _("двое оказались одним человеком"),
         "call_done": _("звонок закрыт"),
         "call_not_answered": _("на звонок не ответили"),
+        "setting_changed": _("настройки изменены"),
+        "wording_changed": _("фраза изменена"),
+        "reply_changed": _("заготовка ответа изменена"),
+        "contact_added": _("контакт добавлен"),
+        "contact_changed": _("контакт изменён"),
+        "contact_detached": _("контакт откреплён"),
     }
 )
 
@@ -213,6 +221,10 @@ SUBJECTS: Mapping[str, Text] = MappingProxyType(
         "person": _("люди"),
         "chat": _("чаты"),
         "call": _("звонки"),
+        "setting": _("настройки"),
+        "wording": _("тексты"),
+        "reply": _("заготовки ответов"),
+        "list": _("выгрузки"),
     }
 )
 
@@ -223,6 +235,16 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "company": _("Компания"),
         "kind": _("Вид"),
         "responsible_id": _("Ответственный"),
+        "controller_id": _("Контролёр"),
+        "substitute_id": _("Заменяет ответственного"),
+        "contract": _("Договор"),
+        "contract_until": _("Договор действует до"),
+        "notes": _("Заметки"),
+        "post": _("Кем работает"),
+        "may_pay": _("Может заказывать платежи"),
+        "sees_all": _("Видит все заявки компании"),
+        "personal": _("Изменено"),
+        "schedule": _("График"),
         "phone": _("Телефон"),
         "email": _("Почта"),
         "confirmed": _("Подтверждён"),
@@ -238,6 +260,9 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "file": _("Файл"),
         "files": _("Файлы"),
         "file_id": _("Файл, №"),
+        "rows": _("Строк"),
+        "format": _("Вид файла"),
+        "filter": _("Отбор"),
         "reason": _("Причина"),
         "starts_at": _("С"),
         "ends_at": _("До"),
@@ -288,7 +313,9 @@ _TABLES: Mapping[str, Mapping[str, Text]] = MappingProxyType(
         "action": ACTIONS,
         "subject": SUBJECTS,
         "kind": MappingProxyType({code: kind.label for code, kind in BY_CODE.items()}),
-        "field": MappingProxyType({**FIELDS, **{name: field.title for name, field in BY_NAME.items()}}),
+        "field": MappingProxyType(
+            {**LABELS, **FIELDS, **{name: field.title for name, field in BY_NAME.items()}}
+        ),
     }
 )
 
