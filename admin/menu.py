@@ -54,6 +54,9 @@ _BELOW = {
     "coverage": "clients",
     "erasure": "clients",
     "access": "colleagues",
+    "texts": "settings",
+    "replies": "settings",
+    "routing": "settings",
 }
 """Sections that the menu does not name, and where they are reached from."""
 

@@ -27,6 +27,7 @@ class Area(StrEnum):
     HISTORY = "history"
     CALLS = "calls"
     PROFILE = "profile"
+    SETTINGS = "settings"
     ERASURE = "erasure"
 
 
@@ -56,9 +57,18 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
         Role.DIRECTOR: _ALL | {Area.ERASURE},
         Role.DEPUTY: _ALL,
-        Role.CONTROLLER: _ALL,
+        Role.CONTROLLER: _ALL - {Area.SETTINGS},
         Role.ADMIN: frozenset(
-            {Area.START, Area.CALLS, Area.CLIENTS, Area.STAFF, Area.MESSENGERS, Area.HISTORY, Area.ERASURE}
+            {
+                Area.START,
+                Area.CALLS,
+                Area.CLIENTS,
+                Area.STAFF,
+                Area.MESSENGERS,
+                Area.HISTORY,
+                Area.SETTINGS,
+                Area.ERASURE,
+            }
         ),
         Role.ACCOUNTANT: _OWN,
         Role.LAWYER: _OWN,
@@ -75,10 +85,13 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.TIMES,
                 Area.CLIENTS,
                 Area.STAFF,
+                Area.SETTINGS,
                 Area.ERASURE,
             }
         ),
-        Role.DEPUTY: frozenset({Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF}),
+        Role.DEPUTY: frozenset(
+            {Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF, Area.SETTINGS}
+        ),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
         Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF, Area.ERASURE}),
         Role.ACCOUNTANT: frozenset({Area.RECORDING, Area.REQUESTS}),

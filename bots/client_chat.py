@@ -34,6 +34,7 @@ from forms.request_form import BY_NAME
 from forms.texts import Text, _, lines, n_, sentence
 from notifications import compose
 from notifications.compose import CLARIFY_SCOPE, RATE_SCOPE, REQUEST_SCOPE, RequestFacts, menu_rows
+from notifications.consent import consent_words
 from notifications.readback import FIX_SCOPE
 from router.desk import DeskError
 from router.escalation import look_by
@@ -134,18 +135,16 @@ def _consent_screen(turn: ChatTurn, note: Text | None) -> Reply:
     asks_again = turn.chat.person_id is not None and turn.chat.consent_version
     text = lines(
         note,
-        _("Документ о персональных данных изменился, нужно согласиться ещё раз.")
-        if asks_again
-        else _(
-            "Здравствуйте! Это приёмная «{firm}»: здесь можно за пару минут передать поручение бухгалтеру.",
-            firm=house.firm_name,
+        consent_words(
+            house.firm_name,
+            house.consent_text,
+            house.consent_url,
+            house.consent_version,
+            asks_again=bool(asks_again),
+            warning=_("До согласия мы ничего не сохраняем, поэтому своё сообщение потом пришлите ещё раз.")
+            if _said_something(turn)
+            else None,
         ),
-        house.consent_text or None,
-        _("Документ: {url}", url=house.consent_url) if house.consent_url else None,
-        _("До согласия мы ничего не сохраняем, поэтому своё сообщение потом пришлите ещё раз.")
-        if _said_something(turn)
-        else None,
-        _("Версия {version}. Вы согласны?", version=house.consent_version),
     )
     # Of several photos none is kept, so they cannot be put together: only the last one is answered.
     merge_seconds = ALBUM_SECONDS if turn.inbound.files else 0.0

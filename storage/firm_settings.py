@@ -6,6 +6,7 @@ is as the file says. What cannot be read counts as not settled, so that the serv
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -46,11 +47,13 @@ class Part(StrEnum):
     ROUTING = "routing"
 
 
-class _Setting(BaseModel):
+class Setting(BaseModel):
+    """A part as it is kept: unchangeable, and what it does not know is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
-class Hours(_Setting):
+class Hours(Setting):
     """When the firm works, in its own zone; `extra` days overrule the production calendar."""
 
     opens: time
@@ -73,7 +76,7 @@ class Hours(_Setting):
         )
 
 
-class Terms(_Setting):
+class Terms(Setting):
     """How long is waited before somebody is reminded, or something happens by itself."""
 
     accept_within_minutes: int = Field(ge=1, le=MAX_MINUTES)
@@ -83,7 +86,7 @@ class Terms(_Setting):
     silent_after_hours: int = Field(ge=1, le=200)
 
 
-class ConsentTerms(_Setting):
+class ConsentTerms(Setting):
     """What a client agrees to; another `version` is asked of everybody again."""
 
     version: str = Field(min_length=1, max_length=40)
@@ -91,7 +94,7 @@ class ConsentTerms(_Setting):
     url: str = Field(default="", max_length=500, pattern=r"^(https?://\S+)?$")
 
 
-class KindSetting(_Setting):
+class KindSetting(Setting):
     """One kind of request. Of our own kinds `label` and `question` are empty: see «Тексты»."""
 
     code: str = Field(pattern=r"^[a-z]+[0-9]{0,3}$", max_length=20)
@@ -102,7 +105,7 @@ class KindSetting(_Setting):
     question: str = Field(default="", max_length=500)
 
 
-class KindsSetting(_Setting):
+class KindsSetting(Setting):
     """The kinds in the order of their buttons."""
 
     kinds: tuple[KindSetting, ...] = Field(max_length=MAX_KINDS)
@@ -115,7 +118,7 @@ class KindsSetting(_Setting):
         return Kinds((*known, *missing), frozenset(kind.code for kind in self.kinds if not kind.offered))
 
 
-class Routing(_Setting):
+class Routing(Setting):
     """The weights and limits of the router."""
 
     dedicated: int = Field(ge=0, le=MAX_POINTS)
@@ -131,9 +134,9 @@ class Routing(_Setting):
         return RuleWeights(**self.model_dump())
 
 
-S = TypeVar("S", bound=_Setting)
+S = TypeVar("S", bound=Setting)
 
-MODELS: Mapping[Part, type[_Setting]] = MappingProxyType(
+MODELS: Mapping[Part, type[Setting]] = MappingProxyType(
     {
         Part.HOURS: Hours,
         Part.TERMS: Terms,
@@ -209,7 +212,7 @@ def house_with(house: House, settled: Settled) -> House:
     return house
 
 
-def in_force(house: House, part: Part) -> _Setting:
+def in_force(house: House, part: Part) -> Setting:
     """A part as this house has it."""
     return _IN_FORCE[part](house)
 
@@ -233,7 +236,7 @@ def kept(session: Session, house: House, part: Part, model: type[S]) -> Kept[S]:
 # --- Writing -------------------------------------------------------------------------------------------
 
 
-def save(session: Session, house: House, act: Act, part: Part, value: _Setting, version: int) -> None:
+def save(session: Session, house: House, act: Act, part: Part, value: Setting, version: int) -> None:
     """Settle a part; `version` is that of the form.
 
     Raises:
@@ -242,12 +245,7 @@ def save(session: Session, house: House, act: Act, part: Part, value: _Setting, 
     """
     check(house, value)
     before = _locked(session, house, part, version)
-    if isinstance(value, ConsentTerms):
-        assert isinstance(before, ConsentTerms)
-        _require_new_version(session, before, value)
-    if isinstance(value, KindsSetting):
-        assert isinstance(before, KindsSetting)
-        _require_old_kinds(before, value)
+    _require_sequel(session, before, value)
     _write(session, act, part, value.model_dump_json(), before, value)
 
 
@@ -258,9 +256,7 @@ def give_back(session: Session, house: House, filed: House, act: Act, part: Part
     """
     before = _locked(session, house, part, version)
     after = in_force(filed, part)
-    if isinstance(after, KindsSetting):
-        assert isinstance(before, KindsSetting)
-        _require_old_kinds(before, after)
+    _require_sequel(session, before, after)
     _write(session, act, part, "null", before, after)
 
 
@@ -273,7 +269,7 @@ def parsed(model: type[S], values: Mapping[str, object]) -> S:
         raise WrongSetting(_sentence(model, first)) from error
 
 
-def check(house: House, value: _Setting) -> None:
+def check(house: House, value: Setting) -> None:
     """Raise WrongSetting when the values do not go together."""
     if isinstance(value, Hours):
         _check_hours(house, value)
@@ -316,17 +312,30 @@ def _check_kinds(value: KindsSetting) -> None:
         raise WrongSetting(_("Два вида заявки названы одинаково. Переименуйте один."))
 
 
+def _require_sequel(session: Session, before: Setting, after: Setting) -> None:
+    """Raise WrongSetting when something that people rely on would be gone."""
+    if isinstance(before, ConsentTerms) and isinstance(after, ConsentTerms):
+        _require_new_version(session, before, after)
+    if isinstance(before, KindsSetting) and isinstance(after, KindsSetting):
+        _require_old_kinds(before, after)
+
+
 def _require_new_version(session: Session, before: ConsentTerms, after: ConsentTerms) -> None:
     """Whoever has agreed to a version must have agreed to these very words."""
-    if (before.text, before.url) == (after.text, after.url) or before.version == after.version:
-        if before.version == after.version and (before.text, before.url) != (after.text, after.url):
+    if before.version == after.version:
+        if (before.text, before.url) != (after.text, after.url):
             raise WrongSetting(
                 _("Текст согласия изменён: дайте ему новую версию. Все клиенты согласятся заново.")
             )
         return
-    used = select(col(Consent.id)).where(col(Consent.version) == after.version).limit(1)
-    if session.execute(used).first() is not None:
-        raise WrongSetting(_("Версия «{version}» уже была. Возьмите другую.", version=after.version))
+    digest = hashlib.sha256(after.text.encode()).hexdigest()
+    other_words = select(col(Consent.id)).where(
+        col(Consent.version) == after.version, col(Consent.text_sha256) != digest
+    )
+    if session.execute(other_words.limit(1)).first() is not None:
+        raise WrongSetting(
+            _("Версия «{version}» уже была у другого текста. Возьмите другую.", version=after.version)
+        )
 
 
 def _require_old_kinds(before: KindsSetting, after: KindsSetting) -> None:
@@ -336,7 +345,7 @@ def _require_old_kinds(before: KindsSetting, after: KindsSetting) -> None:
         raise WrongSetting(_("Свой вид заявки нельзя удалить: по нему есть заявки. Выключите его."))
 
 
-def _locked(session: Session, house: House, part: Part, version: int) -> _Setting:
+def _locked(session: Session, house: House, part: Part, version: int) -> Setting:
     """What was in force, once nobody else can write; raises SettingChanged."""
     history.wait_turn(session)
     row = session.get(FirmSetting, part.value, populate_existing=True)
@@ -346,7 +355,7 @@ def _locked(session: Session, house: House, part: Part, version: int) -> _Settin
     return value if value is not None else in_force(house, part)
 
 
-def _write(session: Session, act: Act, part: Part, value: str, before: _Setting, after: _Setting) -> None:
+def _write(session: Session, act: Act, part: Part, value: str, before: Setting, after: Setting) -> None:
     row = session.get(FirmSetting, part.value)
     if row is None:
         row = FirmSetting(key=part.value, value="", updated_at=act.now, version=0)
@@ -363,15 +372,20 @@ def _write(session: Session, act: Act, part: Part, value: str, before: _Setting,
     )  # fmt: skip
 
 
-def _shown(value: _Setting) -> dict[str, object]:
+def _shown(value: Setting) -> dict[str, object]:
     """What the history keeps: times and days as words, a kind in a line of its own."""
     if isinstance(value, KindsSetting):
         return {
-            "order": [kind.code for kind in value.kinds],
-            **{f"kind_{kind.code}": _kind_shown(kind) for kind in value.kinds},
+            "order": [_kind_name(kind) for kind in value.kinds],
+            **{_kind_name(kind): _kind_shown(kind) for kind in value.kinds},
         }
     values: dict[str, object] = value.model_dump(mode="json")
     return values
+
+
+def _kind_name(kind: KindSetting) -> str:
+    ours = BY_CODE.get(kind.code)
+    return ours.label.msgid if ours is not None else kind.label or kind.code
 
 
 def _kind_shown(kind: KindSetting) -> str:
@@ -382,7 +396,7 @@ def _kind_shown(kind: KindSetting) -> str:
 # --- What stands in a row ------------------------------------------------------------------------------
 
 
-def _parsed(part: Part, value: str) -> _Setting | None:
+def _parsed(part: Part, value: str) -> Setting | None:
     try:
         return MODELS[part].model_validate_json(value) if json.loads(value) is not None else None
     except ValueError:
@@ -448,7 +462,7 @@ def _routing_of(house: House) -> Routing:
     return Routing.model_construct(**{name: getattr(house.weights, name) for name in Routing.model_fields})
 
 
-_IN_FORCE: Mapping[Part, Callable[[House], _Setting]] = MappingProxyType(
+_IN_FORCE: Mapping[Part, Callable[[House], Setting]] = MappingProxyType(
     {
         Part.HOURS: _hours_of,
         Part.TERMS: _terms_of,
@@ -499,12 +513,12 @@ _TEXT_LABELS: Mapping[tuple[str, str], Text] = MappingProxyType(
 )
 
 
-def label_of(model: type[_Setting], name: str) -> Text:
+def label_of(model: type[Setting], name: str) -> Text:
     """What people call a field of a part."""
     return _TEXT_LABELS.get((model.__name__, name)) or LABELS.get(name) or plain(name)
 
 
-def _sentence(model: type[_Setting], error: Any) -> Text:  # noqa: PLR0911 - a table of answers
+def _sentence(model: type[Setting], error: Any) -> Text:  # noqa: PLR0911 - a table of answers
     names = [str(part) for part in error["loc"] if isinstance(part, str)]
     # A field inside a list (of kinds) is named by its own label.
     label = label_of(model, names[-1] if names else "")

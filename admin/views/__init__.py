@@ -14,9 +14,13 @@ from admin.views.messengers import MessengersView
 from admin.views.my_calendar import MyCalendarView
 from admin.views.profile import ProfileView
 from admin.views.recording import RecordingView
+from admin.views.replies import RepliesView
 from admin.views.requests import RequestsView
+from admin.views.routing import RoutingView
+from admin.views.settings import SettingsView
 from admin.views.staff import StaffView
 from admin.views.start import StartView
+from admin.views.texts import TextsView
 from admin.views.timeline import TimelineView
 from admin.views.times import TimesView
 from admin.views.unassigned import UnassignedView
@@ -35,6 +39,10 @@ VIEWS = (
     StaffView,
     MessengersView,
     HistoryView,
+    SettingsView,
+    TextsView,
+    RepliesView,
+    RoutingView,
     MyCalendarView,
     ProfileView,
     AccessView,

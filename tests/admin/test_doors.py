@@ -41,6 +41,15 @@ SECTIONS = {
     "/panel/profile/": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/profile/factor": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/history/": {"director", "deputy", "controller", "admin"},
+    "/panel/settings/": {"director", "deputy", "admin"},
+    "/panel/settings/hours": {"director", "deputy", "admin"},
+    "/panel/settings/terms": {"director", "deputy", "admin"},
+    "/panel/settings/consent": {"director", "deputy", "admin"},
+    "/panel/settings/kinds": {"director", "deputy", "admin"},
+    "/panel/settings/texts/": {"director", "deputy", "admin"},
+    "/panel/settings/replies/": {"director", "deputy", "admin"},
+    "/panel/settings/replies/new": {"director", "deputy"},
+    "/panel/settings/routing/": {"director", "deputy", "admin"},
 }
 
 OUTSIDE_THE_MENU = {
@@ -55,6 +64,14 @@ OUTSIDE_THE_MENU = {
     "/panel/clients/import",
     "/panel/clients/coverage/",
     "/panel/profile/factor",
+    "/panel/settings/hours",
+    "/panel/settings/terms",
+    "/panel/settings/consent",
+    "/panel/settings/kinds",
+    "/panel/settings/texts/",
+    "/panel/settings/replies/",
+    "/panel/settings/replies/new",
+    "/panel/settings/routing/",
 }
 
 
@@ -70,6 +87,9 @@ def addresses(office, numbers=None):
         "call_id": 1,
         "deed": "note",
         "code": "X" * 20,
+        "part": "hours",
+        "key": "0" * 64,
+        "reply_id": 1,
         "filename": "panel.css",
     }
     for rule in office.app.url_map.iter_rules():

@@ -88,6 +88,16 @@ class Open:
             "/panel/profile/factor",
             "/panel/messengers/",
             "/panel/history/",
+            "/panel/settings/",
+            "/panel/settings/hours",
+            "/panel/settings/terms",
+            "/panel/settings/consent",
+            "/panel/settings/kinds",
+            "/panel/settings/texts/",
+            "/panel/settings/texts/?q=чей",
+            "/panel/settings/replies/",
+            "/panel/settings/replies/new",
+            "/panel/settings/routing/",
         ]
 
 

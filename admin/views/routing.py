@@ -1,0 +1,99 @@
+"""The weights of the router, and what others would have made of the past month."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import redirect, request, url_for
+from flask_babel import lazy_gettext as _l
+from werkzeug.wrappers import Response
+
+from admin import asked
+from admin.auth import act, me
+from admin.doors import doors
+from admin.rights import Area, may_see
+from admin.views.base import PanelView, expose, tell
+from forms.texts import Text, _
+from router.desk import DeskError
+from router.dry_run import Comparison, compare
+from storage import dry_run, firm_settings, reading
+from storage.dry_run import Recalled
+from storage.firm_settings import OUR_ROUTING, Part, Routing, SettingChanged
+
+_HINTS: Mapping[str, Text] = {
+    "dedicated": _("Свой бухгалтер клиента. Большое число: заявка уйдёт ему, как бы он ни был занят."),
+    "recorded": _("Кто говорил с клиентом, тому не надо объяснять."),
+    "skill": _("Отмечен на карточке сотрудника."),
+    "no_skill": _("Отрицательное число: такому дадут в последнюю очередь."),
+    "open_request": _("Отрицательное число: чем больше в работе, тем реже дают новые."),
+    "open_requests_at_most": _("Дальше этого загрузка уже ничего не меняет."),
+    "most_open_requests": _("Общий предел. 0 — у каждого свой, с его карточки."),
+}
+
+
+class RoutingView(PanelView):
+    """`/panel/settings/routing/`."""
+
+    area = Area.SETTINGS
+
+    def __init__(self) -> None:
+        super().__init__(name=_l("Распределение"), endpoint="routing", url="/panel/settings/routing")
+
+    def is_visible(self) -> bool:
+        """Whether the menu names it: no, the settings do."""
+        return False
+
+    @expose("/", methods=("GET", "POST"))
+    def index(self) -> str | Response | tuple[str, int]:
+        """The weights; `try` decides the past month with those typed, and changes nothing."""
+        if request.method == "GET":
+            return self._show()
+        self.require_change()
+        try:
+            wanted = firm_settings.parsed(
+                Routing, {name: request.form.get(name, "") for name in Routing.model_fields}
+            )
+            if "try" in request.form:
+                return self._tried(wanted)
+            with doors().database.begin() as session:
+                version = asked.as_number(request.form.get("version", "")) or 0
+                firm_settings.save(session, doors().house, act(), Part.ROUTING, wanted, version)
+        except DeskError as refused:
+            status = 409 if isinstance(refused, SettingChanged) else 422
+            return self._show(request.form, refusal=refused.text), status
+        doors().settled()
+        tell(_("Правила сохранены. По ним распределяются новые заявки; розданные остаются у своих."))
+        return redirect(url_for("routing.index"))
+
+    def _tried(self, wanted: Routing) -> str:
+        house = doors().house
+        with doors().database.read() as session:
+            recalled = dry_run.recall(session, house, doors().now())
+        return self._show(request.form, compare(recalled.past, house.weights, wanted.applied()), recalled)
+
+    def _show(
+        self,
+        typed: Mapping[str, str] | None = None,
+        compared: Comparison | None = None,
+        recalled: Recalled | None = None,
+        *,
+        refusal: Text | None = None,
+    ) -> str:
+        with doors().database.read() as session:
+            kept = firm_settings.kept(session, doors().house, Part.ROUTING, Routing)
+            history = reading.history_of(session, "setting:routing")[:20]
+        return self.page(
+            "settings_routing.html",
+            part=Part.ROUTING,
+            kept=kept,
+            values=dict(typed) if typed is not None else kept.value.model_dump(),
+            ours=OUR_ROUTING,
+            fields={name: firm_settings.label_of(Routing, name) for name in Routing.model_fields},
+            hints=_HINTS,
+            compared=compared,
+            recalled=recalled,
+            most=dry_run.MAX_REQUESTS,
+            sees_requests=may_see(me().role, Area.REQUESTS),
+            refusal=refusal,
+            history_lines=history,
+        )
