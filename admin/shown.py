@@ -17,7 +17,7 @@ from forms.request_form import BY_NAME
 from forms.texts import Size, Text, _
 from router.assign import decision_from_json
 from router.model import Decision
-from storage import reading
+from storage import clients
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -128,8 +128,8 @@ def _fact(name: str, value: object) -> str:
     if value is None:
         return "—"
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    if name in ("assignee_id", "responsible_id") and isinstance(value, int):
+        return ", ".join(label(item, "field") if name == "personal" else str(item) for item in value)
+    if name in _STAFF and isinstance(value, int):
         return _names().get(value, f"№ {value}")
     if name in _LABELLED:
         return label(str(value), _LABELLED[name])
@@ -137,6 +137,9 @@ def _fact(name: str, value: object) -> str:
         value = f"{datetime.fromisoformat(str(value)).astimezone(doors().house.calendar.zone):%d.%m.%Y %H:%M}"
     return answer(str(value), name)
 
+
+_STAFF = frozenset({"assignee_id", "responsible_id", "controller_id", "substitute_id"})
+"""Values that are members of staff."""
 
 _LABELLED = {
     "status": "status", "role": "role", "department": "department", "channel": "channel", "how": "channel",
@@ -147,7 +150,7 @@ _LABELLED = {
 def _names() -> dict[int, str]:
     if "staff_names" not in g:
         with doors().database.read() as session:
-            g.staff_names = {person.staff_id: person.name for person in reading.colleagues(session)}
+            g.staff_names = {person.staff_id: person.name for person in clients.everybody(session)}
     names: dict[int, str] = g.staff_names
     return names
 

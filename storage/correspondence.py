@@ -1,4 +1,4 @@
-"""Everything that one person and the firm have said to each other, whatever request it was about.
+"""Everything that a person, or a client through all its people, and the firm have said to each other.
 
 Read from the newest backwards, a page at a time, so that years of correspondence cost no more than a
 day of it. Nothing here writes.
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlmodel import Session, col
 
 from storage import proofs
-from storage.models import Attachment, Chat, Letter, Message, Person, Request
+from storage.models import Attachment, Chat, Client, ClientPerson, Letter, Message, Person, Request
 from storage.reading import FileCard, Line, texts_before
 
 SAID_AT_ONCE = 50
@@ -70,45 +70,94 @@ def whole_correspondence(session: Session, number: int, before: Place | None = N
     if request is None:
         return None
     person = session.get_one(Person, request.person_id)
-    chats = dict(
-        session.execute(select(col(Chat.id), col(Chat.channel)).where(col(Chat.person_id) == person.id)).all()
+    return _conversation(session, person.name, {person.id or 0: person.name}, before)
+
+
+def client_correspondence(
+    session: Session, client_id: int, before: Place | None = None
+) -> Conversation | None:
+    """What was said to and by all who speak for this client; None when there is no such client.
+
+    What they said about a request of another client of theirs is left out.
+    """
+    client = session.get(Client, client_id)
+    if client is None:
+        return None
+    query = (
+        select(col(Person.id), col(Person.name))
+        .join(ClientPerson, col(ClientPerson.person_id) == col(Person.id))
+        .where(col(ClientPerson.client_id) == client_id)
+    )
+    people = {number: name for number, name in session.execute(query)}  # noqa: C416 - typed rows
+    return _conversation(session, client.name, people, before, client_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Whose correspondence it is: people by number, their chats, and which client's requests count."""
+
+    people: Mapping[int, str]
+    channels: Mapping[int | None, str]
+    owners: Mapping[int | None, int]
+    client_id: int | None
+
+    def about(self, request_id: Any) -> list[ColumnElement[bool]]:
+        """What was said about this side's requests or about none."""
+        if self.client_id is None:
+            return []
+        ours = select(col(Request.id)).where(col(Request.client_id) == self.client_id)
+        return [or_(col(request_id).is_(None), col(request_id).in_(ours))]
+
+
+def _conversation(
+    session: Session,
+    title: str,
+    people: Mapping[int, str],
+    before: Place | None,
+    client_id: int | None = None,
+) -> Conversation:
+    chats = session.execute(
+        select(col(Chat.id), col(Chat.channel), col(Chat.person_id)).where(
+            col(Chat.person_id).in_(list(people))
+        )
+    ).all()
+    side = _Side(
+        people,
+        {number: channel for number, channel, _owner in chats},
+        {number: owner for number, _channel, owner in chats},
+        client_id,
     )
     found = sorted(
-        [*_written(session, chats, before), *_sent(session, person.id or 0, chats, before)],
+        [*_written(session, side, before), *_sent(session, side, before)],
         key=lambda each: (each[0].at, each[0].half, each[0].row_id),
     )
     shown = found[-SAID_AT_ONCE:]
     rows = [row for _place, row in shown]
-    return Conversation(
-        person.name,
-        _told(session, rows, person.name, chats),
-        shown[0][0] if len(found) > len(shown) else None,
-    )
+    return Conversation(title, _told(session, rows, side), shown[0][0] if len(found) > len(shown) else None)
 
 
 _Found = tuple[Place, "Message | Letter"]
 
 
-def _written(session: Session, chats: Mapping[int | None, str], before: Place | None) -> list[_Found]:
+def _written(session: Session, side: _Side, before: Place | None) -> list[_Found]:
     earlier = _earlier(Message.sent_at, Message.id, _WRITTEN, before)
     query = (
         select(Message)
-        .where(col(Message.chat_id).in_(list(chats)), *earlier)
+        .where(col(Message.chat_id).in_(list(side.channels)), *side.about(Message.request_id), *earlier)
         .order_by(col(Message.sent_at).desc(), col(Message.id).desc())
         .limit(SAID_AT_ONCE + 1)
     )
     return [(Place(row.sent_at, _WRITTEN, row.id or 0), row) for row in session.execute(query).scalars()]
 
 
-def _sent(
-    session: Session, person_id: int, chats: Mapping[int | None, str], before: Place | None
-) -> list[_Found]:
+def _sent(session: Session, side: _Side, before: Place | None) -> list[_Found]:
     copy = Letter.__table__.alias("copy")  # type: ignore[attr-defined]
     copied = exists().where(copy.c.replaces_id == Letter.id)
     query = (
         select(Letter)
         .where(
-            or_(col(Letter.chat_id).in_(list(chats)), col(Letter.person_id) == person_id),
+            or_(col(Letter.chat_id).in_(list(side.channels)), col(Letter.person_id).in_(list(side.people))),
+            *side.about(Letter.request_id),
             # Copies stand with the letter that they replace.
             col(Letter.replaces_id).is_(None),
             or_(col(Letter.state) != "superseded", copied),
@@ -130,9 +179,7 @@ def _earlier(at: Any, row_id: Any, half: int, before: Place | None) -> list[Colu
     return [col(at) <= before.at] if half < before.half else [col(at) < before.at]
 
 
-def _told(
-    session: Session, rows: Iterable[Message | Letter], person: str, chats: Mapping[int | None, str]
-) -> tuple[Said, ...]:
+def _told(session: Session, rows: Iterable[Message | Letter], side: _Side) -> tuple[Said, ...]:
     rows = list(rows)
     kept = _kept_files(session, {row.request_id for row in rows})
     roots = [row.id or 0 for row in rows if isinstance(row, Letter)]
@@ -148,17 +195,22 @@ def _told(
         )
         if isinstance(row, Message):
             line = Line(
-                row.sent_at, row.direction, person, row.text, chats.get(row.chat_id, ""), files=files,
+                row.sent_at, row.direction, side.people.get(side.owners.get(row.chat_id, 0), ""), row.text,
+                side.channels.get(row.chat_id, ""), files=files,
                 was=before.get(row.id), deleted_at=row.deleted_at,
             )  # fmt: skip
         else:
             line = Line(
                 row.created_at, "out", authors.get(row.author_id, ""), row.text,
-                chats.get(row.chat_id, ""), files=files,
+                side.channels.get(row.chat_id, ""), files=files, to=side.people.get(_reader(row, side), ""),
                 steps=steps.get(row.id or 0, ()), call=calls.get(row.id or 0),
             )  # fmt: skip
         told.append(Said(line, row.request_id, {file.file_id: file for file in own.values()}))
     return tuple(told)
+
+
+def _reader(letter: Letter, side: _Side) -> int:
+    return letter.person_id or side.owners.get(letter.chat_id, 0)
 
 
 def _kept_files(session: Session, numbers: set[int | None]) -> dict[int, dict[str, FileCard]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import func, or_, select, update
@@ -146,6 +146,12 @@ class ClientFields:
     responsible_id: int | None
     phone: str
     email: str
+    controller_id: int | None = None
+    substitute_id: int | None = None
+    contract: str = ""
+    contract_until: date | None = None
+    """The last day of the contract."""
+    notes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +237,7 @@ def save_client(session: Session, act: Act, client_id: int, version: int, fields
     taken = select(col(Client.id)).where(col(Client.inn) == fields.inn, col(Client.id) != client_id)
     if session.execute(taken).first():
         raise InnTaken
-    _change(session, Client, client_id, version, _flat(fields))
+    _change(session, Client, client_id, version, {**asdict(fields), "contract_until": _midnight(fields)})
     _record(
         session,
         act,
@@ -255,6 +261,12 @@ def confirm_client(session: Session, act: Act, client_id: int, version: int) -> 
     )
 
 
+def _midnight(fields: ClientFields) -> datetime | None:
+    """How a day is kept in a column of moments: its midnight in UTC, whatever the firm's zone."""
+    day = fields.contract_until
+    return datetime.combine(day, time(), UTC) if day else None
+
+
 def _clients() -> Any:
     return (
         select(Client, col(Person.name))
@@ -275,8 +287,10 @@ def _open_by_client(session: Session) -> Mapping[int, int]:
 def _client_row(row: Any, open_requests: Mapping[int, int]) -> ClientRow:
     client, responsible = row
     fields = ClientFields(
-        client.name, client.inn, client.kind, client.responsible_id, client.phone, client.email
-    )
+        client.name, client.inn, client.kind, client.responsible_id, client.phone, client.email,
+        client.controller_id, client.substitute_id, client.contract,
+        client.contract_until.date() if client.contract_until else None, client.notes,
+    )  # fmt: skip
     return ClientRow(
         client.id,
         fields,
@@ -521,8 +535,14 @@ def _change(session: Session, table: Any, number: int, version: int, values: Map
 
 
 def _flat(fields: ClientFields | StaffFields) -> dict[str, Any]:
-    flat = asdict(fields)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in flat.items()}
+    return {name: _plain(value) for name, value in asdict(fields).items()}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def record_door(session: Session, act: Act, action: str, staff_id: int) -> None:

@@ -6,6 +6,7 @@ from admin.views.access import AccessView
 from admin.views.board import BoardView
 from admin.views.calendar import CalendarView
 from admin.views.calls import CallsView
+from admin.views.client_card import ClientCardView
 from admin.views.clients import ClientsView
 from admin.views.coverage import CoverageView
 from admin.views.erasure import ErasureView
@@ -36,6 +37,7 @@ VIEWS = (
     TimesView,
     ClientsView,
     CoverageView,
+    ClientCardView,
     StaffView,
     MessengersView,
     HistoryView,

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from itsdangerous import BadData, URLSafeSerializer
+from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from admin import asked, conflicts
+from admin import asked, conflicts, exporting
 from admin.auth import act, me
 from admin.doors import doors
-from admin.rights import Area, may_see
+from admin.rights import Area, may_see, sees_contents
+from admin.shown import label
 from admin.typed import email_of, phone_of
 from admin.views.base import PanelView, expose, tell, warn
 from forms.answers import AnswerError
 from forms.inn import parse_company_name, parse_inn
 from forms.texts import Text, _
-from storage import imports, invitations, reading, roster
+from storage import clients, imports, listing, reading, roster
 from storage.imports import ClientKind, ClientLine, FileUnreadable, Imported
 from storage.inspection import inspect
 from storage.roster import CardChanged, ClientFields, ClientRow, InnTaken
+from storage.sheets import Row
 
 MAX_LINES = 3_000
-_FIELDS = ("name", "inn", "kind", "responsible_id", "phone", "email")
+MAX_WORDS = 4_000
+_FIELDS = (
+    "name", "inn", "kind", "responsible_id", "phone", "email", "controller_id", "substitute_id", "contract",
+    "contract_until", "notes",
+)  # fmt: skip
 
 
 class ClientsView(PanelView):
@@ -39,8 +48,10 @@ class ClientsView(PanelView):
         super().__init__(name=_l("Клиенты"), endpoint="clients")
 
     @expose("/")
-    def index(self) -> str:
-        """The list."""
+    def index(self) -> str | Response:
+        """The list; with `format` as a file."""
+        if kind := exporting.asked_for():
+            return exporting.export(kind, "clients", _HEADINGS, _rows)
         with doors().database.read() as session:
             found = roster.find_clients(session, asked.text("q"), asked.flag("new"), asked.page())
         return self.page("clients.html", found=found, sees_requests=may_see(me().role, Area.REQUESTS))
@@ -52,7 +63,7 @@ class ClientsView(PanelView):
             return self._show(client_id)
         self.require_change()
         version = asked.as_number(request.form.get("version", "")) or 0
-        form = conflicts.picked(conflicts.as_sent(asdict(_card(client_id).fields)))
+        form = _unix_lines(conflicts.picked(conflicts.as_sent(asdict(_card(client_id).fields))))
         try:
             fields = self._fields(form)
             with doors().database.begin() as session:
@@ -80,26 +91,6 @@ class ClientsView(PanelView):
             return self._show(client_id, _STALE, stale=True), 409
         tell(_("Клиент подтверждён."))
         return redirect(url_for("clients.one", client_id=client_id))
-
-    @expose("/<int:client_id>/invite", methods=("POST",))
-    def invite(self, client_id: int) -> str:
-        """Show a code for a person of this client, once."""
-        self.require_change()
-        found = _card(client_id)
-        doing = act()
-        with doors().database.begin() as session:
-            invited = invitations.invite_client(
-                session, found.fields.inn, doing.now, through=doing.who.through, actor_id=doing.who.person_id
-            )
-        return self.page(
-            "invited.html",
-            name=found.fields.name,
-            back=url_for("clients.one", client_id=client_id),
-            codes=(),
-            chat_code=invited.chat_code,
-            chat_links=tuple(way.with_code(invited.chat_code) for way in doors().house.ways_in()),
-            for_client=True,
-        )
 
     @expose("/import", methods=("GET", "POST"))
     def bring(self) -> Response | str | tuple[str, int]:
@@ -154,17 +145,22 @@ class ClientsView(PanelView):
 
     def _fields(self, form: MultiDict[str, str]) -> ClientFields:
         inn = parse_inn(form.get("inn", ""))
-        responsible = asked.as_number(form.get("responsible_id", ""))
         with doors().database.read() as session:
             known = {person.staff_id for person in reading.colleagues(session)}
+            overseeing = {person.staff_id for person in clients.everybody(session)}
         kind = form.get("kind", "")
         return ClientFields(
             name=parse_company_name(form.get("name", "")),
             inn=inn,
             kind=kind if kind in set(ClientKind) else ClientKind.COMPANY.value,
-            responsible_id=responsible if responsible in known else None,
+            responsible_id=_one_of(form.get("responsible_id", ""), known),
             phone=phone_of(form.get("phone", "")),
             email=email_of(form.get("email", "")),
+            controller_id=_one_of(form.get("controller_id", ""), overseeing),
+            substitute_id=_one_of(form.get("substitute_id", ""), known),
+            contract=asked.clean(form.get("contract", ""), MAX_WORDS),
+            contract_until=_until(form.get("contract_until", "")),
+            notes=asked.clean(form.get("notes", ""), MAX_WORDS),
         )
 
     def _both(self, client_id: int, mine: ClientFields) -> Response | tuple[str, int]:
@@ -197,7 +193,9 @@ class ClientsView(PanelView):
         with doors().database.read() as session:
             history = reading.history_of(session, f"client:{client_id}")
             people = roster.speakers(session, client_id)
+            contacts = clients.contacts(session, client_id, doors().now())
             colleagues = reading.colleagues(session)
+            everybody = clients.everybody(session)
         seen = _seen()
         return self.page(
             "client.html",
@@ -208,15 +206,35 @@ class ClientsView(PanelView):
             stale=stale,
             news=tuple(line for line in history if line.history_id > seen) if stale else (),
             people=people,
+            contacts=contacts,
+            today=doors().now().astimezone(doors().house.calendar.zone).date(),
             colleagues=colleagues,
+            everybody=everybody,
             kinds=tuple(kind.value for kind in ClientKind),
             history_lines=history,
             seen=seen if form is not None else history[0].history_id if history else 0,
-            sees_requests=may_see(me().role, Area.REQUESTS),
+            sees_requests=may_see(me().role, Area.REQUESTS) and sees_contents(me().role),
         )
 
 
 _STALE = _("Карточку изменили, пока вы её правили. Сверьте с новым и сохраните ещё раз.")
+
+
+_HEADINGS = (
+    _("Название"), _("ИНН"), _("Кто это"), _("Ответственный"), _("Телефон"), _("Почта"),
+    _("Не подтверждён"), _("Заявок в работе"),
+)  # fmt: skip
+
+
+def _rows(session: Session) -> Iterator[Row]:
+    search, unconfirmed = asked.text("q"), asked.flag("new")
+    pages = lambda page: roster.find_clients(session, search, unconfirmed, page)  # noqa: E731 - one use
+    for row in listing.every_page(pages):
+        fields = row.fields
+        yield [
+            fields.name, fields.inn, label(fields.kind, "client_kind"), row.responsible, fields.phone,
+            fields.email, exporting.yes(not row.confirmed), row.open_requests,
+        ]  # fmt: skip
 
 
 _TITLES = {
@@ -226,6 +244,11 @@ _TITLES = {
     "responsible_id": _("Ответственный"),
     "phone": _("Телефон"),
     "email": _("Почта"),
+    "controller_id": _("Контролёр"),
+    "substitute_id": _("Заменяет ответственного"),
+    "contract": _("Договор"),
+    "contract_until": _("Договор действует до"),
+    "notes": _("Заметки"),
 }
 
 
@@ -235,6 +258,24 @@ def _card(client_id: int) -> ClientRow:
     if found is None:
         abort(404)
     return found
+
+
+def _unix_lines(form: MultiDict[str, str]) -> MultiDict[str, str]:
+    """A browser sends the lines of a text as old Windows did: they would differ from what is kept."""
+    pairs = form.items(multi=True)
+    return MultiDict([(name, value.replace("\r\n", "\n")) for name, value in pairs])
+
+
+def _one_of(word: str, known: set[int]) -> int | None:
+    number = asked.as_number(word)
+    return number if number in known else None
+
+
+def _until(word: str) -> date | None:
+    day = asked.as_day(word)
+    if word.strip() and day is None:
+        raise AnswerError(_("Напишите последний день договора так: 31.12.2026."))
+    return day
 
 
 def _seen() -> int:

@@ -13,7 +13,7 @@ from storage.models import Absence, Chat, Client, History, Invitation, Person, S
 
 def fields_of(page: str) -> dict[str, str]:
     """What the card's form would send unchanged."""
-    form = page[page.index("<fieldset") :]
+    form = page[page.index("<fieldset") : page.index("</fieldset>")]
     found = dict(re.findall(r'<input id="[^"]+" name="(\w+)"[^>]*? value="([^"]*)"', form))
     found |= dict(re.findall(r'name="(version|seen)" value="(\d+)"', page)[:2])
     return found
@@ -99,7 +99,9 @@ def test_a_new_client_is_confirmed_once(office):
 
 def test_an_invited_client_gets_a_code_that_is_shown_once(office):
     browser = office.browser("director")
-    page = browser.send(f"/panel/clients/{office.clients[0]}/invite").get_data(as_text=True)
+    page = browser.send(f"/panel/clients/coverage/{office.clients[0]}/invite", back="card").get_data(
+        as_text=True
+    )
     code = re.search(r"/start ([A-Z0-9]{20})", page).group(1)
     assert f"http://localhost/chat?code={code}" in page
     assert code not in browser.page(f"/panel/clients/{office.clients[0]}/")
