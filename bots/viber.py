@@ -36,6 +36,7 @@ from bots.wire import (
     HalfSent,
     Json,
     Misanswered,
+    Parts,
     Pauses,
     ProxyAddress,
     Wire,
@@ -158,6 +159,7 @@ class ViberChannel:
         self._hook_check_seconds = hook_check_seconds
         self._hook_url = ""
         self._half_sent = HalfSent()
+        self._parts = Parts()
 
     # ------------------------------------------------------------------ receiving
 
@@ -203,8 +205,11 @@ class ViberChannel:
                 return Response(status_code=_HOOK_REFUSALS[refusal])
             if event.get("event") in ("webhook", "conversation_started"):
                 return self._welcome(event) if event["event"] == "conversation_started" else Response()
+            inbound = self._parts.news(parse(event, doors.now()))
+            if inbound is None:
+                return Response()
             try:
-                await doors.accept((parse(event, doors.now()),), None)
+                await doors.accept((inbound,), None)
             except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: Viber repeats it
                 # No traceback: it may hold the client's words.
                 logger.error("an event of viber was not stored", error=type(error).__name__)  # noqa: TRY400
@@ -260,6 +265,7 @@ class ViberChannel:
                 try:
                     answer = await self._ask(requests[done])
                     message_key = str(answer.get("message_token", ""))
+                    self._parts.sent(parcel.key, done, len(requests), message_key)
                     done += 1
                 except Fault as fault:
                     outcome = fault.outcome
@@ -269,9 +275,9 @@ class ViberChannel:
         finally:  # delivery may lose its patience in the middle
             if done and comes_again:
                 self._half_sent.keep(parcel.key, done, message_key)
-        if outcome is None:
-            return Sent(message_key) if requests else Rejected("nothing to send")
-        return outcome
+        if not requests:
+            return Rejected("nothing to send")
+        return outcome or self._parts.failure(parcel.key) or Sent(message_key)
 
     async def acknowledge_button(self, inbound: Inbound) -> None:
         """Viber shows no spinner."""

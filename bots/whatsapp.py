@@ -39,6 +39,7 @@ from bots.wire import (
     HalfSent,
     Json,
     Misanswered,
+    Parts,
     Pauses,
     ProxyAddress,
     Wire,
@@ -85,7 +86,8 @@ MAX_HOOK_FIELDS = 200
 TEXT_LENGTH = 1600
 TEMPLATE_BODY_LENGTH = 1024
 OUTSIDE_LENGTH = 700
-"""Of our text in the template for outside the window: the approved words around it need room too."""
+"""Of our text in the template for outside the window: the approved words around it need room too.
+What is longer is not cut but goes another way, for a part of the words would count as delivered."""
 TITLE_LENGTHS = {"quick_reply": 20, "list_picker": 24}
 """Kind of a template with buttons → how long a label may be."""
 FILE_BYTES = 16 * 1024 * 1024
@@ -99,6 +101,7 @@ _MAX_KEPT = 10_000
 _TWIML = "<Response/>"
 _SID = re.compile(r"[A-Za-z]{2}[0-9A-Za-z]{1,62}")
 _TWILIO_HOST = "twilio.com"
+_TWILIO_API = f"https://api.{_TWILIO_HOST}"
 
 Form = Mapping[str, str]
 
@@ -116,7 +119,7 @@ class Settings(BaseModel):
     auth_token: Annotated[SecretStr, matches(r"[A-Za-z0-9_-]+", "the Auth Token stands in Twilio's Console")]
     sender: str = Field(pattern=r"^(whatsapp:)?\+[0-9]{6,15}$")
     content_sids: dict[_TemplateName, _TemplateSid] = Field(default_factory=dict)
-    api_base_url: BaseUrl = "https://api.twilio.com"
+    api_base_url: BaseUrl = _TWILIO_API
     proxy: ProxyAddress | None = None
     media_hosts: tuple[str, ...] = ("twiliocdn.com", "amazonaws.com")
     request_timeout_seconds: float = Field(20, gt=0)
@@ -198,6 +201,7 @@ class WhatsAppChannel:
         self._reconciling = reconciling or Reconciling()
         self._api = _Api(settings)
         self._half_sent = HalfSent()
+        self._parts = Parts()
         self._doors: Doors | None = None
         self._stored = _Latest()
         self._unstored: dict[str, Inbound] = {}
@@ -273,7 +277,7 @@ class WhatsAppChannel:
             return await self._posted(doors, request, parse)
 
         async def statuses(request: Request) -> Response:
-            return await self._posted(doors, request, parse_status)
+            return await self._posted(doors, request, self._read_status)
 
         return (
             Route(HOOK_PATH, messages, methods=["POST"]),
@@ -303,6 +307,10 @@ class WhatsAppChannel:
             for each in inbounds:
                 self._is_stored(each)
         return Response(_TWIML, media_type="text/xml")
+
+    def _read_status(self, form: Form, now: datetime) -> Inbound | None:
+        inbound = parse_status(form, now)
+        return self._parts.news(inbound) if inbound else None
 
     async def _signed_form(self, doors: Doors, request: Request) -> Form | _TurnedAway:
         signature = request.headers.get(SIGNATURE_HEADER)
@@ -339,6 +347,7 @@ class WhatsAppChannel:
             while done < len(messages) and outcome is None:
                 try:
                     message_key = await self._api.send(parcel.chat_key, self._status_url, messages[done])
+                    self._parts.sent(parcel.key, done, len(messages), message_key)
                     done += 1
                 except Fault as fault:
                     outcome = fault.outcome
@@ -348,9 +357,9 @@ class WhatsAppChannel:
         finally:  # delivery may lose its patience in the middle
             if done and comes_again:
                 self._half_sent.keep(parcel.key, done, message_key)
-        if outcome is None:
-            return Sent(message_key) if messages else Rejected("nothing to send")
-        return outcome
+        if not messages:
+            return Rejected("nothing to send")
+        return outcome or self._parts.failure(parcel.key) or Sent(message_key)
 
     @property
     def _status_url(self) -> str:
@@ -369,6 +378,10 @@ class WhatsAppChannel:
                 return WindowClosed("over 24 hours since the person wrote; content_sids.outside is not set")
             if parcel.files:
                 return WindowClosed("over 24 hours since the person wrote: WhatsApp takes no files")
+            if len(_outside(parcel)) > OUTSIDE_LENGTH:
+                return WindowClosed(
+                    "over 24 hours since the person wrote: the text is too long for a template"
+                )
         for file in parcel.files:
             most = IMAGE_BYTES if file.media_type.startswith("image/") else FILE_BYTES
             if file.size_bytes > most:
@@ -377,11 +390,9 @@ class WhatsAppChannel:
 
     def _messages(self, parcel: Parcel) -> list[_Message]:
         """Text with its buttons, then the files; WhatsApp shows no words with a document."""
-        buttons = [button for row in parcel.rows for button in row]
         if self._is_closed(parcel):
-            menu = [f"{number}. {button.label}" for number, button in enumerate(buttons, start=1)]
-            text = _one_line(" ".join((parcel.text, *menu)))
-            return [_template(self._settings.content_sids["outside"], _shortened(text, OUTSIDE_LENGTH))]
+            return [_template(self._settings.content_sids["outside"], _outside(parcel))]
+        buttons = [button for row in parcel.rows for button in row]
         messages: list[_Message] = []
         template = self._template_for(buttons)
         if template is not None:
@@ -681,8 +692,11 @@ def _one_line(text: str) -> str:
     return re.sub(r"[^\S\u00a0\u202f]+", " ", text).strip()
 
 
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{split(text, length - 1)[0]}…"
+def _outside(parcel: Parcel) -> str:
+    """The words for outside the window, in one line, with the buttons as a numbered menu."""
+    buttons = [button for row in parcel.rows for button in row]
+    menu = [f"{number}. {button.label}" for number, button in enumerate(buttons, start=1)]
+    return _one_line(" ".join((parcel.text, *menu)))
 
 
 _TEMPLATES = {
@@ -782,16 +796,24 @@ def _refused(answer: Answer) -> Exception:
 # ---------------------------------------------------------------------- the wire
 
 
+def _is_twilio(host: str) -> bool:
+    return host == _TWILIO_HOST or host.endswith(f".{_TWILIO_HOST}")
+
+
 class _Api:
-    """Twilio through its own client. Raises `Fault` or `_Refusal`."""
+    """Twilio through its own client. Raises `Fault` or `_Refusal`.
+
+    Twilio has a host for each of its products; a mirror carries them all under its one address.
+    """
 
     def __init__(self, settings: Settings) -> None:
         from twilio.request_validator import RequestValidator
         from twilio.rest import Client
 
         token = settings.auth_token.get_secret_value()
-        self._base_url = settings.api_base_url.rstrip("/")
-        self._host = urlsplit(self._base_url).hostname or ""
+        base_url = settings.api_base_url.rstrip("/")
+        self._mirror = "" if base_url == _TWILIO_API else base_url
+        self._host = urlsplit(self._mirror).hostname or _TWILIO_HOST
         self._account_sid, self._sender = settings.account_sid, settings.address
         self._authorization = {
             "Authorization": "Basic " + base64.b64encode(f"{settings.account_sid}:{token}".encode()).decode()
@@ -835,7 +857,7 @@ class _Api:
         }
         for number, each in enumerate(media):
             path = (each.uri or "").removesuffix(".json")
-            form[f"MediaUrl{number}"] = f"https://api.{_TWILIO_HOST}{path}"
+            form[f"MediaUrl{number}"] = _TWILIO_API + path
             form[f"MediaContentType{number}"] = each.content_type or ""
         return form
 
@@ -853,16 +875,20 @@ class _Api:
             host = urlsplit(url).hostname or ""
         except ValueError:
             raise FileUnavailable("the address of the file cannot be read") from None
-        if host == _TWILIO_HOST or host.endswith(f".{_TWILIO_HOST}"):
-            url, host = self._mirrored(url), self._host
-        headers = self._authorization if host == self._host else None
+        is_ours = _is_twilio(host)
+        if is_ours:
+            url = self._addressed(url)
+        headers = self._authorization if is_ours or host == self._host else None
         async for chunk in self._wire.download(url, headers):
             yield chunk
 
-    def _mirrored(self, url: str) -> str:
-        """The same resource at the configured address, whatever host the library or Twilio names."""
+    def _addressed(self, url: str) -> str:
+        """Where to ask for what the library, or Twilio, names: at the mirror, or at that host of Twilio."""
         parts = urlsplit(url)
-        return self._base_url + parts.path + (f"?{parts.query}" if parts.query else "")
+        if not self._mirror and not _is_twilio(parts.hostname or ""):
+            raise Misanswered("an address that is not Twilio's")
+        base_url = self._mirror or f"https://{parts.hostname}"
+        return base_url + parts.path + (f"?{parts.query}" if parts.query else "")
 
     async def close(self) -> None:
         await self._wire.close()
@@ -900,7 +926,7 @@ class _Api:
                 allow_redirects: bool = False,  # noqa: ARG002 - never
             ) -> Taken:
                 query = urlencode(params, doseq=True) if params else ""
-                url = api._mirrored(uri)
+                url = api._addressed(uri)
                 url += ("&" if "?" in url else "?") + query if query else ""
                 answer = await api._request(method, url, data, headers or {})
                 return Taken(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)

@@ -12,7 +12,7 @@ import random
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +21,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from yarl import URL
 
 from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
-from notifications.outbox import Outcome, Retry, Unknown
+from forms.messages import Delivery, DeliveryState, Inbound
+from notifications.outbox import Blocked, Outcome, Rejected, Retry, Unknown, WindowClosed
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -98,6 +99,84 @@ class HalfSent:
         self._parcels[key] = (done, message_key)
         if len(self._parcels) > REMEMBERED_HALF_SENT:
             del self._parcels[next(iter(self._parcels))]
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The messages of one parcel that were sent so far."""
+
+    keys: list[str] = field(default_factory=list)
+    on_their_way: set[str] = field(default_factory=set)
+    failure: Delivery | None = None
+    is_whole: bool = False
+
+    def take(self, message_key: str, told: Delivery) -> None:
+        self.on_their_way.discard(message_key)
+        if told.state is DeliveryState.FAILED:
+            self.failure = told
+
+
+@dataclass(slots=True)
+class Parts:
+    """The messages that parcels were sent as, for the house knows the key of the last one only.
+
+    So what a messenger tells about any of them is told of the last: a parcel failed when one of them did,
+    and was delivered when all were. It is forgotten in a restart: then news about all but the last are
+    lost, and the last speaks for the parcel. Only the latest parcels are kept.
+    """
+
+    _parcels: dict[str, _Parts] = field(default_factory=dict)
+    _of: dict[str, _Parts] = field(default_factory=dict)
+    _early: dict[str, Delivery] = field(default_factory=dict)
+    """What was told of a message before the answer with its key was here."""
+
+    def sent(self, parcel_key: str, number: int, count: int, message_key: str) -> None:
+        """Remember the message `number`, from 0, of the `count` that the parcel consists of."""
+        if count == 1:
+            return
+        if number == 0:
+            self._forget(parcel_key)
+        parts = self._parcels.setdefault(parcel_key, _Parts())
+        parts.keys.append(message_key)
+        parts.on_their_way.add(message_key)
+        parts.is_whole = number == count - 1
+        self._of[message_key] = parts
+        if message_key in self._early:
+            parts.take(message_key, self._early.pop(message_key))
+        if len(self._parcels) > REMEMBERED_HALF_SENT:
+            self._forget(next(iter(self._parcels)))
+
+    def failure(self, parcel_key: str) -> Outcome | None:
+        """What delivery is told when a message of this parcel has failed before the last one was sent."""
+        parts = self._parcels.get(parcel_key)
+        if parts is None or parts.failure is None:
+            return None
+        make = Blocked if parts.failure.blocked else WindowClosed if parts.failure.window_closed else Rejected
+        return make(parts.failure.reason)
+
+    def news(self, inbound: Inbound) -> Inbound | None:
+        """What this proof of delivery means for the whole parcel; None when it means nothing yet."""
+        told, key = inbound.delivery, inbound.message_key
+        if told is None or not key:
+            return inbound
+        parts = self._of.get(key)
+        if parts is None:
+            self._early[key] = told
+            if len(self._early) > REMEMBERED_HALF_SENT:
+                del self._early[next(iter(self._early))]
+            return inbound
+        parts.take(key, told)
+        # Who has read the last one has seen those above it.
+        has_read = told.state is DeliveryState.READ and key == parts.keys[-1]
+        arrived = parts.failure is None and (has_read or not parts.on_their_way)
+        if not parts.is_whole or not (arrived or told.state is DeliveryState.FAILED):
+            return None
+        return replace(inbound, message_key=parts.keys[-1])
+
+    def _forget(self, parcel_key: str) -> None:
+        parts = self._parcels.pop(parcel_key, None)
+        for key in parts.keys if parts else ():
+            self._of.pop(key, None)
 
 
 # ---------------------------------------------------------------------- settings

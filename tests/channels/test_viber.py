@@ -753,6 +753,27 @@ async def test_lost_file_is_told_later(viber: ViberEmulator, shelf: Shelf):
     assert failed.delivery == Delivery(DeliveryState.FAILED, "the file's link answers 404")
 
 
+async def test_lost_earlier_message_is_told_of_the_whole_letter(viber: ViberEmulator, shelf: Shelf):
+    """The house knows the key of the last message only."""
+    house = House()
+    async with opened(viber, shelf) as channel:
+        olga = viber.person(USER_ID)
+        async with house.runs(ViberHarness(channel, viber, olga)):
+            await olga.says("Добрый день")
+            await house.receives(1)
+            got = await channel.send(parcel("Готово.", files=(shelf.add("Акт.pdf", b"%PDF-1"),)))
+            text, file = olga.messages[-2:]
+            olga.gets("delivered", file)
+            olga.gets("failed", text, desc="client error")
+            await house.until(lambda: len(house.received) == 2)
+    assert isinstance(got, Sent)
+    failed = house.received[1]
+    assert (failed.message_key, failed.delivery) == (
+        got.message_key,
+        Delivery(DeliveryState.FAILED, "client error"),
+    )
+
+
 async def test_long_names_keep_their_extension(
     channel: ViberChannel, viber: ViberEmulator, olga: Person, shelf: Shelf
 ):

@@ -20,12 +20,14 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
+from yarl import URL
 
 from bots.base import Doors, FileUnavailable, Misconfigured
 from bots.rendering import fit
 from bots.whatsapp import (
     HOOK_PATH,
     MAX_HOOK_BYTES,
+    OUTSIDE_LENGTH,
     STATUS_PATH,
     WINDOW,
     Reconciling,
@@ -34,6 +36,7 @@ from bots.whatsapp import (
     parse,
     parse_status,
 )
+from bots.wire import Answer, Wire
 from forms.messages import Delivery, DeliveryState, FileRole, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -685,12 +688,28 @@ async def test_window_closes_after_a_day(bare: Stage, ago: timedelta | None, *, 
 
 async def test_outside_the_window_the_template_is_sent(stage: Stage):
     stage.clock.passes(days=3)
-    text = "Заявка № 118 готова.\n\n\tПосмотрите?   Ответ нужен. " + "слово " * 300
+    text = "Заявка № 118 готова.\n\n\tПосмотрите?   Ответ нужен."
     assert isinstance(await stage.sends(text, *BUTTONS[:2], last_inbound_at=NOW), Sent)
     (shown,) = stage.olga.messages
-    assert shown.text.startswith("Сообщение от вашей бухгалтерии: Заявка № 118 готова. Посмотрите? Ответ")
-    assert shown.text.endswith("слово… Чтобы продолжить, ответьте на него.")
-    assert len(shown.text) < 1024
+    assert shown.text == (
+        "Сообщение от вашей бухгалтерии: Заявка № 118 готова. Посмотрите? Ответ нужен. 1. Да 2. Нет "
+        "Чтобы продолжить, ответьте на него."
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "buttons", "fits"),
+    [(OUTSIDE_LENGTH, 0, True), (OUTSIDE_LENGTH + 1, 0, False), (OUTSIDE_LENGTH - 3, 1, False)],
+    ids=["whole", "too long", "too long with its buttons"],
+)
+async def test_words_that_the_template_cannot_hold_go_another_way(
+    stage: Stage, length: int, buttons: int, *, fits: bool
+):
+    """What is cut off would count as delivered."""
+    stage.clock.passes(days=3)
+    outcome = await stage.sends("ж" * length, *BUTTONS[:buttons], last_inbound_at=NOW)
+    assert isinstance(outcome, Sent if fits else WindowClosed)
+    assert len(stage.olga.messages) == fits
 
 
 async def test_outside_the_window_buttons_are_told(stage: Stage):
@@ -731,6 +750,47 @@ async def test_proofs_of_delivery_come_in_any_order(bare: Stage):
         DeliveryState.DELIVERED,
     ]
     assert bare.house.calls == 3
+
+
+async def test_letter_of_several_messages_arrives_with_all_of_them(bare: Stage):
+    files = (bare.shelf.add("Акт.pdf", b"%PDF"),)
+    async with bare.served():
+        sent = await bare.sends("Готово", files=files)
+        first, last = (each.sid for each in bare.olga.messages)
+        assert await bare.twilio.tells(last, "delivered") == 200
+        assert bare.house.calls == 0, "the text may still be on its way"
+        assert await bare.twilio.tells(first, "delivered") == 200
+        (told,) = await bare.house.receives(1)
+    assert isinstance(sent, Sent)
+    assert (told.message_key, told.delivery) == (sent.message_key, Delivery(DeliveryState.DELIVERED))
+
+
+async def test_letter_fails_with_any_of_its_messages(bare: Stage):
+    """The house knows the key of the last message only."""
+    files = (bare.shelf.add("Акт.pdf", b"%PDF"),)
+    async with bare.served():
+        sent = await bare.sends("Готово", files=files)
+        first, last = (each.sid for each in bare.olga.messages)
+        await bare.twilio.tells(first, "failed", 63024)
+        await bare.twilio.tells(last, "delivered")
+        (told,) = await bare.house.receives(1)
+    assert isinstance(sent, Sent)
+    assert told.message_key == sent.message_key
+    assert told.delivery == Delivery(
+        DeliveryState.FAILED, "63024: nobody is reached at this address", blocked=True
+    )
+    assert bare.house.calls == 1, "the last message alone is not the letter"
+
+
+async def test_message_that_fails_while_the_others_are_sent_fails_them_all(bare: Stage):
+    file = bare.shelf.add("Акт.pdf", b"%PDF")
+    async with bare.served():
+        bare.twilio.fail_next(times=1, status=503, code=20503, skips=1)
+        assert isinstance(await bare.sends("Готово", files=(file,)), Retry)
+        (first,) = (each.sid for each in bare.olga.messages)
+        await bare.twilio.tells(first, "failed", 63016)
+        outcome = await bare.sends("Готово", files=(file,))
+    assert outcome == WindowClosed("63016: over 24 hours since the person wrote")
 
 
 # ---------------------------------------------------------------------- refusals
@@ -871,6 +931,26 @@ async def test_wrong_template_is_named(stage: Stage, templates: dict[str, Any], 
     stage.twilio.templates = templates
     health = await stage.channel.health()
     assert (health.reachable, health.detail) == (False, detail)
+
+
+async def test_each_product_of_twilio_is_asked_at_its_own_host(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+    """Content templates live at another host than messages; only a mirror carries both."""
+    asked: list[str] = []
+    ask = Wire.request
+
+    async with staged(shelf, TEMPLATES, api_base_url="https://api.twilio.com") as stage:
+
+        async def resolved(wire: Wire, method: str, url: URL, **more: Any) -> Answer:
+            asked.append(str(url.origin()))
+            emulated_at = URL(stage.twilio.hosts[url.host or ""])
+            there = url.with_scheme("http").with_host(emulated_at.host or "").with_port(emulated_at.port)
+            return await ask(wire, method, there, **more)
+
+        monkeypatch.setattr(Wire, "request", resolved)
+        health = await stage.channel.health()
+        assert (health.reachable, health.detail) == (True, "+14155230000")
+        assert isinstance(await stage.sends("Верно?", *BUTTONS), Sent)
+    assert set(asked) == {"https://api.twilio.com", "https://content.twilio.com"}
 
 
 async def test_suspended_account_is_named(bare: Stage):

@@ -21,7 +21,7 @@ import json
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
@@ -74,6 +74,8 @@ class Misbehaviour:
     drops: bool = False
     hangs: bool = False
     after_effect: bool = False
+    skips: int = 0
+    """So many requests go well before."""
     body: bytes | None = None
 
 
@@ -226,6 +228,7 @@ class Person:
 class TwilioEmulator:
     """One account with one WhatsApp sender. `templates` are its Content templates by SID.
 
+    `base_url` is a mirror that carries all of Twilio; `hosts` are Twilio's own, each with its product only.
     `page_size` bounds the pages of the log; `now` is Twilio's clock.
     """
 
@@ -246,6 +249,7 @@ class TwilioEmulator:
         self.hook_url = ""
         self.hook_statuses: list[int] = []
         self.base_url = ""
+        self.hosts: dict[str, str] = {}
         self.storage_url = ""
         self.storage_gives: Callable[[web.Request], web.Response] | None = None
         self.delivers = True
@@ -260,7 +264,7 @@ class TwilioEmulator:
         self._misbehaviours: deque[Misbehaviour] = deque()
         self._stored: dict[str, Media] = {}
         self._last_hook: list[tuple[str, str]] = []
-        self._ports = [0, 0]
+        self._ports = [0, 0, 0, 0]
         self._runners: list[web.ServerRunner] = []
         self._auth = "Basic " + base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
 
@@ -273,7 +277,13 @@ class TwilioEmulator:
 
     async def start(self) -> None:
         """Listen; after a `stop`, on the same ports again, with everything remembered."""
-        for number, handler in enumerate((self._serve_api, self._serve_storage)):
+        servers = (
+            self._serve(lambda _path: True),
+            self._serve_storage,
+            self._serve(lambda path: path.startswith("/2010-04-01/")),
+            self._serve(lambda path: path.startswith("/v1/Content/")),
+        )
+        for number, handler in enumerate(servers):
             runner = web.ServerRunner(
                 web.Server(handler, access_log=None, handler_cancellation=True), shutdown_timeout=0
             )
@@ -284,6 +294,10 @@ class TwilioEmulator:
         self.base_url = f"http://127.0.0.1:{self._ports[0]}"
         # Another host, as far as credentials are concerned.
         self.storage_url = f"http://localhost:{self._ports[1]}"
+        self.hosts = {
+            "api.twilio.com": f"http://127.0.0.1:{self._ports[2]}",
+            "content.twilio.com": f"http://127.0.0.1:{self._ports[3]}",
+        }
 
     async def stop(self) -> None:
         for runner in self._runners:
@@ -430,11 +444,20 @@ class TwilioEmulator:
 
     # -------------------------------------------------------------- the API
 
-    async def _serve_api(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            return await self._route(request)
-        except Refusal as refusal:
-            return self._refused(refusal)
+    def _serve(
+        self, has: Callable[[str], bool]
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """A host of the API; `has` tells which paths it knows."""
+
+        async def serve(request: web.BaseRequest) -> web.StreamResponse:
+            if not has(request.path):
+                return self._refused(Refusal(404, 20404, "The requested resource was not found"))
+            try:
+                return await self._route(request)
+            except Refusal as refusal:
+                return self._refused(refusal)
+
+        return serve
 
     @staticmethod
     def _refused(refusal: Refusal, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -541,6 +564,9 @@ class TwilioEmulator:
         if not self._misbehaviours:
             return None
         spoilt = self._misbehaviours[0]
+        if spoilt.skips:
+            spoilt.skips -= 1
+            return None
         spoilt.times -= 1
         if not spoilt.times:
             self._misbehaviours.popleft()

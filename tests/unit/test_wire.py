@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
 from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
-from bots.wire import Wire
+from bots.wire import REMEMBERED_HALF_SENT, Parts, Wire
+from forms.messages import Delivery, DeliveryState, Inbound, InboundKind
+from notifications.outbox import Blocked, Rejected, WindowClosed
 
 SECRET = {"Authorization": "Basic c2VjcmV0"}
 
@@ -147,3 +151,83 @@ async def test_what_is_not_there_is_unavailable(wire):
             await content(wire, url)
     with pytest.raises(FileUnavailable):
         await content(wire, url)
+
+
+# ---------------------------------------------------------------------- parcels of several messages
+
+AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+ARRIVED, READ, FAILED = (
+    Delivery(state) for state in (DeliveryState.DELIVERED, DeliveryState.READ, DeliveryState.FAILED)
+)
+
+
+def proof(key: str, delivery: Delivery) -> Inbound:
+    return Inbound(
+        "viber", f"{key}:{delivery}", "u", "u", AT, InboundKind.DELIVERY, message_key=key, delivery=delivery
+    )
+
+
+def told(parts: Parts, *news: tuple[str, Delivery]) -> list[tuple[str | None, Delivery | None]]:
+    found = [parts.news(proof(*each)) for each in news]
+    return [(each.message_key, each.delivery) for each in found if each is not None]
+
+
+@pytest.mark.parametrize(
+    ("news", "expected"),
+    [
+        ([("b", ARRIVED)], []),
+        ([("b", ARRIVED), ("a", ARRIVED)], [("b", ARRIVED)]),
+        ([("a", ARRIVED), ("b", ARRIVED), ("b", READ)], [("b", ARRIVED), ("b", READ)]),
+        ([("b", READ)], [("b", READ)]),
+        ([("a", READ)], []),
+        ([("a", FAILED)], [("b", FAILED)]),
+        ([("b", FAILED)], [("b", FAILED)]),
+        ([("a", FAILED), ("b", ARRIVED), ("b", READ)], [("b", FAILED)]),
+        ([("a", FAILED), ("a", FAILED)], [("b", FAILED), ("b", FAILED)]),
+        ([("stranger", ARRIVED)], [("stranger", ARRIVED)]),
+    ],
+    ids=str,
+)
+def test_news_of_any_message_are_told_of_the_last(news, expected):
+    parts = Parts()
+    for number, key in enumerate("ab"):
+        parts.sent("parcel", number, 2, key)
+    assert told(parts, *news) == expected
+
+
+def test_news_that_overtake_the_answer_count():
+    parts = Parts()
+    assert told(parts, ("a", ARRIVED)) == [("a", ARRIVED)], "who it is about is not known yet"
+    for number, key in enumerate("ab"):
+        parts.sent("parcel", number, 2, key)
+    assert told(parts, ("b", ARRIVED)) == [("b", ARRIVED)]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "outcome"),
+    [
+        (replace(FAILED, reason="r"), Rejected("r")),
+        (replace(FAILED, reason="r", blocked=True), Blocked("r")),
+        (replace(FAILED, reason="r", window_closed=True), WindowClosed("r")),
+        (ARRIVED, None),
+    ],
+    ids=str,
+)
+def test_early_failure_is_what_sending_the_rest_leads_to(delivery, outcome):
+    parts = Parts()
+    parts.sent("parcel", 0, 2, "a")
+    assert told(parts, ("a", delivery)) == []
+    parts.sent("parcel", 1, 2, "b")
+    assert parts.failure("parcel") == outcome
+
+
+def test_a_parcel_sent_anew_has_new_messages_and_old_ones_are_forgotten():
+    parts = Parts()
+    parts.sent("parcel", 0, 2, "old")
+    told(parts, ("old", FAILED))
+    for number, key in enumerate("ab"):
+        parts.sent("parcel", number, 2, key)
+    assert parts.failure("parcel") is None
+    for number in range(REMEMBERED_HALF_SENT):
+        parts.sent(f"parcel {number}", 0, 2, f"{number}")
+    assert told(parts, ("a", FAILED)) == [("a", FAILED)]
