@@ -37,7 +37,7 @@ def rank(
     Those who are excluded come last.
     """
     judged = [(judge(work, person, context, rules=rules), person) for person in candidates]
-    judged.sort(key=lambda pair: _order(*pair))
+    judged.sort(key=lambda pair: order(*pair))
     return tuple(verdict for verdict, _person in judged)
 
 
@@ -129,7 +129,8 @@ class _StoredDecision(TypedDict):
     candidates: list[_StoredVerdict]
 
 
-def _order(verdict: Verdict, person: Candidate) -> tuple[bool, int, int, int]:
+def order(verdict: Verdict, person: Candidate) -> tuple[bool, int, int, int]:
+    """The best come first; whoever is excluded, last."""
     return verdict.excluded, -verdict.points, person.open_requests, person.staff_id
 
 

@@ -19,8 +19,8 @@ from datetime import datetime
 from enum import IntEnum
 
 from forms.kinds import RequestKind
-from router.assign import assign
-from router.model import Candidate, Decision, Work
+from router.assign import assign, judge, order
+from router.model import Candidate, Decision, Verdict, Work
 from router.rules import RuleContext, RuleWeights
 from router.worktime import WorkCalendar
 
@@ -168,15 +168,20 @@ class _Person:
 
     def at(self, moment: datetime) -> Candidate:
         """How the router would have seen them."""
-        away = [span.ends_at for span in self.past.absences if _covers(span, moment)]
         return replace(
             self.past.card,
             open_requests=self.open_requests,
-            on_shift=self._on_shift(moment),
-            absent_until=max((end for end in away if end is not None), default=None),
+            on_shift=self.on_shift(moment),
+            absent_until=self.absent_until(moment),
         )
 
-    def _on_shift(self, moment: datetime) -> bool:
+    def absent_until(self, moment: datetime) -> datetime | None:
+        """When they would be back; None when they are here."""
+        away = [span.ends_at for span in self.past.absences if _covers(span, moment)]
+        return max((end for end in away if end is not None), default=None)
+
+    def on_shift(self, moment: datetime) -> bool:
+        """Whether they were at work."""
         number = bisect_right(self.starts, moment) - 1
         return number >= 0 and _covers(self.past.shifts[number], moment)
 
@@ -194,6 +199,7 @@ class _Run:
     most: Counter[int] = field(default_factory=Counter)
     _people: tuple[_Person, ...] = ()
     _by_id: dict[int, _Person] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], tuple[Verdict, Candidate]] = field(default_factory=dict)
     _waiting: list[PastWork] = field(default_factory=list)
     _events: list[tuple[datetime, _What, int, int]] = field(default_factory=list)
 
@@ -204,7 +210,7 @@ class _Run:
         )
         self._by_id = {person.past.card.staff_id: person for person in self._people}
         self._set_up()
-        while self._events:
+        while self._people and self._events:
             at, what, _order, number = heapq.heappop(self._events)
             if at > self.past.until:
                 break
@@ -276,18 +282,31 @@ class _Run:
         self._waiting = [each for each in tried if not self._give(each, at)] + rest
 
     def _give(self, each: PastWork, at: datetime) -> bool:
-        decision = assign(each.work, [person.at(at) for person in self._people], self._context(at))
-        if decision.staff_id is None:
+        verdict, best = min((self._judged(each.work, person, at) for person in self._people), key=_best)
+        if verdict.excluded:
             return False
-        chosen = self._by_id[decision.staff_id]
+        chosen = self._by_id[best.staff_id]
         loads = tuple(person.open_requests for person in self._people)
         ends_at = self._done_at(each, at, chosen.open_requests)
         late = self.past.calendar.working_seconds(each.work.deadline, ends_at) if each.can_be_late else 0
-        self.given[each.work.request_id] = Given(decision.staff_id, at, loads, chosen.open_requests, late)
-        self.counts[decision.staff_id] += 1
+        self.given[each.work.request_id] = Given(best.staff_id, at, loads, chosen.open_requests, late)
+        self.counts[best.staff_id] += 1
         self._take(chosen)
-        heapq.heappush(self._events, (ends_at, _What.FREED, len(self.given) + _AFTER_ALL, decision.staff_id))
+        heapq.heappush(self._events, (ends_at, _What.FREED, len(self.given) + _AFTER_ALL, best.staff_id))
         return True
+
+    def _judged(self, work: Work, person: _Person, at: datetime) -> tuple[Verdict, Candidate]:
+        """What the rules say; asked once for all that they cannot tell apart."""
+        staff_id, back = person.past.card.staff_id, person.absent_until(at)
+        alike = (
+            staff_id, person.open_requests, person.on_shift(at), back is None, work.kind,
+            work.responsible_id == staff_id, work.recorded_by_id == staff_id,
+        )  # fmt: skip
+        known = self._known.get(alike)
+        if known is None:
+            candidate = person.at(at)
+            known = self._known[alike] = (judge(work, candidate, self._context(at)), candidate)
+        return known
 
     def _done_at(self, each: PastWork, at: datetime, load: int) -> datetime:
         taken = each.taken_seconds
@@ -307,6 +326,10 @@ class _Run:
 
 _AFTER_ALL = 10_000_000
 """Orders what a run adds after what the period holds: only the order of equals depends on it."""
+
+
+def _best(judged: tuple[Verdict, Candidate]) -> tuple[bool, int, int, int]:
+    return order(*judged)
 
 
 def _covers(span: Span, moment: datetime) -> bool:

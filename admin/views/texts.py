@@ -132,16 +132,16 @@ class TextsView(PanelView):
         forms = typed or (sentence.own.forms if sentence.own else sentence.ours)
         of_panel = wordings.is_of_panel(sentence.msgid)
         places = wordings.placeholders((sentence.ours or (sentence.msgid,))[0])
+        counts = Catalogue.open(doors().language).counts_of_forms() if len(sentence.ours) > 1 else ()
         with doors().database.read() as session:
             history = reading.history_of(session, f"wording:{sentence.key[:12]}")[:20]
         return self.page(
             "settings_text.html",
             sentence=sentence,
             forms=forms,
-            counts=Catalogue.open(doors().language).counts_of_forms() if len(sentence.ours) > 1 else (),
+            counts=counts,
             places=[wordings.written(name, of_panel=of_panel) for name in places],
-            ours_shown=[_sample(form) for form in sentence.ours],
-            shown=[_sample(form) for form in forms] if refusal is None else [],
+            shown=_samples(forms, counts) if refusal is None else (),
             is_preview=typed is not None and refusal is None,
             most=wordings.MAX_LENGTH,
             refusal=refusal,
@@ -153,8 +153,14 @@ def _version() -> int:
     return asked.as_number(request.form.get("version", "")) or 0
 
 
-def _sample(form: str) -> str:
-    try:
-        return wordings.sample(form, {**_SAMPLES, "firm": doors().house.firm_name})
-    except ValueError:
-        return form
+def _samples(forms: Forms, counts: tuple[tuple[int, ...], ...]) -> list[str]:
+    """How people would read it; each form with a number that chooses it."""
+    values = {**_SAMPLES, "firm": doors().house.firm_name}
+    shown = []
+    for place, form in enumerate(forms):
+        number = {"count": str(counts[place][-1]), "num": str(counts[place][-1])} if counts else {}
+        try:
+            shown.append(wordings.sample(form, {**values, **number}))
+        except ValueError:
+            shown.append(form)
+    return shown
