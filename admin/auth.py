@@ -163,10 +163,10 @@ def _let_in(member: Member, back: str) -> Response:
     token, session_id = sessions.opened(member)
     login_user(StaffUser(member, token, session_id))
     session.permanent = True
-    return redirect(_way_back(back))
+    return redirect(way_back(back))
 
 
-def _way_back(asked: str) -> str:
+def way_back(asked: str) -> str:
     """Where the person wanted to go, if it is a page of the panel."""
     parts = urlsplit(asked)
     inside = asked.startswith("/panel/") and not parts.scheme and not parts.netloc and "\\" not in asked

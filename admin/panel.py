@@ -17,7 +17,7 @@ from flask_babel import Babel, gettext
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from admin import auth, csrf, menu, own_words, security, sessions, shown
+from admin import auth, csrf, looks, menu, own_words, security, sessions, shown
 from admin.doors import EXTENSION, PanelDoors
 from admin.views import VIEWS, StartView
 from notifications.texts import DOMAIN, LOCALE_FOLDER
@@ -59,6 +59,7 @@ def create_panel(doors: PanelDoors) -> Flask:
     own_words.install(app, DOMAIN)
     shown.install(app)
     menu.install(app)
+    looks.install(app)
     _add_views(app, doors)
     _add_errors(app)
 

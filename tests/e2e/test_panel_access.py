@@ -63,3 +63,64 @@ def test_the_top_is_one_line(house: Open, page: Page, size: dict[str, int]) -> N
     page.set_viewport_size(size)
     page.goto(house.link_for("director"))
     assert page.locator(".top").bounding_box()["height"] < 80
+
+
+# --- light, dark, paper --------------------------------------------------------------------------------
+
+GROUND = "getComputedStyle(document.body).backgroundColor"
+INK = "getComputedStyle(document.body).color"
+
+
+def choose(page: Page, look: str) -> None:
+    page.get_by_role("button", name=look).click()
+    expect(page.get_by_role("button", name=look)).to_have_attribute("aria-pressed", "true")
+    page.wait_for_load_state()  # the style sheets too
+
+
+def test_whoever_wants_it_dark_has_it_at_once_without_scripts(house: Open, browser: Browser) -> None:
+    context = browser.new_context(viewport=DESKTOP, java_script_enabled=False, color_scheme="light")
+    page = context.new_page()
+    page.goto(house.link_for("director"))
+    page.goto(f"{house.address}/panel/times/?by=client")
+    light = page.evaluate(INK)
+    choose(page, "тёмное")
+    assert page.url.endswith("/panel/times/?by=client")
+    assert page.evaluate(INK) != light
+    page.emulate_media(media="print")
+    assert page.evaluate(INK) == light
+    context.close()
+
+
+def test_whoever_wants_it_light_has_it_in_a_dark_system(house: Open, page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(house.link_for("director"))
+    dark = page.evaluate(GROUND)
+    choose(page, "светлое")
+    assert page.evaluate(GROUND) != dark
+    choose(page, "как в системе")
+    assert page.evaluate(GROUND) == dark
+
+
+A4 = {"width": 718, "height": 1040}
+"""What is left of the sheet between its margins."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/panel/requests/", "/panel/times/", "/panel/clients/coverage/", "/panel/history/", "/panel/timeline/"],
+)
+def test_paper_has_whole_tables_and_nothing_to_press(house: Open, page: Page, path: str) -> None:
+    page.goto(house.link_for("director"))
+    page.set_viewport_size(A4)
+    page.emulate_media(media="print")
+    page.goto(house.address + path)
+    for selector in ("nav", "button", ".filters", ".foot", ".skip", ".menu-button"):
+        for found in page.locator(selector).all():
+            expect(found).to_be_hidden()
+    for table in page.locator("table:visible").all():
+        assert table.evaluate("(it) => getComputedStyle(it.tHead || it).display") in (
+            "table",
+            "table-header-group",
+        )
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0
