@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from bots import edits, linking, readback, staff_chat
+from bots import company, edits, linking, readback, staff_chat
 from bots.albums import request_of_album
 from bots.linking import LINK_SCOPE, Entered
 from bots.turns import FORM_FOCUS, PICKING, ChatTurn
@@ -550,7 +550,8 @@ def _requests(turn: ChatTurn) -> tuple[RequestFacts, ...]:
 def _on_own_request(turn: ChatTurn, number: str, act: Callable[[RequestFacts], None]) -> None:
     facts = client_chats.own_request(turn.session, turn.chat.person_id, _number(number))
     if facts is None:
-        _present(turn, compose.no_such_request())
+        if not company.show(turn, _number(number)):
+            _present(turn, compose.no_such_request())
         return
     try:
         act(facts)
@@ -568,16 +569,19 @@ def _status(turn: ChatTurn, note: Text | None = None) -> None:
     open_requests = [facts for facts in requests if facts.status.is_open]
     shown = open_requests[:LISTED_REQUESTS] or list(requests[:1])
     waiting = _progress(turn)
+    colleagues, rows_of_colleagues = company.of_colleagues(turn)
     text = lines(
         note,
         *_apart([compose.status_answer(facts, turn.context) for facts in shown]),
         _and_more(len(open_requests) - len(shown)),
-        None if shown else _("Заявок пока нет. Чтобы начать, нажмите «Новая заявка»."),
+        None if shown or colleagues else _("Заявок пока нет. Чтобы начать, нажмите «Новая заявка»."),
+        colleagues,
         _("Недописанная заявка ждёт: нажмите «Продолжить».") if waiting and waiting.is_begun else None,
     )
     going_on = (Button(_("Продолжить"), str(Press(NAV_SCOPE, Nav.START)), ("continue",)),)
     rows = (
         *_rows_of(shown),
+        *rows_of_colleagues,
         *((going_on,) if waiting and waiting.is_begun else ()),
         *menu_rows(),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, bindparam, insert, select, update
 from sqlmodel import Session, col
@@ -17,7 +18,18 @@ from notifications.compose import RequestFacts
 from router.model import Role, Status
 from storage import casework, history
 from storage.house import House
-from storage.models import Attachment, Chat, Clarification, Draft, Message, Person, Request, Staff, metadata
+from storage.models import (
+    Attachment,
+    Chat,
+    Clarification,
+    ClientPerson,
+    Draft,
+    Message,
+    Person,
+    Request,
+    Staff,
+    metadata,
+)
 from storage.work import ChatView, StaffView
 
 OPEN_REQUESTS_READ = 20
@@ -137,6 +149,40 @@ def own_request(session: Session, person_id: int | None, number: int) -> Request
     """
     row = session.get(Request, number)
     return casework.facts_of(session, row) if row is not None and row.person_id == person_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyRequest:
+    """A request that somebody else has sent for a company of this person's. It may be read, no more."""
+
+    facts: RequestFacts
+    sender: str
+
+
+def company_requests(session: Session, person_id: int | None) -> tuple[CompanyRequest, ...]:
+    """Open requests of others for the companies whose requests staff let this person see, newest first."""
+    query = _of_others(person_id).where(col(Request.status).in_(_OPEN))
+    rows = session.execute(query.order_by(col(Request.id).desc()).limit(OPEN_REQUESTS_READ)).all()
+    return tuple(CompanyRequest(casework.facts_of(session, row), sender) for row, sender in rows)
+
+
+def company_request(session: Session, person_id: int | None, number: int) -> CompanyRequest | None:
+    """Another's request, if staff let this person see it: typing the company's INN is not enough."""
+    found = session.execute(_of_others(person_id).where(col(Request.id) == number)).one_or_none()
+    return CompanyRequest(casework.facts_of(session, found[0]), found[1]) if found else None
+
+
+def _of_others(person_id: int | None) -> Select[Any]:
+    return (
+        select(Request, col(Person.name))
+        .join(ClientPerson, col(ClientPerson.client_id) == col(Request.client_id))
+        .join(Person, col(Person.id) == col(Request.person_id))
+        .where(
+            col(ClientPerson.person_id) == person_id,
+            col(ClientPerson.sees_all).is_(True),
+            col(Request.person_id) != person_id,
+        )
+    )
 
 
 def open_question(session: Session, person_id: int | None) -> int | None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -40,10 +40,22 @@ _OF_A_PERSON = [
 ]
 """What goes over to the other person when two turn out to be one."""
 
-_ADD_COMPANY = {
-    name: insert_in(_client_person).on_conflict_do_nothing(index_elements=["client_id", "person_id"])
-    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+
+def _upsert(insert_in: Any) -> Any:
+    """Whoever had the company already, by its INN for instance, gets the rights of the invited one too."""
+    added = insert_in(_client_person)
+    kept = _client_person.c
+    return added.on_conflict_do_update(
+        index_elements=["client_id", "person_id"],
+        set_={
+            "may_pay": or_(kept.may_pay, added.excluded.may_pay),
+            "sees_all": or_(kept.sees_all, added.excluded.sees_all),
+            "post": case((kept.post == "", added.excluded.post), else_=kept.post),
+        },
+    )
+
+
+_ADD_COMPANY = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}
 _CLOSED = [Status.CLOSED.value, Status.CANCELLED.value]
 
 
@@ -69,6 +81,8 @@ class Entry(Enum):
     """The chat has a past of its own; whoever writes must agree to share it."""
     STAFF_CHAT = auto()
     """A client's code in a chat of staff."""
+    STAFF_MAIL = auto()
+    """A code of staff in a letter, whose sender may be forged."""
     CLIENT_CHAT = auto()
     """A code of staff in a chat with requests of a client."""
 
@@ -83,7 +97,7 @@ class Owner:
     further: bool
 
 
-def owner_of(session: Session, chat: ChatView, person_id: int) -> Owner:
+def owner_of(session: Session, house: House, chat: ChatView, person_id: int) -> Owner:
     """Say what a code of this person does in this chat."""
     connection = session.connection()
     name, is_staff = connection.execute(
@@ -92,6 +106,8 @@ def owner_of(session: Session, chat: ChatView, person_id: int) -> Owner:
         .where(_person.c.id == person_id)
     ).one()
     further = any(not each.blocked and each.chat_id != chat.chat_id for each in chats_of(session, person_id))
+    if is_staff and chat.channel == house.email_channel:
+        return Owner(person_id, name, Entry.STAFF_MAIL, further)
     return Owner(person_id, name, _entry(session, chat, person_id, name, is_staff=bool(is_staff)), further)
 
 
