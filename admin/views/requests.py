@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from admin.auth import act, me
 from admin.doors import doors
 from admin.proposals import UNFINISHED, proposed_to
 from admin.rights import Area, Deed, deeds
-from admin.shown import label
+from admin.shown import answer, label
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
 from forms.kinds import BY_CODE
@@ -29,7 +29,8 @@ from forms.request_form import FORM
 from forms.texts import Text, _
 from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
 from router.model import Stage, Status
-from storage import casework, correspondence, listing, openings, reading
+from storage import canned, casework, correspondence, listing, openings, reading
+from storage.canned import ReplyFacts
 from storage.files import NoSuchFile, StorageFull
 from storage.reading import FileCard, RequestCard, RequestFilter
 from storage.sheets import Row
@@ -111,6 +112,8 @@ class RequestsView(PanelView):
         with doors().database.read() as session:
             if reading.request_version(session, number, own_of()) is None:
                 abort(404)
+        if deed == Deed.ANSWER and "insert" in request.form:
+            return self._show(number, insert=asked.as_number(request.form.get("canned", ""))), 200
         try:
             done = _do(Deed(deed), number)
         except DeskError as refused:
@@ -152,7 +155,7 @@ class RequestsView(PanelView):
             abort(404)
         return self.page("correspondence.html", number=number, found=found, viewable=is_viewable)
 
-    def _show(self, number: int, refusal: _Refusal | None = None) -> str:
+    def _show(self, number: int, refusal: _Refusal | None = None, insert: int | None = None) -> str:
         with doors().database.read() as session:
             card = reading.read_request(session, number, own_of())
             if card is None:
@@ -162,6 +165,8 @@ class RequestsView(PanelView):
             seen = asked.as_number(request.form.get("seen", "")) or 0
             news = reading.history_of(session, f"request:{number}", seen) if refusal and refusal.stale else ()
             looked = openings.who_looked(session, number)
+            kept = canned.replies_for(session, me().member.staff_id, card.row.kind)
+        replies = _filled(kept, card)
         now = doors().now()
         return self.page(
             "request.html",
@@ -174,6 +179,8 @@ class RequestsView(PanelView):
             typed=request.form if refusal else {},
             news=news,
             looked=looked,
+            canned=replies,
+            inserted=_with_canned(replies, insert),
             files={file.file_id: file for file in card.files},
             viewable=is_viewable,
             fields=_fields_of(card),
@@ -276,6 +283,37 @@ def _list_again() -> str:
     asked_before = request.form.get("back", "")
     base = url_for("requests.index")
     return f"{base}?{asked_before}" if asked_before and asked_before.isprintable() else base
+
+
+# --- Kept answers --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Canned:
+    """A kept answer with the facts of this request in their places."""
+
+    reply_id: int
+    title: str
+    text: str
+
+
+def _filled(replies: Sequence[canned.Reply], card: RequestCard) -> tuple[_Canned, ...]:
+    deadline = answer(card.answers.get("deadline", ""), "deadline")
+    known = ReplyFacts(
+        card.person, str(card.row.number), deadline, card.row.assignee or me().member.name,
+        doors().house.firm_name,
+    )  # fmt: skip
+    return tuple(
+        _Canned(each.reply_id, each.fields.title, canned.fill(each.fields.text, known)) for each in replies
+    )
+
+
+def _with_canned(replies: tuple[_Canned, ...], wanted: int | None) -> str:
+    """What is typed, with the chosen answer below it; empty when no answer was to be put in."""
+    if "insert" not in request.form:
+        return ""
+    chosen = [each.text for each in replies if each.reply_id == wanted]
+    return "\n".join(part for part in (_words("text"), *chosen) if part)
 
 
 # --- Files ---------------------------------------------------------------------------------------------

@@ -274,3 +274,32 @@ def test_what_is_in_work_has_a_list_of_its_own(busy):
     assert shown(office.browser("director").page("/panel/requests/?list=junk")) == shown(
         office.browser("director").page("/panel/requests/")
     )
+
+
+# --- Kept answers --------------------------------------------------------------------------------------
+
+
+def test_a_kept_answer_is_put_in_with_its_facts(busy):
+    from storage import canned
+    from storage.canned import ReplyFields
+    from storage.roster import Act
+
+    office, numbers = busy
+    number = numbers["working"]
+    act = Act(office.who("director"), office.clock)
+    with office.database.begin() as session:
+        words = "{клиент}, по заявке {номер} ответит {исполнитель}. {фирма}"
+        chosen = canned.add(session, act, ReplyFields("Ждите ответа", words, "pay"))
+        canned.add(session, act, ReplyFields("Другой вид", "не сюда", "balance"))
+        canned.add(session, act, ReplyFields("Чужая", "не моя", owner_id=office.staff["boris"]))
+    browser = office.browser("anna")
+    page = browser.page(f"/panel/requests/{number}/")
+    filled = f"Клиент 0, по заявке {number} ответит Анна Петрова. Баланс Актив"
+    assert f'data-text="{filled}"' in page
+    assert "Другой вид" not in page
+    assert "Чужая" not in page
+    sent = {"insert": "1", "canned": chosen, "text": "Добрый день!", "version": version_of(office, number)}
+    again = browser.send(f"/panel/requests/{number}/answer", **sent)
+    assert again.status_code == 200
+    assert f">Добрый день!\n{filled}</textarea>" in again.get_data(as_text=True)
+    assert "Добрый день!" not in {letter.text for letter in office.all(Letter)}
