@@ -172,6 +172,7 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "message_deleted": _("клиент удалил сообщение"),
         "file_opened": _("открыл файл"),
         "exported": _("список выгружен в файл"),
+        "reminded": _("директор напомнил"),
         "client_appeared": _("новый клиент из чата"),
         "client_changed": _("карточка клиента изменена"),
         "client_confirmed": _("клиент подтверждён"),

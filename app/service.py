@@ -39,6 +39,7 @@ from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
 from storage import calendars, chat_log, postoffice, retention
+from storage.digests import send_digests
 from storage.engine import Database, open_database
 from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
@@ -55,7 +56,7 @@ FORGET_EVERY_SECONDS = 24 * 3600
 FORGET_AFTER_SECONDS = 600
 """How long after the start what has been kept long enough is looked for: first the clients."""
 RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
-FILE_LINK_SECONDS = 24 * 3600
+FILE_LINK_SECONDS = 14 * 24 * 3600
 STOP_SECONDS = 15.0
 HALF_WRITTEN_SECONDS = 3600.0
 """A file that another process may still be writing is younger."""
@@ -286,6 +287,16 @@ class Service:
             if swept.anything:
                 dispatcher.wake()
 
+        async def summarize() -> None:
+            now = self.now()
+            try:
+                told = await self.database.transact(lambda session: send_digests(session, self.house, now))
+            except Exception as error:  # noqa: BLE001 - the next minute looks again
+                log.error("summary failed", **_told(error))  # noqa: TRY400
+                return
+            if told:
+                dispatcher.wake()
+
         async def forget() -> None:
             try:
                 done = await asyncio.to_thread(
@@ -304,6 +315,9 @@ class Service:
         scheduler.add_job(tick, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
         scheduler.add_job(
             monitor.look, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options
+        )
+        scheduler.add_job(
+            summarize, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options
         )
         first_forgetting = self.now() + timedelta(seconds=FORGET_AFTER_SECONDS)
         scheduler.add_job(

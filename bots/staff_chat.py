@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
-from bots import calls, edits, linking, recording
+from bots import calls, director, edits, linking, recording
 from bots import staff_screens as screens
 from bots.linking import LINK_SCOPE
 from bots.staff_pending import WORDS_WANTED, StaffPending, Step, pending_from_json, revision_at
@@ -198,6 +198,7 @@ _STAFF_WORDS: Mapping[str, Press] = MappingProxyType(
             (Press(NAV_SCOPE, Nav.START), ("Меню", "/menu", "menu")),
             (linking.SHOW, linking.WORDS),
             (calls.SHOW, calls.WORDS),
+            (director.BOARD, director.WORDS),
             (Press(STAFF_SCOPE, "record"), ("Записать звонок", "Записать обращение", "/call")),
         )
         for word in words
@@ -218,9 +219,11 @@ def _pressed(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None
             _ask_words_for_chat(turn, press, pending)
         case scope if scope == PROPOSAL_SCOPE and _ID.fullmatch(press.target):
             _proposal_pressed(turn, press, pending)
-        case scope if scope == CALL_SCOPE:
-            _look(turn, pending, calls.answer(turn, press))
-        case scope if scope == LINK_SCOPE and linking.joins(press) is None:
+        case scope if scope in (CALL_SCOPE, director.DIRECTOR_SCOPE):
+            of_board = scope == director.DIRECTOR_SCOPE
+            shown = director.answer(turn, press, _own(turn)) if of_board else calls.answer(turn, press)
+            _look(turn, pending, shown)
+        case scope if scope == LINK_SCOPE:
             _look_at_messengers(turn, press, pending)
         case scope if scope == STAFF_SCOPE and press.target == "day":
             _day_pressed(turn, press.value, pending)
@@ -282,6 +285,8 @@ def _request_pressed(turn: ChatTurn, number: int, action: str, pending: StaffPen
         )
     elif action == "heard":
         _attempt(turn, number, lambda: _client_agreed(turn, number, pending))
+    elif action == "ping":
+        _attempt(turn, number, lambda: _remind(turn, number, pending))
     elif action == "accept":
         _attempt(turn, number, lambda: _accept(turn, number, pending))
     elif action in ("outside", "resume"):
@@ -341,6 +346,12 @@ def _look(turn: ChatTurn, pending: StaffPending | None, reply: Reply) -> None:
 
 
 def _look_at_messengers(turn: ChatTurn, press: Press, pending: StaffPending | None) -> None:
+    crossed = linking.crossed(turn, press)
+    if crossed is not None:
+        note = crossed.entered.refused or crossed.entered.hello
+        if note is not None:
+            resume(crossed.turn, note)
+        return
     reply = linking.answer(turn, press)
     if turn.chat.staff is None:
         # This very chat has just been unlinked.
@@ -553,6 +564,11 @@ def _waited_outside(turn: ChatTurn, number: int, action: str, pending: StaffPend
         case = casework.resume(turn.session, turn.house, turn.who, number, turn.now)
         note = _("Заявка снова в работе.")
     _look(turn, pending, _card(turn, case, note))
+
+
+def _remind(turn: ChatTurn, number: int, pending: StaffPending | None) -> None:
+    _visible(turn, number)
+    _look(turn, pending, Reply(director.remind(turn, number)))
 
 
 def _begin_step(turn: ChatTurn, number: int, action: str, before: StaffPending | None) -> None:

@@ -447,7 +447,7 @@ def unassigned_alarm(facts: RequestFacts, context: FormContext) -> Reply:
             _("Заявка № {number} в «Неразобранном»: никто не подходит.", number=facts.number),
             *summary_lines(facts.answers, context),
         ),
-        staff_rows(facts)[2:3],
+        alarm_rows(facts.number, facts.version, is_given=False),
     )
 
 
@@ -460,8 +460,19 @@ def not_accepted_alarm(facts: RequestFacts, minutes: int, late: str) -> Reply:
                minutes, number=facts.number, late=late),
             _("Теперь у неё {name}.", name=facts.assignee) if facts.assignee
             else _("Больше никто не подходит: она в «Неразобранном»."),
-        )
+        ),
+        alarm_rows(facts.number, facts.version, is_given=bool(facts.assignee)),
     )  # fmt: skip
+
+
+def alarm_rows(number: int, version: int = 0, *, is_given: bool) -> tuple[tuple[Button, ...], ...]:
+    """What a director can do about a request with one tap: give it to somebody, remind, look at it."""
+
+    def button(label: Text, action: str) -> Button:
+        return Button(label, str(Press(REQUEST_SCOPE, str(number), action, version)))
+
+    remind = (button(_("Напомнить"), "ping"),) if is_given else ()
+    return ((button(_("Передать"), "pass"), *remind), (button(_("Открыть"), "card"),))
 
 
 def escalated_notice(facts: RequestFacts) -> Reply:

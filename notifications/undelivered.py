@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from forms.messages import Button, Press, Reply
 from forms.texts import Text, _, lines
+from notifications.compose import alarm_rows
 
 CALL_SCOPE = "call"
 
@@ -81,7 +82,8 @@ def staff_not_reached(name: str, number: int, reason: str) -> Reply:
             name=name,
             reason=reason,
             number=number,
-        )
+        ),
+        alarm_rows(number, is_given=False),
     )
 
 

@@ -47,6 +47,7 @@ class Event(StrEnum):
     CORRECTED = "corrected"
     CHANGE_AGREED = "change_agreed"
     CHANGE_REFUSED = "change_refused"
+    REMINDED = "reminded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +306,16 @@ def unassign(request: Request, actor: Actor, now: datetime, comment: str = "") -
     _require_disposer(actor)
     _require_status(request, (Status.ASSIGNED, *_WORKED_ON))
     return _change(Event.UNASSIGNED, request, _queued(request), actor, now, comment=comment)
+
+
+def remind(request: Request, actor: Actor, now: datetime) -> Change:
+    """A directing role tells whoever has it that it is waited for; nothing else changes."""
+    if not actor.directs:
+        raise NotAllowed(_("Напоминать о заявках могут директор и заместитель."))
+    _require_status(request, _UNFINISHED)
+    if request.assignee_id is None:
+        raise NotYours(_("Эта заявка пока ни у кого: напоминать некому. Передайте её."))
+    return _change(Event.REMINDED, request, request, actor, now)
 
 
 def accept(request: Request, actor: Actor, now: datetime, *, holder: str = "") -> Change:

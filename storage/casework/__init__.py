@@ -8,6 +8,7 @@ cannot be done raises `router.desk.DeskError`, whose text is for the person who 
 from __future__ import annotations
 
 from storage.casework.client_acts import add, clarified, rate, reopen
+from storage.casework.directing import JustReminded, remind
 from storage.casework.opening import (
     Case,
     NoSuchRequest,
@@ -53,6 +54,7 @@ __all__ = [
     "Case",
     "Decided",
     "House",
+    "JustReminded",
     "NewRequest",
     "NoSuchProposal",
     "NoSuchRequest",
@@ -88,6 +90,7 @@ __all__ = [
     "rate",
     "reassign",
     "release",
+    "remind",
     "reopen",
     "request_of_proposal",
     "resume",
