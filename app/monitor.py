@@ -74,6 +74,8 @@ class Monitor:
                 health = await channel.health()
         except TimeoutError:
             health = Health(reachable=False, detail=f"no answer in {HEALTH_TIMEOUT_SECONDS:g} s")
+        except Exception as error:  # noqa: BLE001 - one broken messenger must not blind us for the others
+            health = Health(reachable=False, detail=type(error).__name__)
         if health.link:
             self.links[name] = health.link
         before = self._seen.get(name)

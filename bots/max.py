@@ -798,6 +798,8 @@ class _Refused(Exception):  # noqa: N818
             return Retry(reason=str(self))
         if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Retry(reason=str(self), whole_channel=True)
+        if self.status == HTTPStatus.FORBIDDEN and self.code in _CLOSED:
+            return Blocked(str(self))
         if self.status == HTTPStatus.NOT_FOUND and self.code not in _NOBODY:
             return Rejected(str(self))
         return _OUTCOMES.get(self.status, _rejected)(self)
@@ -809,7 +811,7 @@ def _rejected(refused: _Refused) -> Outcome:
 
 _OUTCOMES: Mapping[int, Callable[[_Refused], Outcome]] = {
     401: lambda refused: TokenRevoked(str(refused)),  # verify.token
-    403: lambda refused: Blocked(str(refused)),  # chat.denied, error.dialog.suspended
+    403: lambda refused: TokenRevoked(f"{_REFUSALS[403]}: {refused}"),
     404: lambda refused: Blocked(str(refused)),  # chat.not.found
     # 2 messages a second for a dialog, 30 for the bot: the answer is the same. Delivery keeps to both,
     # so the narrower one is more likely met, and one person's silence must not be everybody's.
@@ -819,6 +821,8 @@ _OUTCOMES: Mapping[int, Callable[[_Refused], Outcome]] = {
 
 _RATE_WINDOW_SECONDS = 1.0
 
+_CLOSED = ("chat.denied", "dialog.suspended", "error.dialog.suspended")
+"""A person has stopped the bot; any other denial is of the bot as a whole."""
 _NOBODY = ("chat.not.found", "dialog.not.found", "user.not.found")
 
 _REFUSALS: Mapping[int, str] = {

@@ -654,7 +654,7 @@ def _read_press(event_key: str, press: Json, now: datetime) -> Inbound | None:
         *person,
         now,
         InboundKind.BUTTON,
-        button=button if isinstance(button, str) else "",
+        button=clean(button) if isinstance(button, str) else "",
         message_key=f"c{_number(number)}" if number is not None else None,
         acknowledge=f"{person[0]} {person[1]} {clean(press['event_id'])}",
     )

@@ -142,7 +142,7 @@ def _add_streamed(
     """Encrypt straight into the container; the size is written into its header afterwards."""
     header_at = container.offset
     header = _member(_BODY, 0, now)
-    opened.write(header.tobuf())
+    room = opened.write(_one_block(header))
     began = opened.tell()
     with _Piped(lambda sink: _write_plain(sink, url, files, now)) as plain:
         _age().encrypt_io(plain.stream, opened, [recipient])
@@ -150,8 +150,10 @@ def _add_streamed(
     header.size = opened.tell() - began
     opened.write(b"\0" * (-header.size % tarfile.BLOCKSIZE))
     container.offset = opened.tell()
+    written = _one_block(header)
+    assert len(written) == room
     opened.seek(header_at)
-    opened.write(header.tobuf())
+    opened.write(written)
     opened.seek(container.offset)
     return manifest
 
@@ -541,6 +543,11 @@ def _member(name: str, size: int, now: datetime) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mtime, member.mode = size, int(now.timestamp()), 0o600
     return member
+
+
+def _one_block(member: tarfile.TarInfo) -> bytes:
+    """A header that is as long for any size; that of Python's own choice grows over 8 GiB."""
+    return member.tobuf(tarfile.GNU_FORMAT)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes, now: datetime) -> None:

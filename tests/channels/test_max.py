@@ -814,6 +814,8 @@ async def test_longest_message_is_taken(channel: MaxChannel, olga: Person):
     [
         ({"status": 401, "code": "verify.token", "message": "Invalid access_token"}, TokenRevoked),
         ({"status": 403, "code": "chat.denied", "message": "error.dialog.suspended"}, Blocked),
+        ({"status": 403, "code": "error.dialog.suspended"}, Blocked),
+        ({"status": 403, "code": "access.denied", "message": "Bot is not moderated"}, TokenRevoked),
         ({"status": 404, "code": "chat.not.found"}, Blocked),
         ({"status": 404, "code": "user.not.found"}, Blocked),
         ({"status": 404, "code": "not.found", "message": "Path not found"}, Rejected),

@@ -244,11 +244,12 @@ def press(**more: object) -> dict[str, Any]:
     [
         ({"p": "form:kind:pay:1"}, "form:kind:pay:1"),
         ('{"p": "form:kind:pay:1"}', "form:kind:pay:1"),
+        ({"p": "form:kind\0:pay:1"}, "form:kind:pay:1"),
         ({"f": "topic"}, ""),
         ({"p": 5}, ""),
         (None, ""),
     ],
-    ids=["value", "string", "foreign", "number", "none"],
+    ids=["value", "string", "null character", "foreign", "number", "none"],
 )
 def test_press_is_read(payload: object, button: str):
     inbound = read(press(payload=payload))

@@ -1,6 +1,7 @@
 """Copies: whole, locked, and put back on either engine."""
 
 import json
+import os
 import resource
 import subprocess
 import tarfile
@@ -126,6 +127,30 @@ def test_a_copy_for_a_public_key_opens_with_its_identity_alone(kept, tmp_path, d
         restore(copy, WORDS, f"sqlite:///{tmp_path}/x.sqlite3", tmp_path / "x")
     with pytest.raises(BackupError, match="age1"):
         write_copy(database_url, files, copy, Key(recipient="ssh-rsa nonsense"), NOW)
+
+
+def test_a_copy_of_nine_gigabytes_can_be_read(kept, tmp_path, database_url, monkeypatch):
+    """Over 8 GiB a header may need more room than was left for it before the size was known."""
+    size = 9 * 2**30
+
+    def encrypt(plain, sink, _recipients):
+        while plain.read(2**16):
+            pass
+        sink.seek(size - 3, os.SEEK_CUR)  # a hole: nothing of it is on the disk
+        sink.write(b"end")
+
+    monkeypatch.setattr(pyrage, "encrypt_io", encrypt)
+    _firm, files, _sha256 = kept
+    copy = tmp_path / "copy.tar"
+    write_copy(database_url, files, copy, KEY, NOW)
+    with tarfile.open(copy) as container:
+        assert container.getnames() == ["READ-ME.txt", "copy.tar.gz.age"]
+        body = container.extractfile("copy.tar.gz.age")
+        assert container.getmember("copy.tar.gz.age").size == size
+        body.seek(-3, os.SEEK_END)
+        assert body.read() == b"end"
+        body.seek(0)
+        assert body.read(512) == bytes(512), "the header has run over"
 
 
 def test_a_copy_opens_by_hand(kept, tmp_path, database_url):
