@@ -7,6 +7,7 @@ meanwhile waits behind it, so the order of the person is kept.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlmodel import Session, col, update
 
-from bots import client_chat, edits, staff_chat
+from bots import client_chat, edits, linking, staff_chat
 from bots.albums import Messages, by_album, merged_albums, with_album
 from bots.base import Cursor
 from bots.turns import ChatTurn, press_of
@@ -111,13 +112,33 @@ class Intake:
 
         It is acknowledged: a messenger that repeats it for ever would stop everybody behind it.
         """
+        if isinstance(operation, Cursor | Settlement):
+            return await self._once_more(operation, error)
         now = self.now()
         log.error("message kept as failed", error=type(error).__name__)
-        if not isinstance(operation, Arrival | Fetched):
-            return Applied()
         if isinstance(operation, Fetched) and len(albums := by_album(operation.messages)) > 1:
             return await self._apart(operation.chat_id, albums)
-        return await self.database.transact(lambda session: self._keep_failed(session, operation, now))
+        try:
+            return await self.database.transact(lambda session: self._keep_failed(session, operation, now))
+        except Exception as failure:
+            if storage_is_down(failure):
+                raise
+            log.error("message that cannot be kept", error=type(failure).__name__)  # noqa: TRY400
+            return await self.database.transact(lambda session: _keep_trace(session, operation, now))
+
+    async def _once_more(self, operation: Cursor | Settlement, error: Exception) -> Applied:
+        """Write down what became of a letter without what follows from it, or it would go out again."""
+        log.error("kept alone", what=type(operation).__name__, error=type(error).__name__)
+        try:
+            if isinstance(operation, Cursor):
+                return await self.apply([operation])
+            await self.database.transact(lambda session: postoffice.settle(session, self.owner, [operation]))
+        except Exception as again:
+            if storage_is_down(again):
+                raise
+            # Whoever waits would try for ever, and all behind it would wait too.
+            log.error("given up", what=type(operation).__name__, error=type(again).__name__)  # noqa: TRY400
+        return Applied()
 
     async def _apart(self, chat_id: int, albums: Sequence[Messages]) -> Applied:
         """Take the messages of one chat one after another: only the one that fails is kept as failed."""
@@ -174,8 +195,8 @@ class Intake:
             return
         chat = batch.chat_of(inbound)
         if inbound.kind is InboundKind.BLOCKED:
-            _block(batch.session, chat, batch.now)
-            failover.leave_blocked(batch.session, self.house, (chat.chat_id,), batch.now)
+            if _block(batch.session, chat, inbound.sent_at, batch.now):
+                failover.leave_blocked(batch.session, self.house, (chat.chat_id,), batch.now)
             return
         if inbound.kind is InboundKind.UNBLOCKED:
             batch.seen(chat, inbound.sent_at)
@@ -217,7 +238,7 @@ class Intake:
         if inbound.kind is InboundKind.OTHER:
             said = replace(said, text="")
         turn = ChatTurn(batch, self.house, chat, inbound, said)
-        if chat.staff is not None and not inbound.start_code:
+        if chat.staff is not None and linking.code_of(inbound) is None:
             staff_chat.handle(turn)
         else:
             client_chat.handle(turn)
@@ -266,6 +287,17 @@ class Intake:
         post(session, self.house, now, postings)
 
 
+def _keep_trace(session: Session, operation: Arrival | Fetched, now: datetime) -> Applied:
+    """Keep only that there was a message: something in it is more than the database can hold."""
+    if isinstance(operation, Fetched):
+        work.give_up_waiting(session, [item[0] for item in operation.messages])
+        return Applied()
+    digest = hashlib.sha256(operation.inbound.event_key.encode("utf-8", "surrogatepass")).hexdigest()
+    trace = replace(operation.inbound, event_key=f"unkept:{digest}", chat_key="")
+    work.keep_failed(session, trace, None, now)
+    return Applied()
+
+
 def _told(batch: Work, inbound: Inbound) -> list[Told]:
     """What a messenger tells about a letter of ours, if it is news."""
     event = (inbound.channel, inbound.event_key)
@@ -282,9 +314,13 @@ def _with_typed_code(inbound: Inbound) -> Inbound:
     return replace(inbound, kind=InboundKind.STARTED, start_code=typed[1]) if typed else inbound
 
 
-def _block(session: Session, chat: ChatView, now: datetime) -> None:
+def _block(session: Session, chat: ChatView, closed_at: datetime, now: datetime) -> bool:
+    """Close the chat; False when its person has written since, for such news may come late."""
+    if chat.last_inbound_at is not None and chat.last_inbound_at > closed_at:
+        return False
     session.execute(update(Chat).where(col(Chat.id) == chat.chat_id).values(blocked_at=now))
     chat.blocked = True
+    return True
 
 
 def _inns(inbounds: Iterable[Inbound]) -> set[str]:

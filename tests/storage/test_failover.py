@@ -1,5 +1,6 @@
 """What does not arrive in one chat goes to the next one, by e-mail, or to the telephone: once."""
 
+import asyncio
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -7,11 +8,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from bots.intake import Intake
 from forms.messages import Button, Delivery, DeliveryState, OutgoingFile, Press, Reply
 from forms.texts import plain
 from notifications.outbox import LetterState, Settlement
 from storage import calls, failover, postoffice
 from storage.deliveries import Told
+from storage.group_commit import GroupCommit
 from storage.letters import Posting, post
 from storage.models import CallTask, Chat, Letter, Person
 from storage.sweeps import sweep
@@ -149,6 +152,24 @@ async def test_each_chat_is_tried_once_and_then_somebody_telephones(maria):
     assert "Нужна выписка" in told[0].text
     maria.clock += 3 * MINUTE
     assert maria.sweep() == 0
+
+
+async def test_a_letter_is_settled_even_when_what_follows_fails(maria, monkeypatch):
+    """Or it would stay leased, and go out again when the lease ends, for ever."""
+
+    def broken(*_):
+        raise LookupError("nobody to pass it on to")
+
+    monkeypatch.setattr(failover, "pass_on", broken)
+    maria.post("k")
+    (letter,) = maria.claim()
+    settlement = Settlement(letter.letter_id, letter.chat_id, LetterState.FAILED, maria.clock, reason="нет")
+    intake = Intake(maria.database, lambda: maria.house, lambda: maria.clock, OURS)
+    committing = GroupCommit(intake.apply, intake.poisoned)
+    running = asyncio.create_task(committing.run())
+    await committing.do([settlement])
+    running.cancel()
+    assert (maria.row(Letter, key="k").state, maria.row(Letter, key="k").lease_owner) == ("failed", "")
 
 
 async def test_answers_of_a_dialogue_stay_in_it(maria):
