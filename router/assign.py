@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 
 from forms.texts import Text, _, lines, listed, plain
 from router.model import Candidate, Decision, Exclude, Prefer, Verdict, Work
-from router.rules import RULES, RuleContext, Rules
+from router.rules import RULES, RuleContext, Rules, is_away
 
 
 def assign(
@@ -36,9 +36,16 @@ def rank(
 
     Those who are excluded come last.
     """
-    judged = [(judge(work, person, context, rules=rules), person) for person in candidates]
+    people = tuple(candidates)
+    if work.substitute_id is not None:
+        work = replace(work, responsible_away=_responsible_away(work, people, context))
+    judged = [(judge(work, person, context, rules=rules), person) for person in people]
     judged.sort(key=lambda pair: order(*pair))
     return tuple(verdict for verdict, _person in judged)
+
+
+def _responsible_away(work: Work, people: Iterable[Candidate], context: RuleContext) -> bool:
+    return all(is_away(person, context) for person in people if person.staff_id == work.responsible_id)
 
 
 def judge(work: Work, person: Candidate, context: RuleContext, *, rules: Rules = RULES) -> Verdict:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from forms.texts import Text
+from router.schedule import Hours
 
 
 class Status(StrEnum):
@@ -76,6 +77,10 @@ class Work:
     deadline: datetime
     responsible_id: int | None = None
     """The staff member who keeps this client's books."""
+    substitute_id: int | None = None
+    """Who takes over while that one is away."""
+    responsible_away: bool = False
+    """Settled by `router.assign.rank`, which sees everybody."""
     excluded_ids: frozenset[int] = frozenset()
     """Those who declined it or let it lie."""
     recorded_by_id: int | None = None
@@ -97,6 +102,8 @@ class Candidate:
     on_shift: bool = True
     absent_until: datetime | None = None
     active: bool = True
+    hours: Hours = ()
+    """Their own working hours, where they differ from the firm's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from datetime import datetime
 from forms.kinds import BY_CODE, RequestKind
 from forms.texts import Day, _
 from router.model import Candidate, Exclude, Prefer, Work
+from router.schedule import covers
 from router.worktime import WorkCalendar
 
 
@@ -21,7 +22,7 @@ class RuleWeights:
     """Points for and against, and the limits. The defaults are ours; the director may settle others.
 
     `dedicated` outweighs all others together: the client's own accountant, when free, takes the request
-    however busy they are.
+    however busy they are, unless it is outside their own hours.
     """
 
     dedicated: int = 1000
@@ -33,6 +34,14 @@ class RuleWeights:
     """The most that open requests count against a person, however many there are."""
     most_open_requests: int = 0
     """Nobody holds more at once, whatever their card says; 0 leaves it to the cards."""
+
+    @property
+    def off_hours(self) -> int:
+        """More against a person than everything else can speak for them."""
+        others = (
+            self.dedicated, self.recorded, self.skill, self.no_skill, self.open_requests_at_most,
+        )  # fmt: skip
+        return -sum(abs(points) for points in others) - 1
 
     def room_of(self, person: Candidate) -> int:
         """How many open requests this person may hold at once."""
@@ -118,6 +127,32 @@ def keeps_the_books(work: Work, person: Candidate, context: RuleContext) -> Pref
     return Prefer(context.weights.dedicated, _("ведёт этого клиента"))
 
 
+def stands_in(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
+    """Whoever takes over for the client's own accountant counts as much, while that one is away."""
+    if person.staff_id != work.substitute_id or person.staff_id == work.responsible_id:
+        return None
+    if not work.responsible_away:
+        return None
+    return Prefer(context.weights.dedicated, _("заменяет ответственного: его сейчас нет"))
+
+
+def keeps_own_hours(_work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
+    """Outside their own hours a person gets something new only when there is nobody else.
+
+    Of those who keep the firm's hours their shift tells whether they work.
+    """
+    if covers(person.hours, context.now, context.calendar.zone):
+        return None
+    return Prefer(context.weights.off_hours, _("сейчас нерабочее время по личному графику"))
+
+
+def is_away(person: Candidate, context: RuleContext) -> bool:
+    """Whether somebody has to take over for this person now."""
+    absent = person.absent_until is not None and person.absent_until > context.now
+    working = person.active and person.on_shift and not absent
+    return not working or not covers(person.hours, context.now, context.calendar.zone)
+
+
 def wrote_it_down(work: Work, person: Candidate, context: RuleContext) -> Prefer | None:
     """Whoever has spoken with the client need not be told what it is about."""
     if person.staff_id != work.recorded_by_id:
@@ -141,7 +176,9 @@ RULES: Rules = (
     ("shift", is_on_shift),
     ("room", has_room),
     ("department", is_of_the_department),
+    ("hours", keeps_own_hours),
     ("dedicated", keeps_the_books),
+    ("substitute", stands_in),
     ("recorded", wrote_it_down),
     ("skill", has_the_skill),
     ("load", has_few_requests),

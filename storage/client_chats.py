@@ -172,7 +172,7 @@ def company_request(session: Session, person_id: int | None, number: int) -> Com
     return CompanyRequest(casework.facts_of(session, found[0]), found[1]) if found else None
 
 
-def _of_others(person_id: int | None) -> Select[Any]:
+def _of_others(person_id: int | None) -> Any:
     return (
         select(Request, col(Person.name))
         .join(ClientPerson, col(ClientPerson.client_id) == col(Request.client_id))

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from notifications import compose
 from router import assign as routing
-from router import desk
+from router import desk, schedule
 from router.model import Candidate, Decision, Role, Status, Work
 from storage import history
 from storage.casework.opening import Case, case_of, context_of
@@ -41,6 +41,7 @@ def candidates(session: Session, now: datetime) -> tuple[Candidate, ...]:
             on_shift=row.on_shift,
             absent_until=row.absent_until,
             active=row.active,
+            hours=schedule.from_json(row.schedule),
         )
         for row in session.connection().execute(_CANDIDATES, {"now": now})
     )
@@ -56,7 +57,7 @@ _LOADING = [status.value for status in (Status.ASSIGNED, Status.ACCEPTED, Status
 _CANDIDATES = (
     select(
         _staff.c.id, _person.c.name, _staff.c.role, _staff.c.department, _staff.c.skills, _staff.c.capacity,
-        _staff.c.active,
+        _staff.c.active, _staff.c.schedule,
         select(func.count())
         .select_from(_request)
         .where(_request.c.assignee_id == _staff.c.id, _request.c.status.in_(_LOADING))
@@ -95,6 +96,7 @@ def work_of(session: Session, row: Request) -> Work:
         submitted_at=row.submitted_at,
         deadline=row.deadline,
         responsible_id=client.responsible_id if client else None,
+        substitute_id=client.substitute_id if client else None,
         excluded_ids=frozenset(staff_id for staff_id in refused if staff_id is not None),
         recorded_by_id=row.recorded_by,
     )

@@ -80,6 +80,7 @@ def submit(session: Session, house: House, new: NewRequest, now: datetime) -> in
     work = Work(
         number, row.kind, submitted_at, row.deadline,
         responsible_id=client.responsible_id, recorded_by_id=row.recorded_by,
+        substitute_id=client.substitute_id,
     )  # fmt: skip
     case = route(session, house, case, now, work=work, tell_client=False)
     if new.recorded:
@@ -134,6 +135,7 @@ class RequestClient(NamedTuple):
     name: str
     confirmed: bool
     responsible_id: int | None
+    substitute_id: int | None = None
 
 
 def client_of(
@@ -174,7 +176,12 @@ _speaker = metadata.tables["client_person"]
 _request = metadata.tables["request"]
 
 _CLIENT = select(
-    _client.c.id, _client.c.inn, _client.c.name, _client.c.confirmed, _client.c.responsible_id
+    _client.c.id,
+    _client.c.inn,
+    _client.c.name,
+    _client.c.confirmed,
+    _client.c.responsible_id,
+    _client.c.substitute_id,
 ).where(_client.c.inn == bindparam("inn"))
 _ADD_CLIENT = insert(_client).returning(_client.c.id)
 _SPEAKS_FOR = select(_speaker.c.client_id).where(
