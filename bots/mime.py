@@ -2,7 +2,8 @@
 
 Letters come from every program of thirty years, so nothing here trusts a header: charsets are guessed
 when they lie, names are decoded in each of the ways that were ever used for them, and what a program
-quotes below an answer is told from what a person wrote.
+quotes below an answer is told from what a person wrote. Anybody may send a letter made to be slow to
+read, so the time for one grows with its length and no faster: patterns never search blanks twice.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from email import message_from_bytes
 from email.message import Message
 from email.policy import Compat32
 from email.utils import collapse_rfc2231_value, getaddresses
-from html.parser import HTMLParser
+from encodings import normalize_encoding
+from encodings.aliases import aliases
+from html import unescape
 
 MAX_TEXT_LENGTH = 500_000
 """Of a longer text or page only so much is read."""
+MAX_HEADER_LENGTH = 10_000
+"""Of a longer header only so much is read: the standard library reads its parts again and again."""
+MAX_ADDRESS_LENGTH = 180
+"""With a mark before it, an address still fits into the key of a chat."""
 MAX_DEPTH = 10
 SMALL_PICTURE_BYTES = 40 * 1024
 """A picture inside a page's text is a logo up to this size; a larger one may be a photo of a bill."""
@@ -49,9 +56,8 @@ class _Lenient(Compat32):
     """Headers with bare 8-bit bytes are read in the likeliest charset instead of as question marks."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:  # noqa: ARG002 - the policy's own
-        if value.isascii():
-            return value
-        return decoded_bytes(value.encode("utf-8", "surrogateescape"), None)
+        value = value[:MAX_HEADER_LENGTH].replace("\x00", "")
+        return value if value.isascii() else decoded_bytes(value.encode("utf-8", "surrogateescape"), None)
 
 
 def read(raw: bytes) -> Message:
@@ -62,27 +68,40 @@ def read(raw: bytes) -> Message:
 def header(message: Message, name: str) -> str:
     """A header in one line, its encoded words read; "" when there is none."""
     value = message.get(name)
-    return " ".join(_decoded_words(str(value)).replace("\x00", "").split()) if value is not None else ""
+    return _in_one_line(_decoded_words(str(value))) if value is not None else ""
 
 
 def headers(message: Message, name: str) -> list[str]:
     """All headers of this name, the topmost first."""
-    return [" ".join(_decoded_words(str(value)).split()) for value in message.get_all(name, [])]
+    return [_in_one_line(_decoded_words(str(value))) for value in message.get_all(name, [])]
 
 
 def addresses(message: Message, name: str) -> list[tuple[str, str]]:
     """Names and addresses (lower-cased) of a header of addresses."""
     raw = [str(value) for value in message.get_all(name, [])]
     found = [(_decoded_words(person), address.strip().lower()) for person, address in getaddresses(raw)]
-    return [(" ".join(person.replace("\x00", "").split()), address) for person, address in found if address]
+    return [(_in_one_line(person), address) for person, address in found if address]
 
 
-_ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,64}@[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,190}")
+def _in_one_line(text: str) -> str:
+    return " ".join(_storable(text).split())
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _storable(text: str) -> str:
+    """Text that UTF-8 and every database can hold: halves of pairs become question marks, NUL goes."""
+    return _UNSTORABLE.sub(lambda found: "" if found[0] == "\x00" else "\ufffd", text)
+
+
+_ATOM = r"[^\s@<>\"(),:;\\\[\].\x00-\x1f\x7f\ud800-\udfff]+"
+_ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*")
 
 
 def is_address(text: str) -> bool:
     """Whether this can be written to; quoted local parts and address literals are nobody's."""
-    return _ADDRESS.fullmatch(text) is not None
+    return len(text) <= MAX_ADDRESS_LENGTH and _ADDRESS.fullmatch(text) is not None
 
 
 _WORD = re.compile(r"=\?([^?\s]{1,40})\?([bBqQ])\?([^?]*)\?=")
@@ -125,26 +144,42 @@ def _word_bytes(encoding: str, content: str) -> bytes:
 
 _CYRILLIC_CHARSETS = ("cp1251", "koi8-r", "cp866")
 _FREQUENT = frozenset("оеаинтсрвлкмдпу")
-_SAYS_NOTHING = frozenset(("", "us-ascii", "ascii", "unknown-8bit", "unknown", "8bit", "default"))
-_WESTERN = frozenset(("iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252", "iso-8859-15"))
+_WESTERN = frozenset(("latin_1", "cp1252", "iso8859_15"))
+_CHARSETS = _WESTERN | frozenset(
+    (
+        "utf_8", "utf_16", "utf_16_be", "utf_16_le", "cp1251", "koi8_r", "koi8_u", "cp866", "cp855",
+        "mac_cyrillic", "kz1048", "ptcp154", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256",
+        "cp1257", "cp1258", "cp437", "cp850", "cp852", "cp857", "mac_roman", "iso8859_2",
+        "iso8859_3", "iso8859_4", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8", "iso8859_9",
+        "iso8859_10", "iso8859_13", "iso8859_14", "iso8859_16", "tis_620", "cp874", "gb2312", "gbk",
+        "gb18030", "big5", "cp950", "shift_jis", "cp932", "euc_jp", "iso2022_jp", "euc_kr", "cp949",
+        "iso2022_kr",
+    )
+)  # fmt: skip
+"""What letters are written in. Python knows more: of those some are no text, some make what is none."""
 _MOSTLY = 0.3
 
 
 def decoded_bytes(content: bytes, charset: str | None) -> str:
     """Text of bytes: as declared, if that can be; else UTF-8, else the likeliest Cyrillic charset."""
-    declared = (charset or "").strip().strip("\"'").lower()
-    if content.isascii() and b"\x1b" not in content and not declared.startswith(("utf-16", "utf-7")):
+    declared = _codec(charset or "")
+    if content.isascii() and b"\x1b" not in content and not declared.startswith("utf_16"):
         return content.decode("ascii")
-    believed = not (declared in _SAYS_NOTHING or (declared in _WESTERN and _looks_cyrillic(content)))
-    for candidate in (declared if believed else "", "utf-8"):
+    believed = declared in _CHARSETS and not (declared in _WESTERN and _looks_cyrillic(content))
+    for candidate in (declared if believed else "utf_8", "utf_8"):
         try:
-            return content.decode(candidate) if candidate else content.decode("utf-8")
+            return _storable(content.decode(candidate))
         except (LookupError, ValueError):
             continue
     return max(
         (content.decode(name, "replace") for name in _CYRILLIC_CHARSETS),
         key=lambda text: sum(letter in _FREQUENT for letter in text),
     )
+
+
+def _codec(charset: str) -> str:
+    name = normalize_encoding(charset[:60].strip().strip("\"'").lower())
+    return aliases.get(name, name)
 
 
 def _looks_cyrillic(content: bytes) -> bool:
@@ -159,7 +194,7 @@ def _looks_cyrillic(content: bytes) -> bool:
 
 def words(message: Message) -> Words:
     """The text of a letter apart from its quotes and signature; forwarded letters are content."""
-    text = _body(message, 0)[:MAX_TEXT_LENGTH].replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
+    text = _storable(_body(message, 0)[:MAX_TEXT_LENGTH]).replace("\r\n", "\n").replace("\r", "\n")
     found = _unquoted(text, forwarded=FORWARDED_SUBJECT.match(header(message, "Subject")) is not None)
     attached = [_attached_text(letter) for letter in _attached_letters(message)]
     return Words("\n\n".join(part for part in (found.own, *attached) if part), found.quoted)
@@ -169,7 +204,7 @@ def _attached_text(letter: Message) -> str:
     """A letter that was attached to another: who wrote it about what, and its words."""
     sender = next((person or address for person, address in addresses(letter, "From")), "")
     about = f"Пересланное письмо «{header(letter, 'Subject')}»" + (f", {sender}" if sender else "") + ":"
-    return f"{about}\n{_body(letter, 0).strip()}".strip()
+    return f"{about}\n{_storable(_body(letter, 0)[:MAX_TEXT_LENGTH]).strip()}".strip()
 
 
 def _body(part: Message, depth: int) -> str:
@@ -211,14 +246,15 @@ def _best(alternatives: list[Message], depth: int) -> str:
 
 def _unflowed(text: str) -> str:
     """Join the lines that a program has broken for the look of it (RFC 3676)."""
-    lines: list[str] = []
+    paragraphs: list[list[str]] = []
     joins = False
     for line in text.replace("\r\n", "\n").split("\n"):
         if joins and not line.startswith(">") and line != "-- ":
-            lines[-1] += line
+            paragraphs[-1].append(line)
         else:
-            lines.append(line.removeprefix(" "))
+            paragraphs.append([line.removeprefix(" ")])
         joins = line.endswith(" ") and line != "-- " and not line.startswith(">")
+    lines = ("".join(parts) for parts in paragraphs)
     return "\n".join(line.rstrip(" ") if line != "-- " else line for line in lines)
 
 
@@ -242,83 +278,132 @@ _BLOCKS = frozenset(
     )
 )  # fmt: skip
 _UNSEEN = frozenset(("script", "style", "head", "title", "noscript", "template", "svg", "object"))
+_RAW = frozenset(("script", "style"))
+_OPENING = re.compile(r"<[a-zA-Z/!?]")
+# A tag ends before the next "<": so each is read once, closed or not.
+_TAG = re.compile(
+    r"""<(?P<closes>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)"""
+    r"""(?P<rest>(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+|[^<>]*+)>|<[!?][^<>]*+>"""
+)
 
 
 def text_of_html(page: str) -> str:
     """The text of a page: blocks as lines, quotes marked with ">"; nothing of it is ever run or fetched."""
+    page = page[:MAX_TEXT_LENGTH]
     reader = _PageReader()
-    try:
-        reader.feed(page[:MAX_TEXT_LENGTH])
-        reader.close()
-    except (AssertionError, ValueError):  # what the parser does on broken declarations
-        return re.sub(r"<[^<>]{0,2000}>", " ", page[:MAX_TEXT_LENGTH])
+    position = 0
+    while position < len(page):
+        opening = _OPENING.search(page, position)
+        at = opening.start() if opening else len(page)
+        reader.text_comes(page[position:at])
+        position = _after_tag(page, at, reader) if opening else at
     return reader.text()
 
 
-class _PageReader(HTMLParser):
+def _after_tag(page: str, at: int, reader: _PageReader) -> int:
+    """Read the tag or comment that may begin here; where to go on from."""
+    if page.startswith("<!--", at):
+        return _end_of(page.find("-->", at + 2), page) + 3
+    tag = _TAG.match(page, at)
+    if tag is None:
+        reader.text_comes("<")
+        return at + 1
+    name = (tag["name"] or "").lower()
+    if name and not tag["closes"]:
+        reader.tag_opens(name)
+        if name in _RAW and not tag["rest"].endswith("/"):
+            closing = re.compile(f"</{name}", re.IGNORECASE).search(page, tag.end())
+            return _end_of(closing.start() if closing else -1, page)
+    if name and (tag["closes"] or tag["rest"].endswith("/")):
+        reader.tag_closes(name)
+    return tag.end()
+
+
+def _end_of(found: int, page: str) -> int:
+    return found if found >= 0 else len(page)
+
+
+class _PageReader:
+    """Lines as they grow: the pieces of each, joined at the end."""
+
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._lines: list[str] = [""]
+        self._lines: list[list[str]] = [[""]]
+        self._says_something = self._ends_blank = False
         self._unseen = self._quotes = self._kept = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+    def tag_opens(self, tag: str) -> None:
         if tag in _UNSEEN:
             self._unseen += 1
         if tag in _BLOCKS:
-            self._new_line(blank=tag == "p")
+            self._block(blank=tag == "p")
         if tag == "br":
-            self._lines.append(self._prefix())
+            self._break()
         if tag == "li":
-            self._lines[-1] += "- "
-        if tag in ("td", "th") and self._line():
-            self._lines[-1] += " "
+            self._add("- ")
+        if tag in ("td", "th") and self._says_something:
+            self._add(" ")
         self._quotes += tag == "blockquote"
         self._kept += tag == "pre"
         if tag == "blockquote":
-            self._lines.append(self._prefix())
+            self._break()
 
-    def handle_endtag(self, tag: str) -> None:
+    def tag_closes(self, tag: str) -> None:
         if tag in _UNSEEN:
             self._unseen = max(0, self._unseen - 1)
         if tag == "blockquote":
             self._quotes = max(0, self._quotes - 1)
-            self._lines.append(self._prefix())
+            self._break()
         if tag == "pre":
             self._kept = max(0, self._kept - 1)
         if tag in _BLOCKS:
-            self._new_line(blank=tag == "p")
+            self._block(blank=tag == "p")
 
-    def handle_data(self, data: str) -> None:
+    def text_comes(self, source: str) -> None:
         if self._unseen:
             return
+        text = _without_references(source)
         if self._kept:
-            first, *rest = data.split("\n")
-            self._lines[-1] += first
-            self._lines += [self._prefix() + line for line in rest]
+            first, *rest = text.split("\n")
+            self._add(first)
+            for line in rest:
+                self._break()
+                self._add(line)
             return
-        text = re.sub(r"\s+", " ", data)
-        self._lines[-1] += text.lstrip() if not self._line() or self._lines[-1].endswith(" ") else text
+        text = re.sub(r"\s+", " ", text)
+        self._add(text.lstrip() if not self._says_something or self._ends_blank else text)
 
-    def _prefix(self) -> str:
-        return "> " if self._quotes else ""
+    def _add(self, text: str) -> None:
+        if text:
+            self._lines[-1].append(text)
+            self._says_something = self._says_something or bool(text.strip())
+            self._ends_blank = text.endswith(" ")
 
-    def _line(self) -> str:
-        return self._lines[-1].removeprefix("> ").strip()
+    def _break(self) -> None:
+        self._lines.append(["> " if self._quotes else ""])
+        self._says_something, self._ends_blank = False, True
 
-    def _new_line(self, *, blank: bool) -> None:
-        if self._line():
-            self._lines += [self._prefix()] * (2 if blank else 1)
-        else:
-            self._lines[-1] = self._prefix()
+    def _block(self, *, blank: bool) -> None:
+        if not self._says_something:
+            self._lines.pop()
+        elif blank:
+            self._break()
+        self._break()
 
     def text(self) -> str:
-        lines = [line.replace("\xa0", " ").rstrip() for line in self._lines]
+        lines = ("".join(parts).replace("\xa0", " ").rstrip() for parts in self._lines)
         return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def _without_references(text: str) -> str:
+    try:
+        return unescape(text)
+    except ValueError:  # a number of thousands of digits
+        return text
 
 
 # ---------------------------------------------------------------------- quotes and signatures
 
-FORWARDED_SUBJECT = re.compile(r"\s*(?:fwd?|wg|пересл\w*|перенапр\w*)\s*:", re.IGNORECASE)
+FORWARDED_SUBJECT = re.compile(r"\A\s*(?:fwd?|wg|пересл\w*|перенапр\w*)\s*:", re.IGNORECASE)
 _FORWARDED = re.compile(
     r"\W*(?:(?:begin )?forwarded message|пересылаемое (?:сообщение|письмо)|пересланное (?:сообщение|письмо)|"
     r"(?:начало )?переадресованно\w+ (?:сообщени|письм)\w+|начало пересылаемого \w+|"
@@ -354,7 +439,7 @@ _REGARDS = re.compile(
     r"(?:best |kind |warm )?regards|sincerely)\b.{0,80}",
     re.IGNORECASE,
 )
-_POSTSCRIPT = re.compile(r"^\s*(?:p\.?\s?s|з\.?\s?ы)\b", re.IGNORECASE | re.MULTILINE)
+_POSTSCRIPT = re.compile(r"\s*(?:p\.?\s?s|з\.?\s?ы)\b", re.IGNORECASE)
 _SIGNATURE_LINES = 10
 _SIGNATURE_LINE_LENGTH = 90
 
@@ -382,24 +467,33 @@ def _without_marks(lines: list[str]) -> str:
     return "\n".join(_unmarked(line) for line in lines).strip()
 
 
+_MARKS = re.compile(r"\s*(?:>\s?)+")
+
+
 def _unmarked(line: str) -> str:
-    return re.sub(r"^\s*(?:>\s?)+", "", line)
+    marks = _MARKS.match(line)
+    return line[marks.end() :] if marks else line
 
 
 def _split_quotes(lines: list[str]) -> tuple[list[str], list[str]]:
     """Lines of the sender and lines of the quote. A quote without marks goes to the end of the letter."""
     own: list[str] = []
     quoted: list[str] = []
+    written_next = _written_next(lines)
     number = 0
     while number < len(lines):
         line = lines[number]
+        if not line.strip():
+            own.append(line)
+            number += 1
+            continue
         if _ORIGINAL.fullmatch(line) or _is_head(lines, number):
             while own and (_RULE.fullmatch(own[-1]) or not own[-1].strip()):
                 own.pop()
             return own, quoted + lines[number:]
         attribution = _attribution(lines, number)
         if attribution:
-            after = next((each for each in lines[number + attribution :] if each.strip()), "")
+            after = written_next[number + attribution]
             introduction = " ".join(lines[number : number + attribution])
             if after.lstrip().startswith(">"):
                 number += attribution
@@ -409,6 +503,14 @@ def _split_quotes(lines: list[str]) -> tuple[list[str], list[str]]:
         (quoted if line.lstrip().startswith(">") else own).append(line)
         number += 1
     return own, quoted
+
+
+def _written_next(lines: list[str]) -> list[str]:
+    """For every line, and for the end: the first from there on that is not blank."""
+    found = [""]
+    for line in reversed(lines):
+        found.append(line if line.strip() else found[-1])
+    return found[::-1]
 
 
 def _is_head(lines: list[str], number: int) -> bool:
@@ -440,31 +542,37 @@ def _attribution(lines: list[str], number: int) -> int:
 
 def _unsigned(lines: list[str]) -> str:
     """Drop the signature; a letter that is nothing else keeps it."""
-    text = "\n".join(lines)
+    everything = lines
     lines = [line for line in lines if not _MOBILE.fullmatch(line)]
+    signature = _signature_from(lines)
     for number, line in enumerate(lines):
-        if line.rstrip() in ("--", "—") and _is_signature(lines[number + 1 :]):
+        if number + 1 >= signature and line.rstrip() in ("--", "—"):
             lines = lines[:number]
             break
-    for number in range(len(lines) - 1, -1, -1):
-        if _REGARDS.fullmatch(lines[number]) and _is_signature(lines[number + 1 :]):
+    signature = _signature_from(lines)
+    for number in range(len(lines) - 1, max(signature - 2, -1), -1):
+        if _REGARDS.fullmatch(lines[number]):
             lines = lines[:number]
             break
     kept = "\n".join(lines).strip("\n").rstrip()
-    return kept if kept.strip() or not _says_something(text) else text.strip()
+    return kept if kept.strip() or not _says_something(everything) else "\n".join(everything).strip()
 
 
-def _says_something(text: str) -> bool:
-    return bool(re.sub(_MOBILE, "", text).strip(" \n\t-—"))
+def _says_something(lines: list[str]) -> bool:
+    return any(line.strip(" \t-—") and not _MOBILE.fullmatch(line) for line in lines)
 
 
-def _is_signature(lines: list[str]) -> bool:
-    written = [line for line in lines if line.strip()]
-    return (
-        len(written) <= _SIGNATURE_LINES
-        and all(len(line) <= _SIGNATURE_LINE_LENGTH for line in written)
-        and not _POSTSCRIPT.search("\n".join(written))
-    )
+def _signature_from(lines: list[str]) -> int:
+    """The first line from which on everything may be a signature: little is written there."""
+    written = 0
+    for number in range(len(lines) - 1, -1, -1):
+        line = lines[number]
+        written += bool(line.strip())
+        if written > _SIGNATURE_LINES or (
+            line.strip() and (len(line) > _SIGNATURE_LINE_LENGTH or _POSTSCRIPT.match(line))
+        ):
+            return number + 1
+    return 0
 
 
 # ---------------------------------------------------------------------- files
@@ -539,7 +647,7 @@ def _raw_name(part: Message) -> str:
 
 
 def _file_name(part: Message) -> str:
-    name = " ".join(_decoded_words(collapse_rfc2231_value(_raw_name(part))).replace("\x00", "").split())
+    name = _in_one_line(_decoded_words(collapse_rfc2231_value(_raw_name(part))))
     name = re.sub(r"[\x00-\x1f\x7f]", " ", name).replace("\\", "/").rpartition("/")[2].strip()
     if name:
         stem, dot, extension = name.rpartition(".")
@@ -601,4 +709,4 @@ def _long_name(properties: bytes) -> str:
     count, size_bytes = struct.unpack_from("<II", properties, at + 4)
     name = properties[at + 12 : at + 12 + size_bytes] if count == 1 and size_bytes <= 1024 else b""  # noqa: PLR2004
     text = name.decode("utf-16-le", "replace").partition("\x00")[0]
-    return " ".join(re.sub(r"[\x00-\x1f\x7f/\\]", " ", text).split())[:MAX_NAME_LENGTH]
+    return _in_one_line(re.sub(r"[\x00-\x1f\x7f/\\]", " ", text))[:MAX_NAME_LENGTH]

@@ -39,7 +39,25 @@ AGREEMENT_LABELS = ("Согласен", "Согласна", "Согласие", 
 _AGREEMENT_WORDS = frozenset(("согласен", "согласна", "я согласен", "я согласна", "i agree", "agree"))
 _YES = frozenset((*_AGREEMENT_WORDS, "да", "ок", "yes", "ok"))
 
-_LINE = re.compile(r"[\s>*•·–—-]*(?:[0-9]{1,2}[.)]\s+)?(?P<label>[^:\n]{1,60}?)\s*:[ \t]*(?P<answer>.*)")
+_NUMBER = re.compile(r"[0-9]{1,2}[.)]\s")
+_MARKS = " \t\xa0>*•·–—-"
+_LONGEST_LABEL = 60
+_LONGEST_MARKED = 200
+"""A line whose colon stands further on has no label."""
+
+
+def _named(line: str) -> tuple[str, str] | None:
+    """The label before the colon of a line, and the answer behind it.
+
+    No pattern does this: whoever writes a line of nothing but marks should not keep us busy.
+    """
+    marked, colon, answer = line.partition(":")
+    if not colon or len(marked) > _LONGEST_MARKED:
+        return None
+    label = marked.strip().lstrip(_MARKS)
+    number = _NUMBER.match(label)
+    label = label[number.end() :].strip() if number else label
+    return (label, answer.strip()) if 0 < len(label) <= _LONGEST_LABEL else None
 
 
 def labelled(text: str, form: Form = FORM, more: Mapping[str, str] | None = None) -> Labelled:
@@ -54,17 +72,21 @@ def labelled(text: str, form: Form = FORM, more: Mapping[str, str] | None = None
     labels: dict[str, str] = {}
     rest: list[str] = []
     current: str | None = None
+    answered: set[str] = set()
     for line in text.splitlines():
-        match = _LINE.fullmatch(line)
-        name = names.get(loosely(match["label"])) if match else None
-        if match and name is not None and not any(answers.get(name, ())):
-            current, labels[name] = name, match["label"].strip()
-            answers[name] = [match["answer"].strip()]
-        elif current is not None and _goes_on(answers[current], line, many_lines=current in many):
-            answers[current].append(line.strip())
+        label, answer = _named(line) or ("", "")
+        name = names.get(loosely(label)) if label else None
+        if name is not None and name not in answered:
+            current, labels[name], answers[name] = name, label, [answer]
+        elif current is not None and (current in many or (bool(line.strip()) and current not in answered)):
+            answer = line.strip()
+            answers[current].append(answer)
         else:
             rest.append(line)
             current = None if line.strip() else current
+            continue
+        if answer:
+            answered.add(current)
     joined = {name: "\n".join(parts).strip() for name, parts in answers.items()}
     return Labelled(
         {name: answer for name, answer in joined.items() if answer}, labels, "\n".join(rest).strip()
@@ -79,10 +101,12 @@ def agreed(text: str) -> str | None:
     names = frozenset(map(loosely, AGREEMENT_LABELS))
     written = text.strip().splitlines()
     for number, line in enumerate(written):
-        match = _LINE.fullmatch(line)
-        says_yes = match is not None and loosely(match["label"]) in names and loosely(match["answer"]) in _YES
+        if len(line) > _LONGEST_MARKED:
+            continue
+        named = _named(line)
+        says_yes = named is not None and loosely(named[0]) in names and loosely(named[1]) in _YES
         # «Согласен:» with nothing behind it is a blank that was left empty.
-        if says_yes or (number == 0 and match is None and loosely(line) in _AGREEMENT_WORDS):
+        if says_yes or (number == 0 and named is None and loosely(line) in _AGREEMENT_WORDS):
             return "\n".join((*written[:number], *written[number + 1 :])).strip()
     return None
 
@@ -91,7 +115,3 @@ def _names(form: Form) -> dict[str, str]:
     """Loosely written names of fields; the first field to claim a name has it."""
     named = [(label, each.name) for each in form for label in (each.title.msgid, *each.labels)]
     return {loosely(label): name for label, name in reversed(named)}
-
-
-def _goes_on(answer: list[str], line: str, *, many_lines: bool) -> bool:
-    return many_lines or (bool(line.strip()) and not any(answer))

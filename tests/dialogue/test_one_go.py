@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from forms.freetext import agreed, labelled
+from forms.messages import InboundKind
 from storage.models import Consent, Message
 from tests.client import Talker
 from tests.dialogue.samples import PDF
@@ -142,3 +144,36 @@ async def test_a_short_question_stays_one_question(by_letter, olga):
     await olga.says("ИНН: 7707083893\nЧто сделать: сверка за март")
     olga.sees("К какому сроку?")
     assert Talker(by_letter, "olga", "").last.text.count(":") < 5
+
+
+async def test_a_code_agreement_and_form_in_one_letter(by_letter):
+    code = by_letter.invite_client("7707083893")
+    olga = by_letter.newcomer(key="olga", name="Ольга")
+    words = "Согласен: да\nЧто сделать: оплатить счёт 15 от ООО «Свет» на 12 345 ₽\nСрок: до пятницы"
+    await olga._do(olga.inbound(InboundKind.TEXT, text=words, start_code=code))
+    olga.sees_last("Компания: ООО «Ромашка»")
+    assert len(by_letter.rows(Consent)) == 1
+    assert by_letter.rows(Message)[0].text.startswith("Что сделать: оплатить")
+
+
+@pytest.mark.parametrize(
+    ("said", "rest"),
+    [
+        ("Согласен", ""),
+        ("> — Согласен : Да\nСрок: завтра", "Срок: завтра"),
+        ("1) Я согласен: нет", None),
+        ("Согласен: да" + " " * 300, ""),
+        ("-" + " " * 300 + "Согласен: да", None),
+        ("- Согласна:\tда", ""),
+    ],
+    ids=["word", "marks", "no", "blanks", "too far", "tab"],
+)
+def test_an_agreement_is_read_in_a_short_line(said, rest):
+    assert agreed(said) == rest
+
+
+def test_a_long_answer_stands_behind_its_name():
+    task = "оплатить " + "счёт " * 200
+    found = labelled(f"  > 2) Что сделать :  {task}\n\nи ещё\nСрок:\n\nзавтра\nСрок: вчера")
+    assert found.answers == {"task": f"{task.strip()}\n\nи ещё", "deadline": "завтра"}
+    assert found.rest == "Срок: вчера"
