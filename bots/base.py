@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -164,6 +164,8 @@ class Lent:
     language: str = "ru"
     public_url: str = ""
     """The same as in `Doors`, for a `health` that is asked while nothing runs."""
+    file_links_last: timedelta = timedelta(days=1)
+    """For how long a `file_link` works from the moment it is made."""
 
 
 NAMELESS = plain("")

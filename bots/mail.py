@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage, Message
 from email.policy import SMTP as SMTP_POLICY
@@ -57,7 +58,7 @@ from forms.messages import (
     OutgoingFile,
     loosely,
 )
-from forms.texts import _, lines
+from forms.texts import Text, _, lines
 from notifications.outbox import Blocked, Outcome, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ class MailChannel:
                 )
                 for file in linked
             )
-            text = f"{text}\n\n{self._lent.render(lines(*links))}".strip()
+            text = f"{text}\n\n{self._lent.render(lines(*links, self._last_day()))}".strip()
         thread = self._threads.get(parcel.chat_key)
         message_id = self._own.message_id(parcel)
         letter = EmailMessage(policy=_POLICY)
@@ -359,6 +360,13 @@ class MailChannel:
                 filename=_one_line(file.name),
             )
         return letter.as_bytes(), message_id
+
+    def _last_day(self) -> Text | None:
+        """On which day the links of a letter still work, wherever in Russia it is read."""
+        if self._now is None:
+            return None
+        day = (self._now() + self._lent.file_links_last - timedelta(days=1)).date()
+        return _("По ссылке файл можно скачать по {day} включительно.", day=f"{day:%d.%m.%Y}")
 
     async def acknowledge_button(self, inbound: Inbound) -> None:
         """Letters have no buttons."""
@@ -433,7 +441,7 @@ def open_channel(settings: Settings, lent: Lent) -> MailChannel:
     return MailChannel(settings, lent)
 
 
-CHANNEL = ChannelKind(NAME, Settings, open_channel, title=_("почта"), by_email=True)
+CHANNEL = ChannelKind(NAME, Settings, open_channel, title=_("Почта"), by_email=True)
 
 
 # ---------------------------------------------------------------------- who we are
@@ -451,17 +459,23 @@ class Own:
         """The same for the same parcel, and nobody else can make it up."""
         digest = hashlib.sha256(parcel.key.encode()).hexdigest()[:24]
         mark = "u" if parcel.chat_key.startswith(UNVERIFIED) else "v"
-        return f"priem.{digest}{mark}.{self._seal(digest + mark)}@{self.address.rpartition('@')[2]}"
+        seal = self._seal(digest + mark, parcel.chat_key.removeprefix(UNVERIFIED))
+        return f"priem.{digest}{mark}.{seal}@{self.address.rpartition('@')[2]}"
 
-    def chat_prefix(self, message_id: str) -> str | None:
-        """What stands before the address of the chat of this letter of ours; None when it is not ours."""
+    def chat_prefix(self, message_id: str, recipient: str) -> str | None:
+        """What stands before the address of the chat of this letter of ours.
+
+        None when it is not ours, or went to somebody else: whoever gets a letter knows its id.
+        """
         found = re.fullmatch(r"priem\.([0-9a-f]{24}[uv])\.([0-9a-f]{16})@.*", message_id.strip().strip("<>"))
-        if not found or not hmac.compare_digest(found[2], self._seal(found[1])):
+        if not found or not hmac.compare_digest(found[2], self._seal(found[1], recipient)):
             return None
         return UNVERIFIED if found[1].endswith("u") else ""
 
-    def _seal(self, digest: str) -> str:
-        return hmac.new(self.secret_key.encode(), f"mail:{digest}".encode(), "sha256").hexdigest()[:16]
+    def _seal(self, digest: str, recipient: str) -> str:
+        address = (_ascii_address(recipient) or recipient).lower()
+        sealed = f"mail:{digest}:{address}".encode("utf-8", "replace")
+        return hmac.new(self.secret_key.encode(), sealed, "sha256").hexdigest()[:16]
 
 
 # ---------------------------------------------------------------------- letters that come
@@ -547,10 +561,18 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
     trusted = len(senders) == 1 and is_vouched_for(message, address, own.authserv_id)
     chat_key = address if trusted else UNVERIFIED + address
     subject = mime.header(message, "Subject")
-    text = _said(mime.words(message), subject, is_reply=_is_reply(message, subject))
-    start = _START.match(subject) or _START.match(text)
+    words = mime.words(message)
+    text = _said(words, subject, is_reply=_is_reply(message, subject))
     files = _files(message, fetched)
-    kind = InboundKind.STARTED if start else InboundKind.FILE if files else InboundKind.TEXT
+    # A code may stand above words and files, which count as well.
+    start = _START.match(subject)
+    if start:
+        text = _with_filled_quote(words)
+    else:
+        start = _START.match(text)
+        text = text[start.end() :].strip() if start else text
+    is_start = start is not None and not text and not files
+    kind = InboundKind.STARTED if is_start else InboundKind.FILE if files else InboundKind.TEXT
     return Inbound(
         channel=NAME,
         event_key=event_key,
@@ -558,8 +580,8 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
         chat_key=chat_key,
         sent_at=fetched.received_at,
         kind=kind,
-        text=start[0].strip() if start else text,
-        files=() if start else files,
+        text=start[0].strip() if start and is_start else text,
+        files=files,
         start_code=start[1] if start else None,
         message_key=event_key,
         user_name=name,
@@ -595,7 +617,7 @@ def is_automatic(message: Message, address: str) -> bool:
     )
 
 
-_REPLY = re.compile(r"\s*(?:re|aw|ha|на|отв|ответ)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
+_REPLY = re.compile(r"\s*(?:re|aw|ha|на|отв|ответ)\s*(?:\[\d+\]\s*)?:", re.IGNORECASE)
 _NO_SUBJECT = frozenset(("", "без темы", "no subject", "тема", "письмо", "заявка", "вопрос", "ответ"))
 _ANSWER_WORDS = 2
 
@@ -666,25 +688,68 @@ def is_vouched_for(message: Message, address: str, authserv_id: str) -> bool:
     """
     if not authserv_id:
         return True
-    domain = address.rpartition("@")[2]
     for result in mime.headers(message, "Authentication-Results"):
-        server, _semicolon, checks = _COMMENT.sub(" ", result).partition(";")
-        if (server.split() or [""])[0].lower() != authserv_id:
-            continue
-        passed = [dict(_PROPERTY.findall(check.lower())) for check in checks.split(";")]
-        return any(
-            each.get("dmarc") == "pass"
-            or (
-                each.get("dkim") == "pass"
-                and _aligned(each.get("header.d") or each.get("header.i", ""), domain)
-            )
-            for each in passed
-        ) and not any(each.get("dmarc") == "fail" for each in passed)
+        server, *checks = _bare(result).split(";")
+        if (server.split() or [""])[0].lower() == authserv_id:
+            return _passes([_Check.read(each) for each in checks], address.rpartition("@")[2])
     return False
 
 
-_COMMENT = re.compile(r"\([^()]*\)")
-_PROPERTY = re.compile(r"([a-z][a-z0-9.-]*)\s*=\s*\"?([^\s;\"]+)")
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One method of an Authentication-Results header, its result and its properties."""
+
+    method: str
+    result: str
+    properties: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def read(cls, written: str) -> _Check:
+        named = " ".join(written.lower().split()).replace(" =", "=").replace("= ", "=").split()
+        (method, result), *properties = [(name, value) for name, _is, value in _parts(named)] or [("", "")]
+        return cls(method.partition("/")[0], result, tuple(properties))
+
+    @property
+    def signers(self) -> list[str]:
+        domains = [value for name, value in self.properties if name == "header.d"]
+        return domains or [value for name, value in self.properties if name == "header.i"]
+
+
+def _parts(named: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    return (each.partition("=") for each in named)
+
+
+def _passes(checks: Sequence[_Check], domain: str) -> bool:
+    policies = {each.result for each in checks if each.method == "dmarc"}
+    if policies == {"pass"} or "fail" in policies:
+        return "fail" not in policies
+    return any(
+        each.method == "dkim"
+        and each.result == "pass"
+        and each.signers
+        and all(_aligned(signer, domain) for signer in each.signers)
+        for each in checks
+    )
+
+
+def _bare(result: str) -> str:
+    """A header without its comments and quoted strings: senders choose words that stand there.
+
+    "" when one of them does not end, for then nobody knows what is what.
+    """
+    kept: list[str] = []
+    depth, quoted, escaped = 0, False, False
+    for sign in result:
+        if escaped or sign == "\\":
+            escaped = not escaped
+        elif sign == '"':
+            quoted = not quoted
+        elif not quoted and sign in "()":
+            depth = max(0, depth + (1 if sign == "(" else -1))
+            kept.append(" ")
+        elif not quoted and not depth:
+            kept.append(sign)
+    return "" if quoted or depth else "".join(kept)
 
 
 def _aligned(signer: str, domain: str) -> bool:
@@ -706,11 +771,7 @@ def _delivery(message: Message, fetched: Fetched, own: Own, event_key: str) -> I
         return None
     blocks = [block for block in status_part.get_payload() if isinstance(block, Message)]
     status = next((found for block in blocks if (found := mime.header(block, "Status"))), "")
-    recipients = (
-        mime.header(block, "Final-Recipient").rpartition(";")[2].strip().lower() for block in blocks
-    )
-    recipient = next((each for each in recipients if each), "")
-    message_id, prefix = _reported(parts, own)
+    message_id, recipient, prefix = _reported(parts, _recipients(blocks), own)
     if not status.startswith("5.") or prefix is None or not mime.is_address(recipient):
         return None
     diagnosis = next((found for block in blocks if (found := mime.header(block, "Diagnostic-Code"))), "")
@@ -723,35 +784,54 @@ def _delivery(message: Message, fetched: Fetched, own: Own, event_key: str) -> I
         sent_at=fetched.received_at,
         kind=InboundKind.DELIVERY,
         message_key=message_id,
-        delivery=Delivery(DeliveryState.FAILED, reason, blocked=status.startswith("5.1.")),
+        delivery=Delivery(DeliveryState.FAILED, reason, blocked=_has_nobody(status)),
     )
 
 
-def _reported(parts: list[Message], own: Own) -> tuple[str, str | None]:
-    """The Message-ID of the letter of ours that a report is about, and the prefix of its chat."""
+def _recipients(blocks: Sequence[Message]) -> list[str]:
+    """Addresses that a report names; where a letter was forwarded, the one we wrote to as well."""
+    named = (
+        mime.header(block, name).rpartition(";")[2].strip(" <>").lower()
+        for name in ("Final-Recipient", "Original-Recipient")
+        for block in blocks
+    )
+    return [each for each in dict.fromkeys(named) if each][:_REPORTED]
+
+
+_REPORTED = 10
+"""Of what a report names so much is tried: ours name one letter and one address."""
+
+
+def _reported(parts: list[Message], recipients: Sequence[str], own: Own) -> tuple[str, str, str | None]:
+    """The Message-ID of the letter of ours that a report is about, to whom it went, its chat's prefix."""
     candidates: list[str] = []
     for part in parts:
         if part.get_content_type() == "text/rfc822-headers":
             payload = part.get_payload(decode=True)
             candidates.append(_message_id(mime.read(payload if isinstance(payload, bytes) else b"")))
         candidates += [_message_id(part), *mime.header(part, "In-Reply-To").split()]
-    for candidate in candidates:
-        prefix = own.chat_prefix(candidate)
-        if prefix is not None:
-            return candidate.strip("<>"), prefix
-    return "", None
+    ours = [candidate for candidate in candidates if candidate.strip("<>").startswith("priem.")]
+    for candidate in ours[:_REPORTED]:
+        for recipient in recipients:
+            prefix = own.chat_prefix(candidate, recipient)
+            if prefix is not None:
+                return candidate.strip("<>"), recipient, prefix
+    return "", "", None
+
+
+_LONGEST_REASON = 600
 
 
 def hushed(reason: str) -> str:
     """What a mail server said, without anybody's address."""
-    said = re.sub(r"[^\s<>]+@[^\s<>]+", "…", " ".join(reason.split()))
+    said = re.sub(r"[^\s<>@]++@[^\s<>]+", "…", " ".join(reason[:_LONGEST_REASON].split()))
     return said if len(said) <= 200 else f"{said[:200]}…"  # noqa: PLR2004
 
 
 # ---------------------------------------------------------------------- letters that go
 
 _POLICY = SMTP_POLICY.clone(cte_type="7bit")
-_REQUEST_NUMBER = re.compile(r"\b(?:заявк\w*|request)\s+№?\s*(\d{1,9})\b", re.IGNORECASE)
+_REQUEST_NUMBER = re.compile(r"\b(?:заявк\w*|request)\s+(?:№\s*)?(\d{1,9})\b", re.IGNORECASE)
 _SUBJECT_LENGTH = 120
 
 
@@ -801,17 +881,30 @@ def _ascii_address(address: str) -> str | None:
     except UnicodeError:
         return None
     plain_address = f"{local}@{domain}"
-    return plain_address if mime.is_address(plain_address) and plain_address.isascii() else None
+    if not (mime.is_address(plain_address) and plain_address.isascii()):
+        return None
+    try:
+        return Address(addr_spec=plain_address).addr_spec
+    except (ValueError, IndexError, MessageError):  # what the library makes of addresses that are none
+        return None
 
 
 # ---------------------------------------------------------------------- SMTP
 
 _SENDING, _GREETING, _TO_RECIPIENT, _CONTENT = "sender", "greeting", "recipient", "content"
 
-_NOBODY = re.compile(
-    r"\b5\.1\.(?:1|2|3|6|10)\b|5\.2\.1\b|user (?:is )?unknown|no such (?:user|mailbox|recipient|person)|"
-    r"unknown (?:user|recipient|mailbox)|(?:does not|doesn.t) exist|invalid (?:mailbox|recipient)|"
-    r"mailbox (?:not found|unavailable)|non-local|not? found",
+_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
+_NOBODY = frozenset(("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"))
+"""https://www.rfc-editor.org/rfc/rfc3463#section-3.2; 5.1.7 and 5.1.8 are about the sender."""
+_NOBODY_IN_WORDS = re.compile(
+    r"\b(?:user (?:is )?unknown|no such (?:user|mailbox|recipient|person)|"
+    r"unknown (?:user|recipient|mailbox)|invalid (?:mailbox|recipient)|"
+    r"(?:user|mailbox|recipient|account) (?:does not|doesn.t) exist|mailbox not found)\b",
+    re.IGNORECASE,
+)
+_ABOUT_US = re.compile(
+    r"\bsender address rejected|\bnot owned by|\bsend as this sender|\brelay(?:ing)? (?:access )?denied|"
+    r"\bauthentication (?:is )?required|\b5\.7\.(?:8|9|60)\b",
     re.IGNORECASE,
 )
 _WAIT = re.compile(r"(\d{1,5})\s*(s|sec|second|m|min|minute)s?\b", re.IGNORECASE)
@@ -827,6 +920,7 @@ def outcome_of(code: int, said: str, stage: str) -> Outcome:
     | 421; 4xx | the greeting, the sender | retry, the whole messenger |
     | 4xx | the recipient, the content | retry, this chat |
     | 530, 534, 535, 538; 5xx | anywhere; the greeting, the sender | token revoked |
+    | 5xx, it is our right to send that is missing | the recipient, the content | token revoked |
     | 5xx, nobody lives there | the recipient, the content | blocked |
     | other 5xx (552 too big, 554 spam) | the recipient, the content | rejected |
     """
@@ -834,9 +928,17 @@ def outcome_of(code: int, said: str, stage: str) -> Outcome:
     about_us = stage in (_GREETING, _SENDING)
     if 400 <= code < 500:  # noqa: PLR2004 - the class of passing faults
         return Retry(_asked_seconds(said), reason, whole_channel=about_us or code == _CLOSING)
-    if code in _AUTH_CODES or about_us:
+    if code in _AUTH_CODES or about_us or _ABOUT_US.search(said):
         return TokenRevoked(reason)
-    return Blocked(reason) if _NOBODY.search(said) else Rejected(reason)
+    return Blocked(reason) if _has_nobody(said) else Rejected(reason)
+
+
+def _has_nobody(said: str) -> bool:
+    """Whether a refusal says that nobody has this address; its number counts for more than its words."""
+    status = _STATUS.search(said)
+    if status is None or status[0].endswith(".0.0"):
+        return _NOBODY_IN_WORDS.search(said) is not None
+    return status[0] in _NOBODY
 
 
 def _asked_seconds(said: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def lent(shelf: Shelf) -> Lent:
     return Lent(
         files=shelf, log=None, file_link=lambda file: f"https://firm.example/files/{file.sha256}",  # type: ignore[arg-type]
         render=Catalogue.open("ru").say, uploads=Path("/nowhere"), secret_key=SECRET_KEY, firm="Баланс Актив",
+        file_links_last=timedelta(days=14),
     )  # fmt: skip
 
 

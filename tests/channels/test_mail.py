@@ -7,8 +7,9 @@ import asyncio
 import base64
 import logging
 import struct
+import time
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from bots import mail, mime
 from bots.base import FileRefused
 from bots.mail import UNVERIFIED, Fetched, MailChannel, Own, Settings, outcome_of, parse
+from forms.freetext import agreed, labelled
 from forms.messages import DeliveryState, Inbound, InboundKind
 from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
 from tests.channels.harness import House, Shelf
@@ -248,6 +250,28 @@ def test_a_code_comes_in_the_subject_or_the_first_line(subject, body, code):
     assert (inbound.kind, inbound.start_code) == (InboundKind.STARTED, code)
 
 
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("/start AB12", "Нужна сверка"),
+        ("Код", "/start AB12\n\nНужна сверка"),
+        ("/start AB12", "Нужна сверка\n-- \nОльга"),
+    ],
+    ids=["in the subject", "in the first line", "signed"],
+)
+def test_what_comes_with_a_code_is_not_lost(subject, body):
+    head = HEAD.replace("Re: x", subject) if subject.isascii() else HEAD
+    inbound = taken(plain(body, head=head))
+    assert (inbound.kind, inbound.text, inbound.start_code) == (InboundKind.TEXT, "Нужна сверка", "AB12")
+
+
+def test_files_that_come_with_a_code_are_taken():
+    raw = with_file("Content-Type: application/pdf; name=a.pdf", body="").replace(b"Re: x", b"/start AB12")
+    inbound = taken(raw)
+    assert (inbound.kind, inbound.text, inbound.start_code) == (InboundKind.FILE, "", "AB12")
+    assert [file.name for file in inbound.files] == ["a.pdf"]
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -406,7 +430,17 @@ LETTER = Parcel("letter-1", "olga@client.example", "Здравствуйте")
 
 @pytest.mark.parametrize("inside", ["text/rfc822-headers", "message/rfc822"])
 @pytest.mark.parametrize(
-    ("status", "blocked"), [("5.1.1", True), ("5.1.10", True), ("5.2.2", False), ("5.7.1", False)]
+    ("status", "blocked"),
+    [
+        ("5.1.1", True),
+        ("5.1.10", True),
+        ("5.1.3", True),
+        ("5.1.7", False),
+        ("5.1.8", False),
+        ("5.2.2", False),
+        ("5.7.1", False),
+        ("5.0.0", False),
+    ],
 )
 def test_a_bounce_names_the_letter_it_is_about(status, blocked, inside):
     message_id = US.message_id(LETTER)
@@ -432,8 +466,10 @@ def test_a_bounce_to_somebody_unverified_belongs_to_their_chat():
         bounce("priem.0123456789abcdef01234567v.0123456789abcdef@firm.example"),
         bounce("of-another@program.example"),
         bounce(Own(OWN, "", "another key").message_id(LETTER)),
+        bounce(US.message_id(Parcel("letter-1", "evil@other.example", "Здравствуйте"))),
+        bounce(US.message_id(LETTER)).replace("Olga@client.example", "x" * 60 + "@" + "y." * 80 + "ru"),
     ],
-    ids=["passing", "delivered", "made up", "not ours", "of another key"],
+    ids=["passing", "delivered", "made up", "not ours", "of another key", "to somebody else", "too long"],
 )
 def test_other_reports_are_ignored(raw):
     assert taken(raw).kind is InboundKind.IGNORED
@@ -450,6 +486,15 @@ CHECKS = [
     ("failed", "mx.firm.example; dmarc=fail; dkim=pass header.d=client.example", False),
     ("of another server", "mx.evil.example; dmarc=pass header.from=client.example", False),
     ("in a comment", "mx.firm.example; none (dmarc=pass)", False),
+    ("in a quoted sender", 'mx.firm.example; spf=pass smtp.mailfrom="a;dmarc=pass"@evil.example', False),
+    ("in a sender", "mx.firm.example; spf=pass smtp.mailfrom=a;dmarc=pass@evil.example", False),
+    ("in a nested comment", "mx.firm.example; spf=none (a (b; dmarc=pass); dmarc=pass)", False),
+    ("quoted in a comment", 'mx.firm.example; spf=none (by "a);dmarc=pass (b"@evil.example)', False),
+    ("not the first word", "mx.firm.example; spf=none x dmarc=pass", False),
+    ("without an end", 'mx.firm.example; dmarc=pass; spf=none "', False),
+    ("two verdicts", "mx.firm.example; dmarc=pass; dmarc=none", False),
+    ("two signers", "mx.firm.example; dkim=pass header.d=client.example header.d=evil.example", False),
+    ("with blanks", "mx.firm.example ; dkim/1 = pass (ok) header.d = client.example", True),
     ("none", "mx.firm.example; none", False),
 ]
 
@@ -510,6 +555,121 @@ def test_no_letter_breaks_the_reading(raw):
     assert 0 < len(inbound.event_key) <= 200
     assert "\0" not in inbound.text + inbound.user_name + "".join(file.name for file in inbound.files)
     assert inbound == taken(raw, GUARDED)
+
+
+POISONS = [
+    "Message-ID: <=?utf-7?Q?x+2AA-?=@b.example>", "Subject: =?utf-7?Q?x+2AA-?=", "Subject: =?unicode_escape?Q?=5Cud800?=",
+    "From: =?utf-7?Q?x+2AA-?= <olga@client.example>", "Content-Type: text/plain; charset=utf-7",
+    "Content-Type: text/plain; charset=unicode_escape", "Content-Type: application/pdf; name*=unicode_escape''%5Cud800",
+    "Content-Type: application/pdf; name*=utf-7''x%2B2AA-", "Content-Type: a\0/b; name=x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", POISONS)
+def test_no_letter_holds_what_cannot_be_stored(header):
+    kept = [line for line in HEAD.splitlines(keepends=True) if not line.startswith(header.partition(":")[0])]
+    raw = "".join(kept) + header + "\r\n\r\nx +2AA- \\ud800"
+    inbound = taken(raw)
+    assert inbound.kind is not InboundKind.IGNORED
+    assert "\0" not in str(inbound)
+    for text in (
+        inbound.event_key,
+        inbound.text,
+        inbound.user_name,
+        inbound.message_key,
+        *(f"{file.name} {file.media_type} {file.reference}" for file in inbound.files),
+    ):
+        text.encode()
+
+
+def test_a_sender_with_a_very_long_address_is_ignored():
+    for sender in ("a" * 60 + "@" + "b." * 60 + "example", "a" * 65 + "@b.example"):
+        assert (
+            taken(plain("привет", head=HEAD.replace("Olga@Client.Example", sender))).kind
+            is InboundKind.IGNORED
+        )
+
+
+SIZE = 200_000
+
+
+def repeated(unit: str) -> str:
+    return (unit * (SIZE // len(unit)))[:SIZE]
+
+
+SLOW = {
+    name: repeated(unit)
+    for name, unit in {
+        "blank lines": "\n", "spaces": " ", "tabs and lines": " \t\n", "quotes": ">", "spaced quotes": "> ", "lines of quotes": ">\n",
+        "dashes": "-", "dashes and spaces": "- ", "lines of dashes": "--\n", "underscores": "_", "colons": ":", "spaced colons": ": ",
+        "regards": "С уважением\n", "attributions": "18.11.2026 10:00 пишет:\n", "spread attributions": "10:00 пишет:\n\n\n\n",
+        "addresses": "a@b.example 10:00\n", "no address": "a", "headers": "От: x\n", "outlook": "От: x\nОтправлено: y\n",
+        "phones": "Отправлено с iPhone\n", "phone words": "отправлено ", "forwarded": "-- Forwarded message", "labels": "Срок:\n",
+        "tasks": "Что сделать:\n", "agreed": "Согласен:\n", "numbers": "1) ", "stars": "*", "flowed": "a \n", "parens": "(", "postscripts": "P.S.\n",
+        "tags": "<a", "openings": "<", "tags with blanks": "<a ", "comments": "<!--", "declarations": "<![", "attributes": "<a x='",
+        "values": "<a x=", "scripts": "<script>", "in one line": "a<b>", "cells": "<td>x", "references": "&", "digits": "&#9", "blocks": "<p>",
+        "start": "/start ", "cids": "cid:", "properties": "a.", "methods": "a=b ", "words": "=?utf-8?Q?a?= ", "broken words": "=?a?b?", "parts": "; a=b",
+        "quotation marks": '"', "semicolons": ";", "refs": "<a@b> ", "replies": "re ", "forwards": "пересл", "lists": "a@b.example, ",
+    }.items()
+} | {
+    "dash and spaces": "-" + " " * SIZE + "x", "many blanks then words": "\n" * SIZE + "x", "spaces then a word": " " * SIZE + "x",
+    "answers that never come": "Что сделать:\n" + "\n" * (SIZE // 2) + "x\n" + repeated("Что сделать:\n")[: SIZE // 2],
+    "re and spaces": "re" + " " * SIZE, "start and spaces": "/start" + " " * SIZE + "x", "a long number": "&#" + "9" * SIZE,
+}  # fmt: skip
+GENEROUS_SECONDS = 1.0
+"""What took minutes takes a tenth of this; a busy machine is given time."""
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda text: taken(plain(text)),
+        lambda text: taken(page(text)),
+        lambda text: taken(
+            plain(text, head=f"{HEAD}X: y\r\n").replace(b"text/plain;", b"text/plain; format=flowed;")
+        ),
+        agreed,
+        labelled,
+    ],
+    ids=["plain", "page", "flowed", "agreed", "labelled"],
+)
+def test_no_text_takes_long_to_read(text, read):
+    assert seconds(lambda: read(text)) < GENEROUS_SECONDS
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+def test_no_header_takes_long_to_read(text):
+    value = " ".join(text.split("\n"))
+    names = (
+        "From",
+        "Subject",
+        "Message-ID",
+        "References",
+        "Authentication-Results",
+        "Content-Type",
+        "Content-Disposition",
+        "To",
+    )
+    for name in names:
+        start = "mx.firm.example; " if name == "Authentication-Results" else ""
+        kept = "".join(line for line in HEAD.splitlines(keepends=True) if not line.startswith(name))
+        raw = f"{kept}{name}: {start}{value}\r\n\r\nx".encode()
+        assert seconds(lambda raw=raw: taken(raw, GUARDED)) < GENEROUS_SECONDS, name
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+def test_no_answer_of_a_server_takes_long_to_read(text):
+    assert seconds(lambda: outcome_of(550, text, "content")) < GENEROUS_SECONDS
+    assert seconds(lambda: mail._subject(text, None, text)) < GENEROUS_SECONDS
+    assert seconds(lambda: mail._page(text)) < GENEROUS_SECONDS
+
+
+def seconds(work) -> float:
+    """Time of this thread alone, so that others on the machine do not count."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
 
 
 def test_letters_without_an_id_have_a_stable_key():
@@ -580,7 +740,11 @@ async def test_nobody_writes_headers_into_our_letters(shelf):
     assert taken_letter.text == f"{evil}\n.\nточка".replace("\r\n", "\n")
 
 
-@pytest.mark.parametrize("key", ["not an address", "a@b\r\nRCPT TO:<c@d>", "имя@client.example", ""])
+@pytest.mark.parametrize(
+    "key",
+    ["not an address", "a@b\r\nRCPT TO:<c@d>", "имя@client.example", "", "a..b@client.example", "a.@client.example",
+     ".a@client.example", "a@client.example.", "a@client..example", "a" * 65 + "@client.example"],
+)  # fmt: skip
 async def test_what_is_no_address_is_not_written_to(shelf, key):
     async with post(shelf) as harness:
         assert isinstance(await harness.channel.send(Parcel("k", key, "x")), Rejected)
@@ -611,6 +775,8 @@ async def test_files_that_do_not_fit_are_links(shelf):
         f"Файл «архив.zip» не поместился в письмо, он здесь: https://firm.example/files/{large.sha256}"
         in letter.text
     )
+    last = (datetime.now(UTC) + timedelta(days=13)).date()
+    assert f"По ссылке файл можно скачать по {last:%d.%m.%Y} включительно." in letter.text
 
 
 async def test_a_lost_file_is_a_rejection(shelf):
@@ -632,6 +798,33 @@ REPLIES = [
     (553, "5.7.1 not owned by user", "sender", TokenRevoked("553 5.7.1 not owned by user")),
     (550, "5.1.1 <a@b.c> unknown", "recipient", Blocked("550 5.1.1 <…> unknown")),
     (550, "No such user!", "recipient", Blocked("550 No such user!")),
+    (
+        550,
+        "5.1.10 RESOLVER.ADR.RecipientNotFound",
+        "recipient",
+        Blocked("550 5.1.10 RESOLVER.ADR.RecipientNotFound"),
+    ),
+    (550, "5.1.8 sender domain not found", "recipient", Rejected("550 5.1.8 sender domain not found")),
+    (
+        550,
+        "Requested action not taken: mailbox unavailable",
+        "recipient",
+        Rejected("550 Requested action not taken: mailbox unavailable"),
+    ),
+    (550, "DNS record not found", "content", Rejected("550 DNS record not found")),
+    (
+        550,
+        "5.7.1 user unknown in our white list",
+        "recipient",
+        Rejected("550 5.7.1 user unknown in our white list"),
+    ),
+    (
+        553,
+        "5.7.1 Sender address rejected: not owned by auth user",
+        "recipient",
+        TokenRevoked("553 5.7.1 Sender address rejected: not owned by auth user"),
+    ),
+    (554, "5.7.1 Relay access denied", "recipient", TokenRevoked("554 5.7.1 Relay access denied")),
     (550, "5.7.1 spam", "recipient", Rejected("550 5.7.1 spam")),
     (552, "5.3.4 too big", "content", Rejected("552 5.3.4 too big")),
     (554, "5.7.1 spam", "content", Rejected("554 5.7.1 spam")),
