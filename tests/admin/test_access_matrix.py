@@ -56,6 +56,10 @@ erasure.client               POST  -----++
 erasure.person               GET   -----++
 erasure.person               POST  -----++
 history.index                GET   ---++++
+history.archives             GET   ---++++
+history.archive              POST  ------0
+history.check                GET   ---++++
+history.order                POST  -----+-
 looks.choose                 POST  0000000
 messengers.index             GET   ---++++
 my_calendar.index            GET   +++++++
@@ -159,7 +163,7 @@ def routes(office: Office, named: dict[str, object]):
             continue
         path = rule.rule
         for name in rule.arguments:
-            path = re.sub(rf"<(?:\w+:)?{name}>", str(named[name]), path)
+            path = re.sub(rf"<(?:\w+:)?{name}>", str(named.get(name, 999)), path)
         for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
             yield rule.endpoint, method, path
 
