@@ -204,7 +204,8 @@ def test_the_table_holds(busy, column):
     wrong = {}
     for endpoint, method, path in routes(office, named):
         seen = opened(office.browser(VISITORS[column]), method, path)
-        if seen != ROWS[endpoint, method][column]:
+        # A route that stands in no row is told of above, once.
+        if (endpoint, method) in ROWS and seen != ROWS[endpoint, method][column]:
             wrong[endpoint, method] = seen
     assert wrong == {}
 
