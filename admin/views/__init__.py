@@ -8,6 +8,7 @@ from admin.views.calendar import CalendarView
 from admin.views.calls import CallsView
 from admin.views.client_card import ClientCardView
 from admin.views.clients import ClientsView
+from admin.views.colleague_card import ColleagueCardView
 from admin.views.coverage import CoverageView
 from admin.views.erasure import ErasureView
 from admin.views.history import HistoryView
@@ -38,6 +39,7 @@ VIEWS = (
     ClientsView,
     CoverageView,
     ClientCardView,
+    ColleagueCardView,
     StaffView,
     MessengersView,
     HistoryView,

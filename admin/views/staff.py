@@ -13,7 +13,7 @@ from sqlmodel import Session
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from admin import asked, conflicts, exporting, sessions
+from admin import asked, conflicts, exporting, inviting, sessions
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area, may_manage, may_unlock
@@ -22,15 +22,17 @@ from admin.typed import email_of, person_name_of
 from admin.views.base import PanelView, expose, tell, warn
 from admin.words import DEPARTMENTS, SKILLS
 from forms.answers import AnswerError
-from forms.texts import Text, _
+from forms.texts import Text, _, plain
 from router.model import Role
-from storage import access, invitations, reading, roster
+from router.schedule import Hours
+from storage import access, invitations, reading, roster, schedules
 from storage.invitations import Invited
 from storage.roster import AbsenceFields, CardChanged, EmailTaken, StaffFields, StaffRow
 from storage.sheets import Row
 
 INVITATION_DAYS = 7
 MAX_CAPACITY = 200
+_MAX_REASON = 200
 _SHOWN = ("name", "email", "role", "department", "capacity")
 
 
@@ -57,6 +59,7 @@ class StaffView(PanelView):
             name, invited = _invite()
         except AnswerError as refused:
             return self._list(refused.text), 422
+        doors().wake()
         return self._invited(name, invited, url_for("colleagues.index"))
 
     @expose("/<int:staff_id>/", methods=("GET", "POST"))
@@ -87,6 +90,8 @@ class StaffView(PanelView):
         card = self._managed(staff_id)
         with doors().database.begin() as session:
             invited = roster.invite_again(session, act(), staff_id, timedelta(days=INVITATION_DAYS))
+            _mail(session, card.fields.name, card.fields.email, invited)
+        doors().wake()
         return self._invited(card.fields.name, invited, url_for("colleagues.one", staff_id=staff_id))
 
     @expose("/<int:staff_id>/absence", methods=("POST",))
@@ -99,7 +104,9 @@ class StaffView(PanelView):
         if starts_at is None or ends_at is None or ends_at <= starts_at:
             warn(_("Укажите первый и последний день: последний не раньше первого."))
             return redirect(here)
-        reason = asked.clean(request.form.get("reason", ""))
+        reason = _with_substitute(
+            asked.clean(request.form.get("reason", "")), asked.clean(request.form.get("substitute", ""))
+        )
         with doors().database.begin() as session:
             roster.add_absence(session, act(), staff_id, AbsenceFields(starts_at, ends_at, reason))
         tell(_("Отсутствие записано: на эти дни заявки не назначаются."))
@@ -177,18 +184,18 @@ class StaffView(PanelView):
             skills=tuple(SKILLS),
             history_lines=history,
             seen=seen if form is not None else history[0].history_id if history else 0,
+            can_mail=inviting.can_mail(),
+            hours=_hours_of(staff_id),
             may_unlock=self.may_change and may_unlock(me().role),
             open_sessions=doors_of.open_sessions,
             has_factor=doors_of.has_factor,
         )
 
     def _invited(self, name: str, invited: Invited, back: str) -> str:
-        code = invited.panel_code or ""
-        link = doors().public_url.rstrip("/") + url_for("auth.invitation", code=code)
         links = tuple(way.with_code(invited.chat_code) for way in doors().ways_in_for_staff())
         return self.page(
-            "invited.html", name=name, back=back, panel_link=link, chat_code=invited.chat_code,
-            chat_links=links,
+            "invited.html", name=name, back=back, panel_link=inviting.panel_link(invited),
+            chat_code=invited.chat_code, chat_links=links,
         )  # fmt: skip
 
 
@@ -208,7 +215,27 @@ def _invite() -> tuple[str, Invited]:
             session, role, name, email, doing.now, valid_days=INVITATION_DAYS,
             through=doing.who.through, actor_id=doing.who.person_id,
         )  # fmt: skip
+        _mail(session, name, email, invited)
     return name, invited
+
+
+def _mail(session: Session, name: str, email: str, invited: Invited) -> None:
+    """Send the invitation as a letter where that is asked for and possible."""
+    if request.form.get("mail") == "1" and inviting.can_mail() and email:
+        inviting.mail(session, name, email, invited, INVITATION_DAYS)
+        tell(_("Приглашение отправлено на {email}.", email=plain(email)))
+
+
+def _hours_of(staff_id: int) -> Hours:
+    with doors().database.read() as session:
+        return schedules.read_hours(session, staff_id).hours
+
+
+def _with_substitute(reason: str, substitute: str) -> str:
+    if not substitute:
+        return reason
+    told = doors().house.say(_("заменяет {name}", name=plain(substitute)))
+    return (f"{reason}, {told}" if reason else told)[:_MAX_REASON]
 
 
 def _card(staff_id: int) -> StaffRow:

@@ -77,7 +77,7 @@ OUTSIDE_THE_MENU = {
 }
 
 
-ADMINISTERED = ("clients.", "client.", "coverage.", "colleagues.", "access.", "erasure.")
+ADMINISTERED = ("clients.", "client.", "coverage.", "colleagues.", "colleague.", "access.", "erasure.")
 """What the administrator may change."""
 
 
