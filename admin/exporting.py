@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, cast
 
@@ -35,10 +37,46 @@ def export(
 
     `name` is Latin, for the file's name and the history.
     """
-    out = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - it is closed when it has been sent
-    counted = _Counted()
-    with doors().database.read() as session:
-        sheets.WRITERS[kind]([say(heading) for heading in headings], counted.limited(rows_of(session)), out)
+    with new_file() as out:
+        counted = _Counted()
+        with doors().database.read() as session:
+            titles = [say(heading) for heading in headings]
+            sheets.WRITERS[kind](titles, counted.limited(rows_of(session)), out.file)
+        _note(name, kind, counted.rows)
+        return out.sent(sheets.MEDIA[kind], f"priem-{name}-{_stamp()}.{kind}")
+
+
+@dataclass(slots=True)
+class NewFile:
+    """A file on the disk that nobody else sees, written for one answer."""
+
+    file: BinaryIO
+    is_sent: bool = False
+
+    def sent(self, media_type: str, name: str) -> Response:
+        """Answer with it; it is closed when the last of it has gone out."""
+        self.file.seek(0)
+        answer = send_file(self.file, mimetype=media_type, as_attachment=True, download_name=name)
+        self.is_sent = True
+        return answer
+
+
+@contextmanager
+def new_file() -> Iterator[NewFile]:
+    """A file to be written and sent; one that was not sent is gone."""
+    made = NewFile(cast("BinaryIO", tempfile.TemporaryFile()))  # noqa: SIM115 - the answer closes it
+    try:
+        yield made
+    finally:
+        if not made.is_sent:
+            made.file.close()
+
+
+def _stamp() -> str:
+    return f"{doors().now().astimezone(doors().house.calendar.zone):%Y-%m-%d-%H%M}"
+
+
+def _note(name: str, kind: str, rows: int) -> None:
     doing = act()
     with doors().database.begin() as session:
         history.record(
@@ -49,16 +87,8 @@ def export(
             action="exported",
             subject=f"list:{name}",
             before=None,
-            after={"rows": counted.rows, "format": kind, "filter": _filter()},
+            after={"rows": rows, "format": kind, "filter": _filter()},
         )
-    out.seek(0)
-    stamp = doing.now.astimezone(doors().house.calendar.zone)
-    return send_file(
-        out,
-        mimetype=sheets.MEDIA[kind],
-        as_attachment=True,
-        download_name=f"priem-{name}-{stamp:%Y-%m-%d-%H%M}.{kind}",
-    )
 
 
 def moment(at: datetime | None) -> str:

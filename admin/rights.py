@@ -164,3 +164,13 @@ def must_have_factor(role: Role) -> bool:
 def sees_contents(role: Role) -> bool:
     """Whether this role may read what clients wrote; the administrator keeps the machine running."""
     return role is not Role.ADMIN
+
+
+def may_order_archive(role: Role) -> bool:
+    """Whether this role may order the history to be archived."""
+    return role is Role.DIRECTOR
+
+
+def may_archive(role: Role) -> bool:
+    """Whether this role may carry such an order out."""
+    return role is Role.ADMIN

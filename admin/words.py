@@ -172,6 +172,8 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "message_deleted": _("клиент удалил сообщение"),
         "file_opened": _("открыл файл"),
         "exported": _("список выгружен в файл"),
+        "archive_ordered": _("приказ об архиве истории"),
+        "archive_made": _("архив истории забран"),
         "reminded": _("директор напомнил"),
         "client_appeared": _("новый клиент из чата"),
         "client_changed": _("карточка клиента изменена"),
@@ -226,6 +228,7 @@ SUBJECTS: Mapping[str, Text] = MappingProxyType(
         "wording": _("тексты"),
         "reply": _("заготовки ответов"),
         "list": _("выгрузки"),
+        "archive": _("архив истории"),
     }
 )
 
@@ -262,6 +265,10 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "files": _("Файлы"),
         "file_id": _("Файл, №"),
         "rows": _("Строк"),
+        "until": _("До"),
+        "order": _("Приказ, №"),
+        "last_hash": _("Последний отпечаток"),
+        "sha256": _("Отпечаток файла"),
         "format": _("Вид файла"),
         "filter": _("Отбор"),
         "reason": _("Причина"),

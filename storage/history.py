@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Row, insert, select, text
@@ -50,6 +51,16 @@ class HistoryCheck:
 
     ok: bool
     rows: int
+    broken_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPart:
+    """A stretch of the chain that was walked: so many rows, the last with this id; the end was reached."""
+
+    rows: int
+    last_id: int
+    finished: bool
     broken_at: int | None = None
 
 
@@ -101,17 +112,28 @@ def verify(session: Session) -> HistoryCheck:
 
     Rows cut off at the newest end leave no trace here: compare `rows` with the last backup's.
     """
-    previous_hash, rows = GENESIS, 0
-    for row in _oldest_first(session):
+    part = verify_part(session)
+    return HistoryCheck(part.broken_at is None, part.rows, part.broken_at)
+
+
+def verify_part(session: Session, after_id: int = 0, most_rows: int | None = None) -> HistoryPart:
+    """Walk the chain from the row after this one, at most so many rows of it.
+
+    The row `after_id` is trusted: whoever goes on where a part ended has walked it already.
+    """
+    known = select(col(History.hash)).where(col(History.id) == after_id)
+    previous_hash = session.connection().execute(known).scalar() or GENESIS
+    rows, last_id = 0, after_id
+    for row in islice(_oldest_first(session, after_id), most_rows):
         rows += 1
         if row.previous_hash != previous_hash or row.hash != _hash_of(row):
-            return HistoryCheck(ok=False, rows=rows, broken_at=row.id)
-        previous_hash = row.hash
-    return HistoryCheck(ok=True, rows=rows)
+            return HistoryPart(rows, last_id, finished=False, broken_at=row.id)
+        previous_hash, last_id = row.hash, row.id
+    return HistoryPart(rows, last_id, finished=most_rows is None or rows < most_rows)
 
 
-def _oldest_first(session: Session) -> Iterator[Row[*tuple[Any, ...]]]:
-    table, last_id = metadata.tables["history"], 0
+def _oldest_first(session: Session, last_id: int = 0) -> Iterator[Row[*tuple[Any, ...]]]:
+    table = metadata.tables["history"]
     while True:
         page = select(*table.c).where(table.c.id > last_id).order_by(table.c.id).limit(_ROWS_AT_ONCE)
         rows = session.connection().execute(page).all()

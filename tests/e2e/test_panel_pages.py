@@ -88,6 +88,8 @@ class Open:
             "/panel/profile/factor",
             "/panel/messengers/",
             "/panel/history/",
+            "/panel/history/check",
+            "/panel/history/archive",
             "/panel/settings/",
             "/panel/settings/hours",
             "/panel/settings/terms",
