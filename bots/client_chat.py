@@ -120,11 +120,11 @@ def _before_consent(turn: ChatTurn, note: Text | None) -> None:
         text = lines(
             _("Хорошо, без согласия ничего не записываем."),
             _phone_line(turn),
-            _("Передумаете — нажмите «Согласен»."),
+            _("Передумаете — ответьте «Согласен»."),
         )
         turn.say(Reply(text, _consent_rows()[:1], prompt=True))
     elif pressed == (NAV_SCOPE, Nav.HUMAN) or nav_word(turn.said.text) is Nav.HUMAN:
-        text = lines(_phone_line(turn), _("Чтобы ответили здесь, нажмите «Согласен»."))
+        text = lines(_phone_line(turn), _("Чтобы писать здесь, ответьте «Согласен»."))
         turn.say(Reply(text, _consent_rows()[:1], prompt=True))
     else:
         turn.say(_consent_screen(turn, note))
@@ -574,9 +574,9 @@ def _status(turn: ChatTurn, note: Text | None = None) -> None:
         note,
         *_apart([compose.status_answer(facts, turn.context) for facts in shown]),
         _and_more(len(open_requests) - len(shown)),
-        None if shown or colleagues else _("Заявок пока нет. Чтобы начать, нажмите «Новая заявка»."),
+        None if shown or colleagues else _("Заявок пока нет. Чтобы начать, выберите «Новая заявка»."),
         colleagues,
-        _("Недописанная заявка ждёт: нажмите «Продолжить».") if waiting and waiting.is_begun else None,
+        _("Недописанная заявка ждёт: выберите «Продолжить».") if waiting and waiting.is_begun else None,
     )
     going_on = (Button(_("Продолжить"), str(Press(NAV_SCOPE, Nav.START)), ("continue",)),)
     rows = (
@@ -651,7 +651,7 @@ def _repeat(turn: ChatTurn, facts: RequestFacts) -> None:
     """The same once more: only the deadline and the files are asked."""
     progress = _progress(turn)
     if progress is not None and progress.is_begun:
-        _show_form(turn, progress, _("Сначала закончите эту заявку или нажмите «Отмена»."))
+        _show_form(turn, progress, _("Сначала закончите эту заявку или ответьте «Отмена»."))
         return
     answers = {name: facts.answers[name] for name in REPEATED_FIELDS if name in facts.answers}
     again = begin(turn.context, answers, _next_revision(turn))
@@ -696,7 +696,7 @@ def _added(turn: ChatTurn, facts: RequestFacts, told: Text) -> None:
         turn.say(replace(shown, prompt=prompt, merge_seconds=merge_seconds), focus=FORM_FOCUS)
         return
     is_done = facts.status is Status.DONE
-    hint = _("Если результат не подошёл, нажмите «Не решено».") if is_done else None
+    hint = _("Если результат не подошёл, ответьте «Не решено».") if is_done else None
     rows = (*(compose.done_rows(facts) if is_done else ()), *menu_rows())
     turn.say(Reply(lines(told, hint), rows, prompt=prompt, merge_seconds=merge_seconds), focus="")
 
@@ -735,7 +735,7 @@ def _rate(turn: ChatTurn, facts: RequestFacts, mark: int) -> None:
         turn.say(Reply(told, menu_rows()))
         return
     rows = (compose.unsolved_row(facts), *menu_rows())
-    turn.say(Reply(sentence(told, _("Если вопрос остался, нажмите «Не решено».")), rows))
+    turn.say(Reply(sentence(told, _("Если вопрос остался, ответьте «Не решено».")), rows))
 
 
 def _unsolved(turn: ChatTurn, facts: RequestFacts, reason: str) -> None:

@@ -154,7 +154,7 @@ def _may_answer(turn: ChatTurn, progress: Progress) -> bool:
 
 
 def _seen() -> Text:
-    return _("Исправление увидели. Поменять ответ можно кнопкой «Назад» или «Изменить».")
+    return _("Исправление увидели. Чтобы поменять ответ, напишите «Назад» или «Изменить».")
 
 
 # --- a form that is being filled

@@ -722,7 +722,7 @@ def _shortened(text: str) -> str:
 def _another_way(progress: Progress) -> Text | None:
     if progress.failures < FAILURES_BEFORE_ANOTHER_WAY:
         return None
-    return _("Не получается? Нажмите «Позвать человека», поможем.")
+    return _("Не получается? Ответьте «Позвать человека», поможем.")
 
 
 def _nav_of(said: Said) -> Nav | None:

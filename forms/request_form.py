@@ -158,7 +158,7 @@ def _company_instead(text: str, context: FormContext) -> Answers:
     inn = parse_inn(text)
     known = _known_name(inn, context)
     if known is None:
-        raise AnswerError(_("Чтобы сменить компанию, нажмите «Назад». Или выберите, что нужно сделать."))
+        raise AnswerError(_("Чтобы сменить компанию, ответьте «Назад». Или выберите, что нужно сделать."))
     return {"inn": inn, "company": known}
 
 
@@ -251,7 +251,7 @@ def _ask_goods(_answers: Answers, _context: FormContext) -> Text:
     return _(
         "Пришлите товары, каждый с новой строки: наименование; количество; цена.\n"
         "Например:\nБумага А4; 10; 350\nРучка; 25; 40,50\n"
-        "Если список в файле, приложите его и нажмите «Пропустить»."
+        "Если список в файле, приложите его и ответьте «Пропустить»."
     )
 
 
@@ -319,12 +319,12 @@ def _ask_files(answers: Answers, context: FormContext) -> Text:
         fact = _("Срок: {deadline}.", deadline=_show_deadline(answers["deadline"], context))
     attached = files_from_text(answers.get("_files", ""))
     if not attached:
-        ask = _("Приложите файлы, если есть: счёт, договор, фото. Или нажмите «Готово».")
+        ask = _("Приложите файлы, если есть: счёт, договор, фото. Или ответьте «Готово».")
         return lines(fact, ask)
     return lines(
         fact,
         _("Файлы: {files}.", files=show_files(answers["_files"], context)),
-        _("Пришлите ещё или нажмите «Готово»."),
+        _("Пришлите ещё или ответьте «Готово»."),
     )
 
 
@@ -352,7 +352,7 @@ def _parse_files(said: Said, answers: Answers, _context: FormContext) -> Answers
         return {"_files": "[]"}
     if said.press:
         return {"files": answers.get("_files", "[]")}
-    raise AnswerError(_("Здесь ждём файлы. Если файлов нет, нажмите «Готово»."))
+    raise AnswerError(_("Здесь ждём файлы. Если файлов нет, ответьте «Готово»."))
 
 
 def show_files(value: str, _context: FormContext) -> Text:

@@ -224,7 +224,7 @@ def done_notice(facts: RequestFacts, files: tuple[OutgoingFile, ...]) -> Reply:
         _("Заявка № {number} выполнена.", number=facts.number),
         facts.result or None,
         _files_line(files),
-        _("Всё в порядке? Оцените от 1 до 5. Если нет — нажмите «Не решено»."),
+        _("Всё в порядке? Оцените от 1 до 5. Если нет — ответьте «Не решено»."),
     )
     return Reply(text, done_rows(facts), files)
 
@@ -240,7 +240,7 @@ def done_rows(facts: RequestFacts) -> tuple[tuple[Button, ...], ...]:
 
 def closed_notice(facts: RequestFacts) -> Reply:
     """Nobody has objected in time."""
-    text = _("Заявка № {number} закрыта. Если вопрос остался, нажмите «Не решено».", number=facts.number)
+    text = _("Заявка № {number} закрыта. Если вопрос остался, ответьте «Не решено».", number=facts.number)
     return Reply(text, (unsolved_row(facts),))
 
 
@@ -482,12 +482,11 @@ def escalated_notice(facts: RequestFacts) -> Reply:
     )
 
 
-def messenger_down(messenger: str, since: datetime, detail: str) -> Reply:
-    """A messenger does not answer us; `since` is local."""
+def messenger_down(messenger: str, since: datetime) -> Reply:
+    """A messenger does not answer us; `since` is local. What it says itself stands in the panel."""
     return Reply(
         lines(
-            _("{messenger} не отвечает с {time}.", messenger=messenger, time=f"{since:%H:%M}"),
-            _("Что он говорит: {detail}", detail=detail) if detail else None,
+            _("{messenger}: не отвечает с {time}.", messenger=messenger, time=f"{since:%H:%M}"),
             _("Письма ждут и уйдут сами, когда он вернётся; важные пойдут другим путём."),
         )
     )

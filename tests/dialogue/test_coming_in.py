@@ -66,7 +66,7 @@ async def test_a_person_can_be_called_before_consent(town):
     maria = town.newcomer()
     await maria.says("/start")
     await maria.presses("Позвать человека")
-    maria.sees("Позвоните нам: +7 495 000-00-00", "нажмите «Согласен»")
+    maria.sees("Позвоните нам: +7 495 000-00-00", "ответьте «Согласен»")
 
 
 async def test_a_new_version_asks_again_and_goes_on(town, maria):

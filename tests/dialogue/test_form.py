@@ -86,7 +86,7 @@ async def test_after_two_failures_a_person_is_offered(maria):
     await maria.says("7707083894")
     maria.sees_not("Не получается?")
     await maria.says("7707083895")
-    maria.sees("не сходятся", "Не получается? Нажмите «Позвать человека»")
+    maria.sees("не сходятся", "Не получается? Ответьте «Позвать человека»")
 
 
 async def test_an_unknown_inn_asks_for_the_name_and_marks_a_new_client(town, maria):

@@ -40,7 +40,7 @@ async def test_status_says_stage_who_and_what_is_next(maria, word):
 async def test_status_of_nothing(maria):
     await maria.says_all("Отмена", "/status")
     maria.sees(
-        "Заявок пока нет. Чтобы начать, нажмите «Новая заявка».", buttons=["Новая заявка", "Мои заявки"]
+        "Заявок пока нет. Чтобы начать, выберите «Новая заявка».", buttons=["Новая заявка", "Мои заявки"]
     )
 
 
@@ -357,7 +357,7 @@ async def test_a_mark_while_an_answer_is_owed_promises_it(town, done):
 async def test_a_bad_mark_offers_to_reopen(town, done):
     await done.presses("2")
     done.sees(
-        "закрыта. Если вопрос остался, нажмите «Не решено».",
+        "закрыта. Если вопрос остался, ответьте «Не решено».",
         buttons=["Не решено", "Новая заявка", "Мои заявки"],
     )
 
@@ -397,7 +397,7 @@ async def test_thanks_do_not_reopen(town, done, typed):
 
 async def test_words_after_the_result_reach_the_accountant(town, done):
     await done.says("А почему сумма другая?")
-    done.sees("Добавили к заявке № 1", "Если результат не подошёл, нажмите «Не решено».")
+    done.sees("Добавили к заявке № 1", "Если результат не подошёл, ответьте «Не решено».")
     assert town.request(1).unanswered_since is not None
 
 
@@ -436,7 +436,7 @@ async def test_repeating_does_not_lose_a_form_that_is_open(done):
     await done.presses("5")
     await done.says_all("Мои заявки", "/new", "Консультация")
     await done.presses("Повторить")
-    done.sees("Сначала закончите эту заявку или нажмите «Отмена».", "О чём ваш вопрос?")
+    done.sees("Сначала закончите эту заявку или ответьте «Отмена».", "О чём ваш вопрос?")
 
 
 async def test_a_waybill_is_repeated_with_its_goods(town, maria):
