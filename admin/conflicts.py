@@ -71,15 +71,16 @@ def before(theirs: Values, news: Iterable[HistoryLine]) -> dict[str, tuple[str, 
 
 
 def disputed(was: Values, theirs: Values, mine: Values, titles: Mapping[str, Text]) -> tuple[Disputed, ...]:
-    """The fields of `titles` in which the two versions differ."""
+    """The fields in which the two versions differ: those of `titles` first, then whatever else there is."""
     found = []
-    for name, title in titles.items():
+    for name in (*titles, *(name for name in theirs if name not in titles)):
         old, new, own = (card.get(name, ()) for card in (was, theirs, mine))
         if _same(own, new):
             continue
+        title = say(titles[name]) if name in titles else label(name, "field")
         pick = "theirs" if _same(own, old) else "mine" if _same(new, old) else ""
         found.append(
-            Disputed(name, say(title), _shown(name, old), _shown(name, new), _shown(name, own), own, pick)
+            Disputed(name, title, _shown(name, old), _shown(name, new), _shown(name, own), own, pick)
         )
     return tuple(found)
 
