@@ -372,7 +372,7 @@ def test_messengers_show_who_answers_what_waits_and_who_is_too_quiet(office):
         MessengerState("viber", reachable=None, detail="", asked_at=None, refused_posts=0),
     )
     page = office.browser("admin").page("/panel/messengers/")
-    assert "@bot" in page
+    assert "@firm_bot" in page
     assert "status 502" in page
     assert "ещё не спрашивали" in page
     assert "рабочих ч: напишите туда сами" in page
