@@ -68,3 +68,18 @@ window.addEventListener("pageshow", () => {
   const here = document.querySelector(".group > summary[aria-current]");
   if (here && isPhone.matches) here.parentNode.open = true;
 })();
+
+// Whatever is wider than its window is scrolled with the arrows too; newer browsers do it by themselves.
+(() => {
+  const windows = [...document.querySelectorAll(".scroll, .chart-frame, .picture, .heat-scroll")];
+
+  function showStops() {
+    for (const one of windows) {
+      if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+      else one.removeAttribute("tabindex");
+    }
+  }
+
+  showStops();
+  window.addEventListener("resize", showStops);
+})();
