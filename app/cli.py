@@ -487,7 +487,7 @@ def _invitation_lines(settings: Settings, invited: Invited) -> Iterator[str]:
     say = Catalogue.open(settings.firm.language).say
     profile = "/staff" if invited.panel_code else ""
     ways = ways_in(settings, say, _links_of_messengers(settings), profile)
-    for name, way in zip(settings.bots, ways, strict=True):
+    for name, way in ways.items():
         link = way.with_code(code).link
         yield f"{name}: {link}" if link else f"{name}: send «/start {code}» to the bot"
 

@@ -93,21 +93,23 @@ def house_of(
 
 def ways_in(
     settings: Settings, say: Callable[[Text], str], links: Mapping[str, str], profile: str = ""
-) -> tuple[WayIn, ...]:
+) -> dict[str, WayIn]:
     """Where a one-time code opens a chat. `links` are what messengers say themselves.
 
-    In our own pages staff keep a session (`profile`) apart from a client's.
+    In our own pages staff keep a session (`profile`) apart from a client's; by e-mail they do not come in
+    at all: a sender can be forged.
     """
     kinds = channel_kinds()
-    return tuple(
-        WayIn(
+    return {
+        name: WayIn(
             say(kinds[name].title),
             f"{settings.server.public_url}{kinds[name].own_page}{profile}?code={{code}}"
             if kinds[name].own_page
             else links.get(name, ""),
         )
         for name in settings.bots
-    )
+        if not (profile and kinds[name].by_email)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,7 @@ class Service:
     @asynccontextmanager
     async def _timers(self, dispatcher: Dispatcher[Any], monitor: Monitor) -> AsyncIterator[None]:
         """APScheduler only ticks; what is due stands in rows."""
+        up_since = self.now()
 
         async def tick() -> None:
             now = self.now()
@@ -279,7 +282,9 @@ class Service:
                 # Another process may have taken what the director settled.
                 await asyncio.to_thread(self.live_house.refresh)
                 quiet = monitor.unreachable()
-                swept = await self.database.transact(lambda session: sweep(session, self.house, now, quiet))
+                swept = await self.database.transact(
+                    lambda session: sweep(session, self.house, now, quiet, up_since=up_since)
+                )
             except Exception as error:  # noqa: BLE001 - the next minute looks again
                 log.error("sweep failed", **_told(error))  # noqa: TRY400
                 return
@@ -384,7 +389,7 @@ class Service:
             return calendars.feed(session, self.house, token, self.settings.server.public_url, self.now())
 
     def _ways_in_for_staff(self) -> Sequence[WayIn]:
-        return ways_in(self.settings, self.house.say, self.links, "/staff")
+        return tuple(ways_in(self.settings, self.house.say, self.links, "/staff").values())
 
     async def _announce(self, server: Any) -> None:
         # uvicorn tells only by this attribute that the port is open.
@@ -424,8 +429,8 @@ def open_service(settings: Settings, port: socket.socket, now: Callable[[], date
         return house_of(
             settings,
             spoken,
-            lambda: ways_in(settings, spoken.say, links),
-            lambda: ways_in(settings, spoken.say, links, "/staff"),
+            lambda: tuple(ways_in(settings, spoken.say, links).values()),
+            lambda: tuple(ways_in(settings, spoken.say, links, "/staff").values()),
         )
 
     house = LiveHouse(database, catalogue, built, now)

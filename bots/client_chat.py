@@ -65,13 +65,19 @@ _MAX_REVISION = 1_000_000_000
 
 def handle(turn: ChatTurn) -> None:
     """Answer one message of a client or a stranger."""
-    entered = linking.enter(turn, turn.inbound.start_code) if turn.inbound.start_code else Entered()
+    was_staff = turn.chat.staff is not None
+    entered = linking.come(turn)
     if entered.is_over:
         return
-    if turn.chat.staff is not None:
+    if was_staff and entered == Entered():
+        # A code that opens nothing came beside the words of staff.
+        staff_chat.handle(turn)
+    elif turn.chat.staff is not None:
         _welcome_staff(turn, entered)
     elif not _has_consented(turn):
         if turn.inbound.kind is not InboundKind.EDITED:  # nothing was kept that it could put right
+    elif not _has_consented(turn) and turn.said.press is not None and linking.is_join(turn.said.press):
+        _messengers(turn, turn.said.press)
             _before_consent(turn, entered.refused)
     elif turn.inbound.kind is not InboundKind.EDITED or not edits.taken(turn):
         _log(turn)
@@ -248,11 +254,15 @@ def _navigate(turn: ChatTurn, nav: Nav | None) -> None:
 
 def _messengers(turn: ChatTurn, press: Press) -> None:
     """Other messengers of the same person."""
-    code = linking.joins(press)
-    if code is None:
+    crossed = linking.crossed(turn, press)
+    if crossed is None:
         turn.say(linking.answer(turn, press))
-        return
-    entered = linking.enter(turn, code, agreed=True)
+    elif not crossed.entered.is_over:
+        _arrived(crossed.turn, crossed.entered)
+
+
+def _arrived(turn: ChatTurn, entered: Entered) -> None:
+    """Go on in the chat that has just been linked."""
     if turn.chat.staff is not None:
         _welcome_staff(turn, entered)
     elif _has_consented(turn):

@@ -113,6 +113,8 @@ class Inbound:
     acknowledge: str | None = None
     """What the channel needs to stop the button's spinner, if anything."""
     delivery: Delivery | None = None
+    trusted: bool = True
+    """Whether the messenger vouches for who writes; a code opens nothing for anybody else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,8 +213,12 @@ def redeem(session: Session, code: str, purpose: str, now: datetime) -> int:
 
 def code_hash(code: str) -> str:
     """The hash of a code however it was typed: small letters, dashes, Cyrillic twins."""
-    typed = "".join(letter for letter in code.upper().translate(_FROM_CYRILLIC) if letter.isalnum())
-    return hashlib.sha256(typed.encode()).hexdigest()
+    return hashlib.sha256(as_issued(code).encode()).hexdigest()
+
+
+def as_issued(code: str) -> str:
+    """A code as it was given out, however it was typed."""
+    return "".join(letter for letter in code.upper().translate(_FROM_CYRILLIC) if letter.isalnum())
 
 
 def _department(role: Role) -> str:

@@ -16,13 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.fields import Company
-from router.model import Status
+from router.model import Role, Status
 from storage import history
 from storage.failover import LAST_RESORT, leave_chat
 from storage.house import House
-from storage.invitations import Purpose, invite_person
+from storage.invitations import Purpose, code_hash, invite_person
 from storage.models import metadata
-from storage.work import ChatView
+from storage.work import ChatView, StaffView, get_setting, put_setting
 
 CODE_LENGTH = 8
 CODE_VALID = timedelta(minutes=10)
@@ -33,6 +33,7 @@ _person = metadata.tables["person"]
 _staff = metadata.tables["staff"]
 _request = metadata.tables["request"]
 _draft = metadata.tables["draft"]
+_setting = metadata.tables["setting"]
 _client = metadata.tables["client"]
 _client_person = metadata.tables["client_person"]
 _OF_A_PERSON = [
@@ -71,14 +72,17 @@ class LinkedChat:
 
 
 class Entry(Enum):
-    """What a code does in a chat."""
+    """What a code does in a chat.
+
+    A chat becomes somebody's second one only when whoever writes there has said that it is them.
+    """
 
     LINK = auto()
     """The chat becomes the code's person's."""
     ADOPT = auto()
     """The firm has invited somebody who has written here before: they get what the invitation gives."""
     ASK = auto()
-    """The chat has a past of its own; whoever writes must agree to share it."""
+    """The person has other chats, or this one has a past: each of the two would read the other."""
     STAFF_CHAT = auto()
     """A client's code in a chat of staff."""
     STAFF_MAIL = auto()
@@ -89,12 +93,16 @@ class Entry(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The person of a code, and what the code does in the chat. `further`: they have other chats."""
+    """The person of a code, and what the code does in the chat. `further`: they have other chats.
+
+    `shares_past`: what the chat has of its own becomes theirs too.
+    """
 
     person_id: int
     name: str
     entry: Entry
     further: bool
+    shares_past: bool = False
 
 
 def owner_of(session: Session, house: House, chat: ChatView, person_id: int) -> Owner:
@@ -105,13 +113,18 @@ def owner_of(session: Session, house: House, chat: ChatView, person_id: int) -> 
         .outerjoin(_staff, (_staff.c.person_id == _person.c.id) & _staff.c.active)
         .where(_person.c.id == person_id)
     ).one()
-    further = any(not each.blocked and each.chat_id != chat.chat_id for each in chats_of(session, person_id))
+    further = any(each.chat_id != chat.chat_id for each in chats_of(session, person_id))
     if is_staff and chat.channel == house.email_channel:
         return Owner(person_id, name, Entry.STAFF_MAIL, further)
-    return Owner(person_id, name, _entry(session, chat, person_id, name, is_staff=bool(is_staff)), further)
+    entry = _entry(session, chat, person_id, name, is_staff=bool(is_staff))
+    shares_past = entry is Entry.ASK
+    if entry is Entry.LINK and further and chat.person_id != person_id:
+        entry = Entry.ASK
+    return Owner(person_id, name, entry, further, shares_past)
 
 
 def _entry(session: Session, chat: ChatView, person_id: int, name: str, *, is_staff: bool) -> Entry:
+    """What the code does as far as the past of the chat is concerned."""
     present = chat.person_id
     if present in (None, person_id):
         return Entry.LINK
@@ -130,6 +143,69 @@ def _entry(session: Session, chat: ChatView, person_id: int, name: str, *, is_st
 def _has(session: Session, table: Any, person_id: int | None) -> bool:
     query = select(exists().where(table.c.person_id == person_id))
     return bool(session.connection().execute(query).scalar())
+
+
+# --- what a chat is marked with for a day --------------------------------------------------------
+
+KEPT_FOR = timedelta(days=1)
+_JOINS, _NEW = "join:", "linked:"
+
+
+def wants_to_join(session: Session, chat_id: int, code: str, now: datetime) -> None:
+    """Keep that this chat waits for the code's person to say that it is theirs."""
+    _forget_marks(session, now)
+    put_setting(session, f"{_JOINS}{chat_id}", code_hash(code), now)
+
+
+def joining(session: Session, chat_id: int, code: str) -> ChatView | None:
+    """The chat that waits to join by this code; a button may be forged, this cannot."""
+    if get_setting(session, f"{_JOINS}{chat_id}") != code_hash(code):
+        return None
+    row = (
+        session.connection()
+        .execute(
+            select(
+                _chat.c.channel, _chat.c.chat_key, _chat.c.person_id, _person.c.consent_version,
+                _staff.c.id, _staff.c.role,
+            )
+            .select_from(_chat)
+            .outerjoin(_person, _person.c.id == _chat.c.person_id)
+            .outerjoin(_staff, (_staff.c.person_id == _chat.c.person_id) & _staff.c.active)
+            .where(_chat.c.id == chat_id)
+        )
+        .one()
+    )  # fmt: skip
+    return ChatView(
+        chat_id, row[0], row[1], row[2], consent_version=row[3] or "",
+        staff=StaffView(row[4], Role(row[5])) if row[4] is not None else None,
+    )  # fmt: skip
+
+
+def stops_joining(session: Session, chat_id: int) -> None:
+    """The question was answered."""
+    session.connection().execute(delete(_setting).where(_setting.c.key == f"{_JOINS}{chat_id}"))
+
+
+def mark_new(session: Session, chat_id: int, now: datetime) -> None:
+    """Keep that the chat has just become somebody's further one."""
+    _forget_marks(session, now)
+    put_setting(session, f"{_NEW}{chat_id}", "", now)
+
+
+def is_new(session: Session, chat_id: int, now: datetime) -> bool:
+    """Whether the chat was linked within a day: until then it may not shut its person out of the others."""
+    known = select(
+        exists().where(_setting.c.key == f"{_NEW}{chat_id}", _setting.c.updated_at > now - KEPT_FOR)
+    )
+    return bool(session.connection().execute(known).scalar())
+
+
+def _forget_marks(session: Session, now: datetime) -> None:
+    old = or_(_setting.c.key.like(f"{_JOINS}%"), _setting.c.key.like(f"{_NEW}%"))
+    session.connection().execute(delete(_setting).where(old, _setting.c.updated_at <= now - KEPT_FOR))
+
+
+# --- the chats of a person -----------------------------------------------------------------------
 
 
 def chats_of(session: Session, person_id: int | None) -> tuple[LinkedChat, ...]:
@@ -212,16 +288,24 @@ def adopt(session: Session, chat: ChatView, invited_id: int, now: datetime) -> N
     )  # fmt: skip
 
 
-def merge(session: Session, from_id: int, into_id: int, through: str, now: datetime) -> None:
-    """Make two persons one: requests, chats, the draft and companies go over; the old row stays, empty."""
+def merge(
+    session: Session, from_id: int, into_id: int, through: str, now: datetime, *, keep_draft_of: int
+) -> bool:
+    """Make two persons one: requests, chats, the draft and companies go over; the old row stays, empty.
+
+    Of two half-filled forms one stays; returns whether the other was lost.
+    """
     connection = session.connection()
+    for chat in chats_of(session, from_id):
+        mark_new(session, chat.chat_id, now)
     for table in _OF_A_PERSON:
         connection.execute(update(table).where(table.c.person_id == from_id).values(person_id=into_id))
     _move_companies(session, from_id, into_id)
-    has_draft = exists().where(_draft.c.person_id == into_id)
-    connection.execute(
-        update(_draft).where(_draft.c.person_id == from_id, ~has_draft).values(person_id=into_id)
-    )
+    lost = _has(session, _draft, from_id) and _has(session, _draft, into_id)
+    if lost:
+        loser = into_id if keep_draft_of == from_id else from_id
+        connection.execute(delete(_draft).where(_draft.c.person_id == loser))
+    connection.execute(update(_draft).where(_draft.c.person_id == from_id).values(person_id=into_id))
     old = connection.execute(select(_person).where(_person.c.id == from_id)).one()
     for name in ("name", "phone", "email"):
         if getattr(old, name):
@@ -234,6 +318,7 @@ def merge(session: Session, from_id: int, into_id: int, through: str, now: datet
         session, at=now, actor_id=into_id, through=through, action="people_merged",
         subject=f"person:{into_id}", before={"person_id": from_id}, after={"person_id": into_id},
     )  # fmt: skip
+    return lost
 
 
 def _move_companies(session: Session, from_id: int, into_id: int) -> None:

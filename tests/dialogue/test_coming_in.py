@@ -87,20 +87,20 @@ async def test_an_old_consent_button_says_so(town, maria):
 
 async def test_a_bad_code_is_answered_once(town):
     maria = town.newcomer()
-    await maria.starts("AAAAA-BBBBB")
+    await maria.starts("AAAAA-BBBBB-CCCCC-DDDDD")
     maria.sees("Код не подошёл", "Здравствуйте!", buttons=["Согласен", "Не согласен"])
 
 
 async def test_a_bad_code_does_not_disturb_the_form(town, maria):
     await maria.says("7707083893")
-    await maria.starts("AAAAA-BBBBB")
+    await maria.starts("AAAAA-BBBBB-CCCCC-DDDDD")
     maria.sees("Код не подошёл", "Что нужно сделать?")
 
 
 async def test_codes_cannot_be_guessed_for_long(town):
     maria = town.newcomer()
     for _attempt in range(6):
-        await maria.starts("AAAAA-BBBBB")
+        await maria.starts("AAAAA-BBBBB-CCCCC-DDDDD")
     maria.sees("Слишком много неверных кодов", "Здравствуйте!")
 
 
@@ -131,7 +131,7 @@ async def test_a_used_code_opens_nothing(town):
 
 async def test_staff_with_a_bad_code_stay_staff(town):
     anna = Talker(town, "staff-Анна Петрова", "Анна Петрова")
-    await anna.starts("AAAAA-BBBBB")
+    await anna.starts("AAAAA-BBBBB-CCCCC-DDDDD")
     assert "Код не подошёл" in anna.last.text
 
 
