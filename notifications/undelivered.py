@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from forms.messages import Button, Press, Reply
-from forms.texts import Text, _, lines
+from forms.texts import Text, _, lines, plain
 from notifications.compose import alarm_rows
 
 CALL_SCOPE = "call"
@@ -32,7 +33,7 @@ class WantedCall:
 
 def instead_of(title: str, words: Text) -> Text:
     """The same words in another messenger: where they were meant to go, and then they themselves."""
-    return lines(_("Не дошло в {messenger}, поэтому пишем сюда.", messenger=title), words)
+    return lines(_("Не дошло ({messenger}), пишем сюда.", messenger=title), words)
 
 
 def instead_of_another_chat(words: Text) -> Text:
@@ -46,6 +47,25 @@ def repeated(words: Text) -> Text:
 
 
 # --- for staff ---------------------------------------------------------------------------------
+
+
+def why(reason: str, title: str, *, blocked: bool) -> Text:
+    """Why words did not arrive, for people; what the messenger itself says is for the operator.
+
+    `reason` is a letter's, `title` its messenger's, `blocked` whether the chat is closed.
+    """
+    given_up = _GIVEN_UP.match(reason)
+    if blocked:
+        return _("{messenger}: чат закрыт", messenger=title)
+    if given_up is not None:
+        return _("{messenger}: не доставлено, попыток: {count}", messenger=title, count=given_up[1])
+    if reason and not _FOREIGN.search(reason):
+        return plain(reason)
+    return _("{messenger}: сообщение не приняли", messenger=title)
+
+
+_GIVEN_UP = re.compile(r"Не доставлено, попыток: ([0-9]+)")
+_FOREIGN = re.compile(r"[A-Za-z]")
 
 
 def call_wanted(call: WantedCall) -> Reply:
@@ -74,7 +94,7 @@ def call_rows(call_id: int) -> tuple[tuple[Button, ...], ...]:
     )
 
 
-def staff_not_reached(name: str, number: int, reason: str) -> Reply:
+def staff_not_reached(name: str, number: int, reason: Text) -> Reply:
     """To the directors: a member of staff does not get what is sent to them."""
     return Reply(
         _(

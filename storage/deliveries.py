@@ -153,7 +153,10 @@ def sweep_early(session: Session, house: House, now: datetime) -> Undelivered:
     )
     session.connection().execute(forgotten)
     found = session.connection().execute(
-        select(_setting.c.value).where(_setting.c.key.like(f"{_EARLY}%")).limit(_SWEPT_AT_ONCE)
+        select(_setting.c.value)
+        .where(_setting.c.key.like(f"{_EARLY}%"))
+        .order_by(_setting.c.updated_at.desc(), _setting.c.key)
+        .limit(_SWEPT_AT_ONCE)
     )
     told = [_told(value) for (value,) in found]
     letters = _letters_of(session, told)

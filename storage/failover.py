@@ -46,6 +46,8 @@ _person = metadata.tables["person"]
 _staff = metadata.tables["staff"]
 _call = metadata.tables["call_task"]
 _request = metadata.tables["request"]
+_client = metadata.tables["client"]
+_client_person = metadata.tables["client_person"]
 
 _TODO, _DOING = LetterState.TODO.value, LetterState.DOING.value
 _SENT, _FAILED = LetterState.SENT.value, LetterState.FAILED.value
@@ -160,8 +162,18 @@ def pass_on(session: Session, house: House, letter_ids: Collection[int], now: da
             _post_copy(session, house, message, person, chat, now)
             passed += 1
         elif not person.is_staff:
-            passed += _telephone(session, house, message, person, message.copies[-1].reason, now)
+            passed += _telephone(session, house, message, person, _why(session, house, message), now)
     return passed
+
+
+def _why(session: Session, house: House, message: _Message) -> str:
+    last = message.copies[-1]
+    found = session.connection().execute(
+        select(_chat.c.channel, _chat.c.blocked_at).where(_chat.c.id == last.chat_id)
+    )
+    channel, blocked_at = found.one_or_none() or ("", None)
+    title = house.channel_title(channel)
+    return house.say(undelivered.why(last.reason, title, blocked=blocked_at is not None))
 
 
 def _messages(session: Session, letter_ids: Collection[int]) -> list[_Message]:
@@ -346,7 +358,8 @@ def _telephone(
     if call_id is None or listed:
         return call_id is not None
     company, keeper = _request_of(session, root.request_id)
-    wanted = WantedCall(call_id, person.name, person.phone, reason, company, root.request_id, (root.text,))
+    phone = person.phone or _company_phone(session, person.person_id)
+    wanted = WantedCall(call_id, person.name, phone, reason, company, root.request_id, (root.text,))
     reply = undelivered.call_wanted(wanted)
     told = (keeper,) if keeper is not None else people_for_call(session, person.person_id, now)
     postings = [
@@ -358,6 +371,16 @@ def _telephone(
     ]  # fmt: skip
     post(session, house, now, postings)
     return True
+
+
+def _company_phone(session: Session, person_id: int) -> str:
+    """Who has shown no phone of their own may be found by their company's."""
+    found = session.connection().execute(
+        select(func.max(_client.c.phone))
+        .join(_client_person, _client_person.c.client_id == _client.c.id)
+        .where(_client_person.c.person_id == person_id)
+    )
+    return found.scalar() or ""
 
 
 def _is_listed(session: Session, person_id: int, request_id: int | None) -> bool:
@@ -433,8 +456,11 @@ def _superseded(session: Session, letter_ids: Collection[int], reason: str) -> s
 # --- the timer -----------------------------------------------------------------------------------
 
 
-def sweep(session: Session, house: House, now: datetime) -> int:
-    """Deliver in another way what failed unseen, or has waited too long; returns how many found a way."""
+def sweep(session: Session, house: House, now: datetime, up_since: datetime | None = None) -> int:
+    """Deliver in another way what failed unseen, or has waited too long; returns how many found a way.
+
+    `up_since` is when this process began: what waited while nothing ran gets its chance to leave first.
+    """
     early = deliveries.sweep_early(session, house, now)
     if early.blocked_chat_ids:
         leave_blocked(session, house, early.blocked_chat_ids, now)
@@ -444,6 +470,8 @@ def sweep(session: Session, house: House, now: datetime) -> int:
     if blocked:
         leave_blocked(session, house, blocked, now)
     moved = pass_on(session, house, _failed_unseen(session, now), now)
+    if up_since is not None and now - up_since < timedelta(minutes=house.failover_after_minutes):
+        return moved
     return moved + _leave_silent(session, house, now)
 
 
@@ -509,7 +537,7 @@ def _leave_silent(session: Session, house: House, now: datetime) -> int:
     found = session.connection().execute(overdue).all()
     if not found:
         return 0
-    down = {row.channel for row in found} - _serving(session, limit)
+    down = ({row.channel for row in found} & _refusing(session, house)) - _serving(session, limit)
     stuck = {row.id for row in found if row.channel in down or row.attempts >= TRIED_BY_ITSELF}
     messages = [
         each
@@ -543,9 +571,19 @@ def _leave_one(
     if not person.is_staff and waiting.created_at <= now - patience:
         # It stays where it is: the messenger may come back before anybody gets through.
         title = house.channel_title(_channel_of(session, waiting.chat_id))
-        reason = house.say(_("{messenger} не отвечает", messenger=title))
+        reason = house.say(_("{messenger}: не отвечает", messenger=title))
         return _telephone(session, house, message, person, reason, now)
     return False
+
+
+def _refusing(session: Session, house: House) -> set[str]:
+    """The messengers that do not run, or that did not take a letter which waits still."""
+    tried = _waiting().with_only_columns(_chat.c.channel, _letter.c.attempts > 0, _letter.c.reason != "")
+    return {
+        channel
+        for channel, *has_failed in session.connection().execute(tried.distinct())
+        if any(has_failed) or (house.switched_on and channel not in house.switched_on)
+    }
 
 
 def _serving(session: Session, since: datetime) -> set[str]:

@@ -58,8 +58,14 @@ class Swept:
         return bool(self.escalated or self.picked_up or self.closed or self.alarms or self.moved)
 
 
-def sweep(session: Session, house: House, now: datetime, unreachable: Sequence[Unreachable] = ()) -> Swept:
-    """Do everything that is due at `now`. Nobody changes a request meanwhile."""
+def sweep(
+    session: Session, house: House, now: datetime, unreachable: Sequence[Unreachable] = (), *,
+    up_since: datetime | None = None,
+) -> Swept:  # fmt: skip
+    """Do everything that is due at `now`. Nobody changes a request meanwhile.
+
+    `up_since` is when this process began to send letters.
+    """
     history.wait_turn(session)
     escalated = _each(
         session,
@@ -72,7 +78,7 @@ def sweep(session: Session, house: House, now: datetime, unreachable: Sequence[U
         _silent(session, house, now),
         lambda number: casework.close_silent(session, house, number, now),
     )
-    moved = failover.sweep(session, house, now)
+    moved = failover.sweep(session, house, now, up_since)
     alarms = _alarm_unreached(session, house, now) + _alarm_messengers(session, house, now, unreachable)
     return Swept(escalated, picked_up, closed, alarms, moved)
 
@@ -137,11 +143,12 @@ def _alarm_unreached(session: Session, house: House, now: datetime) -> int:
     directors = _directors_with_chat(session)
     if not directors:
         return 0
-    unreached: dict[int, tuple[int, str, int, str]] = {}
+    unreached: dict[int, tuple[int, str, int, str, str, datetime | None]] = {}
     for person_id, *failure in session.execute(_unreached(now - timedelta(days=ALARM_WITHIN_DAYS))):
         unreached.setdefault(person_id, tuple(failure))
-    for person_id, (letter_id, name, request_id, reason) in unreached.items():
-        reply = undelivered.staff_not_reached(name, request_id, reason)
+    for person_id, (letter_id, name, request_id, reason, channel, blocked_at) in unreached.items():
+        why = undelivered.why(reason, house.channel_title(channel), blocked=blocked_at is not None)
+        reply = undelivered.staff_not_reached(name, request_id, why)
         postings = [
             Posting(
                 f"undelivered:{person_id}:{letter_id}:{director}",
@@ -163,11 +170,18 @@ def _unreached(since: datetime) -> Select[*tuple[Any, ...]]:
     gone_out = [state.value for state in (LetterState.TODO, LetterState.DOING, LetterState.SENT)]
     return (
         select(
-            col(Staff.person_id), col(Letter.id), col(Person.name), col(Letter.request_id), col(Letter.reason)
+            col(Staff.person_id),
+            col(Letter.id),
+            col(Person.name),
+            col(Letter.request_id),
+            col(Letter.reason),
+            col(Chat.channel),
+            col(Chat.blocked_at),
         )
         .select_from(Letter)
         .join(Staff, col(Staff.person_id) == col(Letter.person_id))
         .join(Person, col(Person.id) == col(Staff.person_id))
+        .join(Chat, col(Chat.id) == col(Letter.chat_id))
         .where(
             col(Staff.active),
             # Word for word the condition of the partial index, or it would not be used.
@@ -189,12 +203,11 @@ def _alarm_messengers(
 ) -> int:
     """Tell the directors and the administrators, once each time, which messenger is down or too quiet."""
     alarms = {
-        f"down:{item.channel}:{item.since:%Y%m%dT%H%M}": compose.messenger_down(
-            house.channel_title(item.channel),
-            item.since.astimezone(house.calendar.zone),
-            item.detail,
+        f"{_DOWN}{item.channel}:{now:%Y%m%dT%H%M}": compose.messenger_down(
+            house.channel_title(item.channel), item.since.astimezone(house.calendar.zone)
         )
         for item in unreachable
+        if not _was_told(session, item, now)
     }
     if house.calendar.is_open(now):
         found = reports.figures(session, now)
@@ -213,6 +226,19 @@ def _alarm_messengers(
     ]
     post(session, house, now, new)
     return len(new)
+
+
+_DOWN = "down:"
+TOLD_LATELY = timedelta(hours=1)
+
+
+def _was_told(session: Session, item: Unreachable, now: datetime) -> bool:
+    """Whether this outage was told: another process has noticed it at a moment of its own."""
+    since = min(item.since, now - TOLD_LATELY)
+    told = select(col(Letter.id)).where(
+        col(Letter.key).like(f"{_DOWN}{item.channel}:%"), col(Letter.created_at) > since
+    )
+    return session.execute(told.limit(1)).first() is not None
 
 
 def _people_of(session: Session, roles: Sequence[Role]) -> list[int]:

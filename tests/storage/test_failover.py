@@ -7,16 +7,19 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
+from sqlmodel import select
 
 from bots.intake import Intake
 from forms.messages import Button, Delivery, DeliveryState, OutgoingFile, Press, Reply
 from forms.texts import plain
+from notifications import undelivered
 from notifications.outbox import LetterState, Settlement
+from notifications.texts import Catalogue
 from storage import calls, failover, postoffice
 from storage.deliveries import Told
 from storage.group_commit import GroupCommit
 from storage.letters import Posting, post
-from storage.models import CallTask, Chat, Letter, Person
+from storage.models import CallTask, Chat, Client, ClientPerson, Letter, Person
 from storage.sweeps import sweep
 from tests.storage.firm import MINUTE, WEDNESDAY, Firm
 
@@ -123,7 +126,7 @@ async def test_a_letter_that_failed_goes_to_the_next_chat(maria, why):
     old, copy = maria.letters("maria")
     assert (old.state, old.reason) == ("failed", why)
     assert (copy.key, copy.replaces_id, copy.state) == (f"k>{maria.chats['telegram']}", old.id, "todo")
-    assert copy.text == "Не дошло в Веб-чат, поэтому пишем сюда.\nНужна выписка"
+    assert copy.text == "Не дошло (Веб-чат), пишем сюда.\nНужна выписка"
     assert (copy.rows, copy.files) == (old.rows, old.files)
     shown = maria.row(Chat, id=maria.chats["telegram"]).screen
     assert shown[0][:2] == ["Да", "clar:5:yes:0"], "and can be typed there"
@@ -275,13 +278,68 @@ async def test_an_address_of_somebody_else_is_left_alone(firm):
 # --- a messenger that is down --------------------------------------------------------------------
 
 
+def refuses(firm, name="maria"):
+    """The messenger has not taken the latest letter so far."""
+    firm.change(Letter, firm.letters(name)[-1].id, attempts=1, reason="status 502")
+
+
+async def test_after_an_outage_of_our_own_letters_get_their_chance_to_leave(maria):
+    maria.post("k")
+    refuses(maria)
+    maria.clock += timedelta(hours=3)
+    up_since = maria.clock
+    with maria.database.begin() as session:
+        assert sweep(session, maria.house, maria.clock, up_since=up_since).moved == 0
+    maria.clock += 10 * MINUTE
+    with maria.database.begin() as session:
+        assert sweep(session, maria.house, maria.clock, up_since=up_since).moved == 1
+
+
+async def test_a_letter_that_nobody_has_tried_proves_no_outage(maria):
+    maria.post("k")
+    maria.clock += timedelta(hours=3)
+    assert maria.sweep() == 0
+    maria.house = replace(maria.house, switched_on=frozenset({"telegram"}))
+    assert maria.sweep() == 1, "but what is switched off will never take it"
+
+
+async def test_the_call_says_why_in_words_for_people_and_finds_the_companys_phone(firm):
+    with firm.database.begin() as session:
+        client = session.exec(select(Client).where(Client.inn == "7707083893")).one()
+        client.phone = "+7 495 111-22-33"
+        link = ClientPerson(client_id=client.id, person_id=firm.people["maria"], created_at=WEDNESDAY)
+        session.merge(link)
+    firm.post("k")
+    firm.deliver(webchat="63024: nobody is reached at this number")
+    (call,) = firm.rows(CallTask)
+    assert call.reason == "Веб-чат: сообщение не приняли"
+    told = [row.text for row in firm.rows(Letter) if row.key.startswith("call:")]
+    assert all("+7 495 111-22-33" in text and "63024" not in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("reason", "blocked", "words"),
+    [
+        ("bot was blocked by the user", True, "Viber: чат закрыт"),
+        ("Не доставлено, попыток: 8. status 502", False, "Viber: не доставлено, попыток: 8"),
+        ("такого адреса нет", False, "такого адреса нет"),
+        ("63016: outside the window", False, "Viber: сообщение не приняли"),
+        ("", False, "Viber: сообщение не приняли"),
+    ],
+)
+def test_why_is_said_in_russian(reason, blocked, words):
+    assert str(Catalogue.open("ru").say(undelivered.why(reason, "Viber", blocked=blocked))) == words
+
+
 async def test_a_messenger_that_takes_nothing_is_left_after_the_agreed_time(maria):
     maria.post("k")
+    refuses(maria)
     maria.clock += 10 * MINUTE - timedelta(seconds=1)
     assert maria.sweep() == 0
     maria.clock += timedelta(seconds=1)
     assert maria.sweep() == 1
     assert maria.fates() == [("webchat", "superseded"), ("telegram", "todo")]
+    refuses(maria)
     maria.clock += 10 * MINUTE
     assert maria.sweep() == 1, "and so is the next one"
     assert maria.fates()[1:] == [("telegram", "superseded"), ("viber", "todo")]
@@ -319,12 +377,13 @@ async def test_what_is_due_later_or_being_sent_is_left(maria):
 
 async def test_without_another_chat_the_letter_waits_and_after_an_hour_somebody_telephones(firm):
     firm.post("k")
+    refuses(firm)
     firm.clock += 59 * MINUTE
     assert firm.sweep() == 0
     firm.clock += MINUTE
     assert firm.sweep() == 1
     (call,) = firm.rows(CallTask)
-    assert call.reason == "Веб-чат не отвечает"
+    assert call.reason == "Веб-чат: не отвечает"
     assert firm.fates() == [("webchat", "todo")]
     firm.deliver()
     firm.sweep()

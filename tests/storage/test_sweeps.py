@@ -258,7 +258,11 @@ async def test_a_messenger_that_does_not_answer_is_told_once(firm):
         assert sweep(session, firm.house, firm.clock, [down]).alarms == 2
     with firm.database.begin() as session:
         assert sweep(session, firm.house, firm.clock + MINUTE, [down]) == NOTHING
-    assert "status 502" in firm.letters("elena")[0].text
+    with firm.database.begin() as session:
+        other = Unreachable("vk", firm.clock + MINUTE, "noticed by another process")
+        assert sweep(session, firm.house, firm.clock + 2 * MINUTE, [other]) == NOTHING
+    assert "vk: не отвечает с 11:00" in firm.letters("elena")[0].text
+    assert "502" not in firm.letters("elena")[0].text, "that stands in the panel"
     assert firm.letters("oleg")
     assert not firm.letters("anna")
 
