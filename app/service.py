@@ -472,6 +472,7 @@ def lent_to_channels(
         firm=settings.firm.name,
         language=settings.firm.language,
         public_url=settings.server.public_url,
+        file_links_last=timedelta(seconds=FILE_LINK_SECONDS),
     )
 
 

@@ -23,12 +23,14 @@ from forms.dialogue import (
     Progress,
     advance,
     begin,
+    blank_letter,
     is_form_word,
     is_restore_word,
     nav_word,
     screen,
 )
 from forms.fields import Answers, ReceivedFile, Said
+from forms.freetext import agreed
 from forms.messages import Button, Contact, InboundKind, Press, Reply, loosely
 from forms.request_form import BY_NAME
 from forms.texts import Text, _, lines, n_, sentence
@@ -74,10 +76,10 @@ def handle(turn: ChatTurn) -> None:
         staff_chat.handle(turn)
     elif turn.chat.staff is not None:
         _welcome_staff(turn, entered)
-    elif not _has_consented(turn):
-        if turn.inbound.kind is not InboundKind.EDITED:  # nothing was kept that it could put right
     elif not _has_consented(turn) and turn.said.press is not None and linking.is_join(turn.said.press):
         _messengers(turn, turn.said.press)
+    elif not _has_consented(turn):
+        if turn.inbound.kind is not InboundKind.EDITED:  # nothing was kept that it could put right
             _before_consent(turn, entered.refused)
     elif turn.inbound.kind is not InboundKind.EDITED or not edits.taken(turn):
         _log(turn)
@@ -120,7 +122,10 @@ def _before_consent(turn: ChatTurn, note: Text | None) -> None:
     """Nothing personal is stored here: neither the words nor the name of whoever writes."""
     press, word = turn.said.press, loosely(turn.said.text)
     pressed = (press.scope, press.target) if press else None
-    if pressed == (CONSENT_SCOPE, "yes") or word in _AGREE_WORDS:
+    words = agreed(turn.said.text)
+    if words is not None and (words or turn.said.files):
+        _consent_and_more(turn, words)
+    elif pressed == (CONSENT_SCOPE, "yes") or word in _AGREE_WORDS:
         _consent(turn)
     elif pressed == (CONSENT_SCOPE, "no") or word in _REFUSE_WORDS:
         text = lines(
@@ -151,6 +156,7 @@ def _consent_screen(turn: ChatTurn, note: Text | None) -> Reply:
             if _said_something(turn)
             else None,
         ),
+        *(("", blank_letter(turn.context)) if turn.context.asks_at_once else ()),
     )
     # Of several photos none is kept, so they cannot be put together: only the last one is answered.
     merge_seconds = ALBUM_SECONDS if turn.inbound.files else 0.0
@@ -179,6 +185,15 @@ def _phone_line(turn: ChatTurn) -> Text:
     if turn.house.firm_phone:
         return _("Позвоните нам: {phone}.", phone=turn.house.firm_phone)
     return _("Позвоните бухгалтеру, с которым вы работаете.")
+
+
+def _consent_and_more(turn: ChatTurn, words: str) -> None:
+    """Somebody has agreed and gone on in the same message: the rest of it counts already."""
+    name = turn.inbound.user_name[:MAX_NAME_LENGTH]
+    client_chats.keep_consent(turn.session, turn.house, turn.chat, name, turn.now)
+    rest = replace(turn, said=replace(turn.said, text=words, press=None))
+    _log(rest)
+    _answer(rest, None)
 
 
 def _consent(turn: ChatTurn) -> None:
