@@ -124,3 +124,56 @@ def test_paper_has_whole_tables_and_nothing_to_press(house: Open, page: Page, pa
         )
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0
+
+
+# --- the keyboard --------------------------------------------------------------------------------------
+
+FOCUS = """(() => {
+  const it = document.activeElement;
+  if (it === document.body) return null;
+  const style = getComputedStyle(it), box = it.getBoundingClientRect();
+  const label = it.nextElementSibling && it.nextElementSibling.matches(".menu-button");
+  return [it.outerHTML.slice(0, 80), style.outlineStyle !== "none" || Boolean(label), box.width > 0];
+})()"""
+TRAP = 250
+
+
+def test_the_first_stop_leads_past_the_menu(house: Open, page: Page) -> None:
+    page.goto(house.link_for("director"))
+    page.goto(f"{house.address}/panel/clients/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="К содержанию")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/panel/",
+        "/panel/board/",
+        "/panel/timeline/",
+        "/panel/times/",
+        "/panel/settings/hours",
+        "/panel/profile/",
+    ],
+)
+def test_every_stop_shows_itself_and_no_page_is_a_trap(
+    house: Open, page: Page, path: str, size: dict[str, int]
+) -> None:
+    page.set_viewport_size(size)
+    page.goto(house.link_for("director"))
+    page.goto(house.address + path)
+    for _press in range(TRAP):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(FOCUS)
+        if stop is None:
+            break
+        assert stop[1], stop
+        assert stop[2], stop
+    else:
+        pytest.fail("the focus never leaves the page")
