@@ -245,6 +245,7 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "contract_until": _("Договор действует до"),
         "notes": _("Заметки"),
         "post": _("Кем работает"),
+        "contact": _("Контакт"),
         "may_pay": _("Может заказывать платежи"),
         "sees_all": _("Видит все заявки компании"),
         "personal": _("Изменено"),

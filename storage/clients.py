@@ -74,6 +74,10 @@ class ClientFile:
     file: FileCard
 
 
+OVERSEEING = (Role.CONTROLLER, Role.DEPUTY, Role.DIRECTOR)
+"""Who may audit the work for a client: those who see every request."""
+
+
 def everybody(session: Session) -> tuple[Colleague, ...]:
     """All staff, whatever they do, by name: a controller takes no requests."""
     query = (

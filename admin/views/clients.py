@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -31,8 +32,10 @@ from storage.inspection import inspect
 from storage.roster import CardChanged, ClientFields, ClientRow, InnTaken
 from storage.sheets import Row
 
-MAX_LINES = 3_000
+MAX_LINES = 5_000
 MAX_WORDS = 4_000
+_SHOWN_LINES = 500
+"""Nobody reads further."""
 _FIELDS = (
     "name", "inn", "kind", "responsible_id", "phone", "email", "controller_id", "substitute_id", "contract",
     "contract_until", "notes",
@@ -137,8 +140,9 @@ class ClientsView(PanelView):
             warn(_("В файле нет ни одной строки, которую можно загрузить."))
         return self.page(
             "clients_import.html",
-            lines=shown[:500],
-            cut=len(shown) > 500,  # noqa: PLR2004 - nobody reads further
+            lines=shown[:_SHOWN_LINES],
+            cut=len(shown) > _SHOWN_LINES,
+            outcomes={outcome.number: outcome for outcome in result.outcomes},
             result=result,
             parcel=_parcel().dumps([_plain_line(line) for line in good]) if good else "",
         )
@@ -147,7 +151,9 @@ class ClientsView(PanelView):
         inn = parse_inn(form.get("inn", ""))
         with doors().database.read() as session:
             known = {person.staff_id for person in reading.colleagues(session)}
-            overseeing = {person.staff_id for person in clients.everybody(session)}
+            overseeing = {
+                person.staff_id for person in clients.everybody(session) if person.role in clients.OVERSEEING
+            }
         kind = form.get("kind", "")
         return ClientFields(
             name=parse_company_name(form.get("name", "")),
@@ -195,7 +201,7 @@ class ClientsView(PanelView):
             people = roster.speakers(session, client_id)
             contacts = clients.contacts(session, client_id, doors().now())
             colleagues = reading.colleagues(session)
-            everybody = clients.everybody(session)
+            overseers = [one for one in clients.everybody(session) if one.role in clients.OVERSEEING]
         seen = _seen()
         return self.page(
             "client.html",
@@ -209,7 +215,7 @@ class ClientsView(PanelView):
             contacts=contacts,
             today=doors().now().astimezone(doors().house.calendar.zone).date(),
             colleagues=colleagues,
-            everybody=everybody,
+            overseers=overseers,
             kinds=tuple(kind.value for kind in ClientKind),
             history_lines=history,
             seen=seen if form is not None else history[0].history_id if history else 0,
@@ -306,7 +312,8 @@ def _read_upload() -> list[ClientLine]:
         raise FileUnreadable(_("Нужен файл CSV или XLSX. Сохраните таблицу в одном из этих видов."))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"clients{suffix}"
-        sent.save(path)
+        with closing(sent):  # a large one lies in a file of its own until it is closed
+            sent.save(path)
         if suffix.startswith(".xls"):
             verdict = inspect(path, f"clients{suffix}")
             if verdict.reason is not None:
@@ -318,10 +325,7 @@ def _read_upload() -> list[ClientLine]:
 
 
 def _plain_line(line: ClientLine) -> dict[str, object]:
-    return {
-        "number": line.number, "name": line.name, "inn": line.inn, "kind": line.kind,
-        "responsible": line.responsible, "phone": line.phone, "email": line.email,
-    }  # fmt: skip
+    return {name: value for name, value in asdict(line).items() if value and name != "refusal"}
 
 
 def _parcel() -> URLSafeSerializer:

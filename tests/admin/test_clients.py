@@ -1,5 +1,6 @@
 """A client's card: the contract and who answers for it, the contacts and their rights, what they sent."""
 
+import io
 import json
 import re
 
@@ -10,6 +11,7 @@ from storage.coverage import CODE_VALID
 from storage.models import Chat, Client, ClientPerson, History, Invitation, Person
 from tests.admin.office import NASTY
 from tests.admin.test_cards import fields_of
+from tests.storage.test_imports import inn_of
 
 
 def card_path(office, client=0):
@@ -78,7 +80,12 @@ def test_a_day_that_is_none_is_refused(office, day):
 
 def test_a_forged_colleague_is_nobody(office):
     browser, path = office.browser("director"), card_path(office)
-    sent = {**fields_of(browser.page(path)), "kind": "company", "controller_id": "9999", "substitute_id": "x"}
+    sent = {
+        **fields_of(browser.page(path)),
+        "kind": "company",
+        "controller_id": office.staff["anna"],
+        "substitute_id": "x",
+    }
     assert browser.send(path, **sent).status_code == 302
     row = office.all(Client, id=office.clients[0])[0]
     assert (row.controller_id, row.substitute_id) == (None, None)
@@ -275,3 +282,48 @@ def test_what_clients_write_is_not_the_administrators(busy, page):
     assert office.browser("anna").get(path).status_code == 403
     assert office.browser("director").get(f"/panel/client/9999/{page}").status_code == 404
     assert office.browser("director").get(f"/panel/client/99999999999999999999/{page}").status_code == 404
+
+
+# --- the import --------------------------------------------------------------------------------------------
+
+
+def brought(office, content, name="clients.csv", encoding="utf-8"):
+    browser = office.browser("director")
+    return browser, browser.send(
+        "/panel/clients/import", file=(io.BytesIO(content.encode(encoding)), name)
+    ).get_data(as_text=True)
+
+
+def test_the_preview_says_what_was_and_what_becomes(office):
+    content = (
+        "Название;ИНН;Ответственный;Телефон;Контакт\n"
+        f"ООО «Ромашка»;7707083893;Борис Лядов;+7 900 000-00-00;{NASTY}\n"
+    )
+    browser, page = brought(office, content)
+    assert "Ответственный: <del>Анна Петрова</del> → <ins>Борис Лядов</ins>" in page
+    assert "Контакт: <ins>" in page
+    assert NASTY not in page
+    assert office.all(Client, id=office.clients[0])[0].responsible_id == office.staff["anna"]
+    assert len(rights(office)) == 1
+    parcel = re.search(r'name="parcel" value="([^"]+)"', page).group(1)
+    told = browser.send("/panel/clients/import/store", follow=True, parcel=parcel).get_data(as_text=True)
+    assert "изменено: 1" in told
+    assert office.all(Client, id=office.clients[0])[0].responsible_id == office.staff["boris"]
+    assert len(rights(office)) == 2
+
+
+def test_five_thousand_lines_travel_through_the_browser(office):
+    rows = "".join(
+        f"ООО «Объединение {number}»;{inn_of(number)};Анна Петрова;+7 900 {number:07};Ольга {number}\n"
+        for number in range(5_000)
+    )
+    heading = "Название;ИНН;Ответственный;Телефон;Контакт\n"
+    # Above 500 KB the test's own browser would leave a file open.
+    browser, page = brought(office, heading + rows, encoding="cp1251")
+    assert "Показаны первые 500 строк" in page
+    parcel = re.search(r'name="parcel" value="([^"]+)"', page).group(1)
+    answer = browser.send("/panel/clients/import/store", parcel=parcel)
+    assert answer.status_code == 302
+    assert len(office.all(Client)) == 5_003
+    _browser, page = brought(office, "Название;ИНН\n" + "а;1\n" * 5_001)
+    assert "больше 5000 строк" in page

@@ -1,6 +1,7 @@
 """The table of clients: what is read, what is refused and why, what is stored."""
 
 from datetime import UTC, datetime
+from time import perf_counter
 
 import pytest
 from openpyxl import Workbook
@@ -11,7 +12,7 @@ from router.model import Role
 from storage import history
 from storage.imports import FileUnreadable, import_clients, read_clients
 from storage.invitations import invite_staff
-from storage.models import Client, History, Staff
+from storage.models import Client, ClientPerson, History, Person, Staff
 
 NOW = datetime(2026, 11, 25, 11, 0, tzinfo=UTC)
 ROMASHKA, LUTIK, IVANOV = "7707083893", "5024002119", "500100732259"
@@ -221,3 +222,145 @@ async def test_a_client_who_came_by_chat_is_confirmed_by_the_firms_own_list(staf
         session.add(Client(name="Ромашка", inn=ROMASHKA, confirmed=False, created_at=NOW))
     imported(staffed, table(TABLE))
     assert clients(staffed)[ROMASHKA].confirmed
+
+
+# --- further columns, untidy tables ---------------------------------------------------------------------
+
+
+WIDE = (
+    "Название;ИНН;Ответственный;Заменяет;Контролёр;Договор;Договор до;Контакт;Должность;"
+    "Телефон контакта;Почта контакта\n"
+    f"Ромашка;{ROMASHKA};Анна;Борис;Галина;Учёт и отчётность;31.12.2026;Ольга Котова;секретарь;"
+    "+7 900 111-22-33;olga@client.ru\n"
+)
+
+
+def told_of(result):
+    return {
+        outcome.number: [(change.field, change.was, change.becomes) for change in outcome.changes]
+        for outcome in result.outcomes
+    }
+
+
+@pytest.fixture
+def two_staff(database):
+    with database.begin() as session:
+        for name, role in (("Анна", "accountant"), ("Борис", "accountant"), ("Галина", "controller")):
+            person = Person(name=name, created_at=NOW)
+            session.add(person)
+            session.flush()
+            session.add(Staff(person_id=person.id, role=role, created_at=NOW))
+
+
+def bring(database, path, **options):
+    with database.begin() as session:
+        return import_clients(session, read_clients(path), NOW, **options)
+
+
+def test_the_further_columns_are_kept(database, two_staff, table):
+    result = bring(database, table(WIDE))
+    assert (result.added, result.refused) == (1, ())
+    with database.read() as session:
+        client = session.exec(select(Client)).one()
+        right = session.exec(select(ClientPerson)).one()
+        contact = session.get_one(Person, right.person_id)
+    assert (client.responsible_id, client.substitute_id, client.controller_id) == (1, 2, 3)
+    assert (client.contract, client.contract_until.date().isoformat()) == ("Учёт и отчётность", "2026-12-31")
+    assert (contact.name, contact.phone, contact.email) == (
+        "Ольга Котова",
+        "+7 900 111-22-33",
+        "olga@client.ru",
+    )
+    assert (right.post, right.may_pay, right.sees_all) == ("секретарь", False, False)
+    again = bring(database, table(WIDE))
+    assert (again.added, again.updated, again.unchanged) == (0, 0, 1)
+
+
+def test_it_is_said_what_was_and_what_becomes(database, two_staff, table):
+    bring(database, table(WIDE))
+    other = (
+        WIDE.replace("Анна;Борис", "Борис;Борис").replace("31.12.2026", "2027-06-30").replace("Учёт и", "")
+    )
+    result = bring(database, table(other.replace("Ольга Котова", "Пётр")))
+    assert told_of(result) == {
+        2: [
+            ("responsible_id", "Анна", "Борис"),
+            ("contract", "Учёт и отчётность", "отчётность"),
+            ("contract_until", "2026-12-31", "2027-06-30"),
+        ]
+    }, "a contact with the same address is the same one"
+
+
+def test_a_known_contact_is_filled_in_and_never_overwritten(database, table):
+    head = "Название;ИНН;Контакт;Должность;Телефон контакта;Почта контакта\n"
+    bring(database, table(f"{head}Ромашка;{ROMASHKA};Ольга Котова;;+7 900 000-00-01;\n"))
+    result = bring(
+        database, table(f"{head}Ромашка;{ROMASHKA};ольга котова;шеф;+7 900 000-00-02;o@client.ru\n")
+    )
+    assert told_of(result)[2] == [
+        ("contact", "Ольга Котова", "Ольга Котова, шеф, +7 900 000-00-01, o@client.ru")
+    ]
+    with database.read() as session:
+        assert len(session.exec(select(ClientPerson)).all()) == 1
+    added = bring(database, table(f"{head}Ромашка;{ROMASHKA};Пётр;;;\n"))
+    assert (added.updated, told_of(added)[2]) == (1, [("contact", "", "Пётр")])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("Договор до", "скоро", "не похоже на дату"),
+        ("Договор до", "31.02.2026", "не похоже на дату"),
+        ("Должность", "секретарь", "у контакта нет имени"),
+        ("Телефон контакта", "звоните", "не похоже на телефон"),
+        ("Почта контакта", "olga", "не похоже на адрес"),
+        ("Контролёр", "Никто", "сначала пригласите"),
+        ("Заменяет", "Никто", "сначала пригласите"),
+        ("Контролёр", "Борис", "не контролёр"),
+    ],
+)
+def test_further_columns_are_judged_too(database, two_staff, table, column, value, words):
+    result = bring(database, table(f"Название;ИНН;{column}\nРомашка;{ROMASHKA};{value}\n"))
+    assert not result.stored
+    assert words in told(result.refused)[0]
+
+
+def test_a_title_merged_cells_and_empty_lines_are_no_hindrance(tmp_path):
+    book = Workbook()
+    sheet = book.active
+    sheet.append(["Наши клиенты на 1 декабря"])
+    sheet.append([])
+    sheet.append(["Название", "ИНН", "Контакт", None, None, "Договор до"])
+    sheet.append([None, None, "Имя", "Телефон", "Должность", None])
+    sheet.append(["Ромашка", int(ROMASHKA), "Ольга", "+7 900 000-00-01", "шеф", datetime(2026, 12, 31)])  # noqa: DTZ001
+    sheet.append([])
+    sheet.append(["Лютик", LUTIK])
+    sheet.merge_cells("A1:F1")
+    sheet.merge_cells("C3:E3")
+    sheet.merge_cells("A3:A4")
+    book.save(tmp_path / "clients.xlsx")
+    first, second = read_clients(tmp_path / "clients.xlsx")
+    assert (first.number, first.contact, first.contact_phone, first.post) == (
+        5,
+        "Ольга",
+        "+7 900 000-00-01",
+        "шеф",
+    )
+    assert (first.contract_until, first.refusal) == ("2026-12-31", None)
+    assert (second.number, second.name, second.contact) == (7, "Лютик", "")
+
+
+def test_five_thousand_lines_take_seconds(database, table):
+    rows = "".join(f"ООО «Лист {number}»;{inn_of(number)};Ольга {number}\n" for number in range(5_000))
+    path = table(f"Название;ИНН;Контакт\n{rows}")
+    start = perf_counter()
+    assert bring(database, path).added == 5_000
+    assert bring(database, path).unchanged == 5_000
+    assert perf_counter() - start < 60, "a loaded machine is slow, but a query a line is slower"
+
+
+def inn_of(number):
+    """A company's INN with its check digit."""
+    digits = f"77{number:07}"
+    weights = (2, 4, 10, 3, 5, 9, 4, 6, 8)
+    return digits + str(sum(int(d) * w for d, w in zip(digits, weights, strict=True)) % 11 % 10)
