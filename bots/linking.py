@@ -169,8 +169,11 @@ def _linked(turn: ChatTurn, owner: Owner, *, keep_draft_of: int | None) -> Enter
 def _asks(turn: ChatTurn, owner: Owner, code: str, *, agreed: bool) -> bool:
     """Ask what is still to be asked; False when both chats have agreed, or only this one can be asked.
 
-    The firm vouches for its own invitations, so those ask in this chat alone.
+    The firm vouches for its own invitations, so those ask in this chat alone; and staff, to whom they were
+    handed, are not asked at all.
     """
+    if owner.is_staff and len(code) != linking.CODE_LENGTH:
+        return False
     if not agreed:
         turn.say(_whether_it_is_you(owner, code))
         return True

@@ -103,6 +103,7 @@ class Owner:
     entry: Entry
     further: bool
     shares_past: bool = False
+    is_staff: bool = False
 
 
 def owner_of(session: Session, house: House, chat: ChatView, person_id: int) -> Owner:
@@ -120,7 +121,7 @@ def owner_of(session: Session, house: House, chat: ChatView, person_id: int) -> 
     shares_past = entry is Entry.ASK
     if entry is Entry.LINK and further and chat.person_id != person_id:
         entry = Entry.ASK
-    return Owner(person_id, name, entry, further, shares_past)
+    return Owner(person_id, name, entry, further, shares_past, is_staff=bool(is_staff))
 
 
 def _entry(session: Session, chat: ChatView, person_id: int, name: str, *, is_staff: bool) -> Entry:
