@@ -238,7 +238,7 @@ async def test_a_request_lives_from_the_form_to_the_result(
     async with demo(browser, device, shots, tmp_path) as firm:
         client = await firm.talker("client", firm.links["Чат клиента"])
         accountant = await firm.talker("accountant", firm.links["Чат бухгалтера"])
-        await accountant.hears("Анна Петрова", "рабочий")
+        await accountant.hears("Анна Петрова", "на смене")
         await accountant.shows("welcome")
         await begins(client)
         number = await fills(client, "ООО «Поставщик», 12 345 ₽ по счёту 15", BILL)
@@ -304,7 +304,7 @@ async def test_the_director_reassigns_and_everybody_is_told(
     async with demo(browser, device, shots, tmp_path) as firm:
         client = await firm.talker("client", firm.links["Чат клиента"])
         accountant = await firm.talker("accountant", firm.links["Чат бухгалтера"])
-        await accountant.hears("рабочий")
+        await accountant.hears("на смене")
         await begins(client)
         number = await fills(client, "Арендодателю, 45 000 ₽ по договору 7", None)
         await accountant.hears(f"Заявка № {number}")
@@ -312,7 +312,7 @@ async def test_the_director_reassigns_and_everybody_is_told(
         director = Person("director", await firm.page(), firm.shots)
         await signs_in(director, firm.links["Панель директора"])
         colleague = await firm.talker("colleague", await chat_link_of(director, "Ольга Белова"))
-        await colleague.hears("Ольга Белова", "рабочий")
+        await colleague.hears("Ольга Белова", "на смене")
 
         await finds_request(director, number)
         await director.shows("request")
