@@ -130,8 +130,6 @@ class Staff(SQLModel, table=True):
     capacity: int = 10
     active: bool = True
     password_hash: str = Field(default="", max_length=200)
-    session_key: str = Field(default="", max_length=64)
-    """Not used since sessions have rows of their own (`PanelSession`)."""
     totp_secret: str = Field(default="", max_length=200)
     """Encrypted with the key of the service; empty without a second factor."""
     recovery_hashes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -177,6 +175,7 @@ class Request(SQLModel, table=True):
         _one_of("status", "new", "assigned", "accepted", "waiting_client", "done", "closed", "cancelled"),
         Index("ix_request_status_deadline", "status", "deadline"),
         Index("ix_request_assignee_id_status", "assignee_id", "status"),
+        Index("ix_request_unanswered", "unanswered_since", **_where("unanswered_since is not null")),
     )
     id: int | None = Field(default=None, primary_key=True)
     status: str = Field(max_length=20)

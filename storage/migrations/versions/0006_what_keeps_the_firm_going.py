@@ -1,0 +1,27 @@
+"""What keeps the firm going: copies, outages, leaders."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0006'
+down_revision = '0005'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Not used since sessions have rows of their own.
+    with op.batch_alter_table('staff', schema=None) as batch_op:
+        batch_op.drop_column('session_key')
+    # The requests whose client waits for an answer: few among many.
+    op.create_index(
+        'ix_request_unanswered', 'request', ['unanswered_since'], unique=False,
+        sqlite_where=sa.text('unanswered_since is not null'),
+        postgresql_where=sa.text('unanswered_since is not null'),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index('ix_request_unanswered', table_name='request')
+    with op.batch_alter_table('staff', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('session_key', sa.String(length=64), nullable=False, server_default=''))
