@@ -129,7 +129,7 @@ class Monitor:
                 "answer their senders, and look for «message failed» in the log."
             )
         if self._swept_at and (now - self._swept_at).total_seconds() > TIMERS_LATE_SECONDS:
-            attention.append("The timers have not run for a while: look for «sweep failed» in the log.")
+            attention.append("The timers have not run for a while: look for «job failed» in the log.")
         return not attention, {
             "status": "attention" if attention else "ok",
             "attention": attention,

@@ -14,13 +14,12 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from admin.doors import PanelDoors
 from admin.panel import create_panel
@@ -28,6 +27,7 @@ from app import clock
 from app.monitor import Monitor
 from app.server import Reports, calendar_route, create_app, make_server
 from app.settings import Settings, channel_kinds
+from app.timers import Bench, Job, jobs, ticking
 from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
@@ -39,22 +39,16 @@ from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
 from storage import calendars, chat_log, postoffice, retention
-from storage.digests import send_digests
 from storage.engine import Database, open_database
 from storage.files import FileLinks, FileStore
 from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
 from storage.letters import LEASE_SECONDS
 from storage.live_house import LiveHouse
-from storage.sweeps import sweep
 from storage.work import get_setting
 
 log = structlog.get_logger(__name__)
 
-SWEEP_EVERY_SECONDS = 60
-FORGET_EVERY_SECONDS = 24 * 3600
-FORGET_AFTER_SECONDS = 600
-"""How long after the start what has been kept long enough is looked for: first the clients."""
 RESTART_PAUSES_SECONDS = (1.0, 5.0, 30.0)
 FILE_LINK_SECONDS = 14 * 24 * 3600
 STOP_SECONDS = 15.0
@@ -220,7 +214,10 @@ class Service:
                 tasks.create_task(self._receive(channel, doors[name]), name=f"receive {name}")
                 for name, channel in self.channels.items()
             ]
-            async with self._timers(dispatcher, monitor), self._serving(tasks, doors, dispatcher, monitor):
+            async with (
+                ticking(self._jobs(dispatcher, monitor), self.now),
+                self._serving(tasks, doors, dispatcher, monitor),
+            ):
                 await self.stop.wait()
                 log.info("stopping")
             for task in (*inward, fetching):
@@ -271,68 +268,19 @@ class Service:
             failures = 1 if monotonic() - started > RESTART_PAUSES_SECONDS[-1] else failures + 1
             await asyncio.sleep(RESTART_PAUSES_SECONDS[min(failures, len(RESTART_PAUSES_SECONDS)) - 1])
 
-    @asynccontextmanager
-    async def _timers(self, dispatcher: Dispatcher[Any], monitor: Monitor) -> AsyncIterator[None]:
-        """APScheduler only ticks; what is due stands in rows."""
-        up_since = self.now()
-
-        async def tick() -> None:
-            now = self.now()
-            try:
-                # Another process may have taken what the director settled.
-                await asyncio.to_thread(self.live_house.refresh)
-                quiet = monitor.unreachable()
-                swept = await self.database.transact(
-                    lambda session: sweep(session, self.house, now, quiet, up_since=up_since)
-                )
-            except Exception as error:  # noqa: BLE001 - the next minute looks again
-                log.error("sweep failed", **_told(error))  # noqa: TRY400
-                return
-            monitor.swept(now)
-            if swept.anything:
-                dispatcher.wake()
-
-        async def summarize() -> None:
-            now = self.now()
-            try:
-                told = await self.database.transact(lambda session: send_digests(session, self.house, now))
-            except Exception as error:  # noqa: BLE001 - the next minute looks again
-                log.error("summary failed", **_told(error))  # noqa: TRY400
-                return
-            if told:
-                dispatcher.wake()
-
-        async def forget() -> None:
-            try:
-                done = await asyncio.to_thread(
-                    retention.sweep, self.database, self.store,
-                    retention.Retention(**self.settings.retention.model_dump()),
-                    self.house.calendar.zone, self.now(),
-                )  # fmt: skip
-            except Exception as error:  # noqa: BLE001 - the next day looks again
-                log.error("retention sweep failed", **_told(error))  # noqa: TRY400
-                return
-            if done.anything:
-                log.info("kept no longer", **asdict(done))
-
-        scheduler = AsyncIOScheduler(timezone="UTC")
-        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        scheduler.add_job(tick, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options)
-        scheduler.add_job(
-            monitor.look, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options
+    def _jobs(self, dispatcher: Dispatcher[Any], monitor: Monitor) -> Sequence[Job]:
+        return jobs(
+            Bench(
+                database=self.database,
+                house=self.live_house,
+                store=self.store,
+                monitor=monitor,
+                retention=retention.Retention(**self.settings.retention.model_dump()),
+                now=self.now,
+                wake_delivery=dispatcher.wake,
+                up_since=self.now(),
+            )
         )
-        scheduler.add_job(
-            summarize, "interval", seconds=SWEEP_EVERY_SECONDS, next_run_time=self.now(), **options
-        )
-        first_forgetting = self.now() + timedelta(seconds=FORGET_AFTER_SECONDS)
-        scheduler.add_job(
-            forget, "interval", seconds=FORGET_EVERY_SECONDS, next_run_time=first_forgetting, **options
-        )
-        scheduler.start()
-        try:
-            yield
-        finally:
-            scheduler.shutdown(wait=False)
 
     @asynccontextmanager
     async def _serving(

@@ -1,0 +1,116 @@
+"""What the service does by the clock: one declaration per job.
+
+APScheduler only ticks; what is due stands in rows, so a tick that was missed loses nothing. A job that
+fails is told in the log and comes again at its next tick; the others do not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from app.monitor import Monitor
+from notifications.faults import place_of
+from storage import retention
+from storage.digests import send_digests
+from storage.engine import Database
+from storage.files import FileStore
+from storage.live_house import LiveHouse
+from storage.sweeps import sweep
+
+log = structlog.get_logger(__name__)
+
+MINUTE_SECONDS = 60.0
+DAY_SECONDS = 24 * 3600.0
+FORGET_AFTER_SECONDS = 600.0
+"""How long after the start what has been kept long enough is looked for: first the clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something done again and again: never twice at once, and one late tick stands for all missed."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    every_seconds: float = MINUTE_SECONDS
+    first_after_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What jobs work with."""
+
+    database: Database
+    house: LiveHouse
+    store: FileStore
+    monitor: Monitor
+    retention: retention.Retention
+    now: Callable[[], datetime]
+    wake_delivery: Callable[[], None]
+    up_since: datetime
+
+
+def jobs(bench: Bench) -> tuple[Job, ...]:
+    """Every job of the service."""
+
+    async def look_what_is_due() -> None:
+        now = bench.now()
+        # Another process may have taken what the director settled.
+        await asyncio.to_thread(bench.house.refresh)
+        quiet = bench.monitor.unreachable()
+        swept = await bench.database.transact(
+            lambda session: sweep(session, bench.house(), now, quiet, up_since=bench.up_since)
+        )
+        bench.monitor.swept(now)
+        if swept.anything:
+            bench.wake_delivery()
+
+    async def summarize() -> None:
+        now = bench.now()
+        if await bench.database.transact(lambda session: send_digests(session, bench.house(), now)):
+            bench.wake_delivery()
+
+    async def forget() -> None:
+        zone = bench.house().calendar.zone
+        done = await asyncio.to_thread(
+            retention.sweep, bench.database, bench.store, bench.retention, zone, bench.now()
+        )
+        if done.anything:
+            log.info("kept no longer", **asdict(done))
+
+    return (
+        Job("what is due", look_what_is_due),
+        Job("messengers", bench.monitor.look),
+        Job("summaries", summarize),
+        Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
+    )
+
+
+@asynccontextmanager
+async def ticking(declared: Sequence[Job], now: Callable[[], datetime]) -> AsyncIterator[None]:
+    """Run the jobs as long as the block lasts."""
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    for job in declared:
+        scheduler.add_job(
+            _come_what_may, "interval", args=[job], seconds=job.every_seconds,
+            next_run_time=now() + timedelta(seconds=job.first_after_seconds),
+            coalesce=True, max_instances=1, misfire_grace_time=None,
+        )  # fmt: skip
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def _come_what_may(job: Job) -> None:
+    try:
+        await job.run()
+    except Exception as error:  # noqa: BLE001 - the next tick looks again
+        log.error("job failed", job=job.name, error=type(error).__name__, place=place_of(error))  # noqa: TRY400
