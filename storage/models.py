@@ -512,3 +512,19 @@ class Setting(SQLModel, table=True):
     key: str = Field(primary_key=True, max_length=80)
     value: str = Field(sa_column=Column(Text, nullable=False))
     updated_at: datetime
+
+
+class Outage(SQLModel, table=True):
+    """A stretch without us: the whole service (`scope` is «service»), or one messenger (its name)."""
+
+    __table_args__ = (
+        _one_of("cause", "stopped", "crashed", "stalled", "unreachable"),
+        UniqueConstraint("scope", "started_at"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    scope: str = Field(max_length=20)
+    cause: str = Field(max_length=20)
+    """stopped: switched off; crashed: killed; stalled: the process or its database stood still;
+    unreachable: the messenger did not answer."""
+    started_at: datetime
+    ended_at: datetime | None = None

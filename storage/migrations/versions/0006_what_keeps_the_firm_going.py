@@ -19,9 +19,23 @@ def upgrade() -> None:
         sqlite_where=sa.text('unanswered_since is not null'),
         postgresql_where=sa.text('unanswered_since is not null'),
     )
+    op.create_table(
+        'outage',
+        sa.Column('id', sa.Integer(), nullable=False),
+        sa.Column('scope', sa.String(length=20), nullable=False),
+        sa.Column('cause', sa.String(length=20), nullable=False),
+        sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+        sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "cause in ('stopped', 'crashed', 'stalled', 'unreachable')", name=op.f('ck_outage_cause_known')
+        ),
+        sa.PrimaryKeyConstraint('id', name=op.f('pk_outage')),
+        sa.UniqueConstraint('scope', 'started_at', name=op.f('uq_outage_scope_started_at')),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table('outage')
     op.drop_index('ix_request_unanswered', table_name='request')
     with op.batch_alter_table('staff', schema=None) as batch_op:
         batch_op.add_column(sa.Column('session_key', sa.String(length=64), nullable=False, server_default=''))
