@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, MetaData, SQLModel
 
 NAMING = {
@@ -528,3 +528,24 @@ class Outage(SQLModel, table=True):
     unreachable: the messenger did not answer."""
     started_at: datetime
     ended_at: datetime | None = None
+
+
+class CopyRun(SQLModel, table=True):
+    """One attempt to copy everything. `whole` is None while it goes on, and when it never came to a verdict."""
+
+    __tablename__ = "copy_run"
+    id: int | None = Field(default=None, primary_key=True)
+    started_at: datetime = Field(index=True)
+    ended_at: datetime | None = None
+    through: str = Field(max_length=20)
+    """`timer` or `panel`."""
+    file_name: str = Field(default="", max_length=100)
+    size_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    sha256: str = Field(default="", max_length=64)
+    requests: int = 0
+    files: int = 0
+    whole: bool | None = None
+    second_whole: bool | None = None
+    """Whether the second place gave back the same bytes; None where there is no second place."""
+    troubles: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """What went wrong: [[its name in notifications.copying, a detail for the operator], …]."""

@@ -32,9 +32,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('id', name=op.f('pk_outage')),
         sa.UniqueConstraint('scope', 'started_at', name=op.f('uq_outage_scope_started_at')),
     )
+    op.create_table(
+        'copy_run',
+        sa.Column('id', sa.Integer(), nullable=False),
+        sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+        sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+        sa.Column('through', sa.String(length=20), nullable=False),
+        sa.Column('file_name', sa.String(length=100), nullable=False),
+        sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+        sa.Column('sha256', sa.String(length=64), nullable=False),
+        sa.Column('requests', sa.Integer(), nullable=False),
+        sa.Column('files', sa.Integer(), nullable=False),
+        sa.Column('whole', sa.Boolean(), nullable=True),
+        sa.Column('second_whole', sa.Boolean(), nullable=True),
+        sa.Column('troubles', sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint('id', name=op.f('pk_copy_run')),
+    )
+    op.create_index(op.f('ix_copy_run_started_at'), 'copy_run', ['started_at'], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f('ix_copy_run_started_at'), table_name='copy_run')
+    op.drop_table('copy_run')
     op.drop_table('outage')
     op.drop_index('ix_request_unanswered', table_name='request')
     with op.batch_alter_table('staff', schema=None) as batch_op:
