@@ -175,19 +175,27 @@ class Request(SQLModel, table=True):
         _one_of("status", "new", "assigned", "accepted", "waiting_client", "done", "closed", "cancelled"),
         Index("ix_request_status_deadline", "status", "deadline"),
         Index("ix_request_assignee_id_status", "assignee_id", "status"),
+        # The newest of a kind, a client and so on, whatever the years before hold.
+        Index("ix_request_status_id", "status", "id"),
+        Index("ix_request_assignee_id_id", "assignee_id", "id"),
+        Index("ix_request_kind_id", "kind", "id"),
+        Index("ix_request_inn_id", "inn", "id"),
+        Index("ix_request_client_id_id", "client_id", "id"),
+        Index("ix_request_channel_id", "channel", "id"),
+        Index("ix_request_deadline_id", "deadline", "id"),
         Index("ix_request_unanswered", "unanswered_since", **_where("unanswered_since is not null")),
     )
     id: int | None = Field(default=None, primary_key=True)
     status: str = Field(max_length=20)
     stage: str | None = Field(default=None, max_length=20)
-    kind: str = Field(max_length=20, index=True)
+    kind: str = Field(max_length=20)
     company: str = Field(max_length=200)
-    inn: str = Field(max_length=12, index=True)
+    inn: str = Field(max_length=12)
     task: str = Field(sa_column=Column(Text, nullable=False))
     deadline: datetime
     answers: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """Every field of the form in its flat form, the last version."""
-    client_id: int = Field(foreign_key="client.id", index=True)
+    client_id: int = Field(foreign_key="client.id")
     person_id: int = Field(foreign_key="person.id", index=True)
     chat_id: int = Field(foreign_key="chat.id", index=True)
     channel: str = Field(max_length=20)
@@ -210,8 +218,24 @@ class Request(SQLModel, table=True):
     confirmed_at: datetime | None = None
     """When the client said that a recorded request was written down right."""
     search: str = Field(default="", sa_column=Column(Text, nullable=False))
-    """Company, INN and task in lower case, for the search by words."""
+    """Company, INN and task in lower case, for the search by words: see `RequestWord`."""
     version: int = 1
+
+
+class RequestWord(SQLModel, table=True):
+    """A word by which a request is found; kept by `storage.search` alone.
+
+    Without a foreign key: requests are never deleted, and each of the many rows would check it.
+    """
+
+    __tablename__ = "request_word"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    block: int = Field(primary_key=True)
+    word: str = Field(
+        sa_column=Column(String(32).with_variant(String(32, collation="C"), "postgresql"), primary_key=True)
+    )
+    """By code points, whatever the language of the database: the beginnings of words are ranges."""
+    request_id: int = Field(primary_key=True)
 
 
 class AnswerVersion(SQLModel, table=True):
@@ -415,6 +439,11 @@ class Letter(SQLModel, table=True):
 class History(SQLModel, table=True):
     """Every change, append-only; each row's hash covers the row before it."""
 
+    __table_args__ = (
+        Index("ix_history_action_id", "action", "id"),
+        Index("ix_history_actor_id_id", "actor_id", "id"),
+        Index("ix_history_human_called", "at", **_where("action = 'human_called'")),
+    )
     id: int | None = Field(default=None, primary_key=True)
     at: datetime
     actor_id: int | None = Field(default=None, foreign_key="person.id")
@@ -549,3 +578,18 @@ class CopyRun(SQLModel, table=True):
     """Whether the second place gave back the same bytes; None where there is no second place."""
     troubles: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     """What went wrong: [[its name in notifications.copying, a detail for the operator], …]."""
+
+
+class FileScan(SQLModel, table=True):
+    """A file about which the virus scanner is not content; a clean one has no row."""
+
+    __tablename__ = "file_scan"
+    __table_args__ = (_one_of("state", "held", "passed", "infected"),)
+    sha256: str = Field(primary_key=True, max_length=64)
+    state: str = Field(max_length=10)
+    """held: not looked at yet, given to nobody; passed: the same, but given out; infected: never given out."""
+    name: str = Field(default="", max_length=200)
+    virus: str = Field(default="", max_length=100)
+    found_at: datetime
+    told_at: datetime | None = None
+    """When the directors and administrators were told of the virus."""
