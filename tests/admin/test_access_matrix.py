@@ -106,6 +106,9 @@ texts.one                    GET   ----000
 texts.one                    POST  ----000
 texts.give_back              POST  ----00-
 auth.sign_out                POST  +++++++
+colleague.index              GET   ---++++
+colleague.hours              GET   ---++++
+colleague.hours              POST  ----+++
 colleagues.index             GET   ---++++
 colleagues.one               GET   ---++++
 colleagues.one               POST  ----+++
