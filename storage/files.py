@@ -9,13 +9,14 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Protocol
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -48,9 +49,89 @@ class KeptFile:
     verdict: Verdict
 
 
+class KeptFiles(Protocol):
+    """Where received files are kept, each under its SHA-256: a folder (`FileStore`) or S3 (`ObjectStore`).
+
+    A file appears under its digest whole and durably, or not at all. All but `keep` block: call them in a
+    thread. Where the place itself cannot be reached they raise an OSError.
+    """
+
+    @property
+    def max_bytes(self) -> int:
+        """What is bigger is refused."""
+
+    async def keep(self, chunks: AsyncIterator[bytes], name: str, voice: bool = False) -> KeptFile:
+        """Store a stream if its content is allowed; `voice` lets audio in. Raises StorageFull.
+
+        Reading stops at `max_bytes`. Nothing stays behind on a refusal, an error or a cancellation.
+        """
+
+    def keep_sync(self, source: Path | bytes | BinaryIO, name: str, voice: bool = False) -> KeptFile:
+        """Do the same for a file, bytes or an open stream, in the calling thread."""
+
+    def path(self, sha256: str) -> Path:
+        """Where the whole file can be read on this machine, for the next hour. Raises NoSuchFile."""
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open a kept file for reading from its beginning. Raises NoSuchFile."""
+
+    def size_bytes(self, sha256: str) -> int:
+        """How big a kept file is. Raises NoSuchFile."""
+
+    def every_digest(self) -> Iterator[str]:
+        """The digest of each kept file, in order."""
+
+    def put_back(self, sha256: str, content: IO[bytes]) -> str:
+        """Write a file that was judged before; returns the digest of what came, kept only if it is that."""
+
+    def forget(self, sha256: str, undisturbed_seconds: float, now: datetime) -> bool:
+        """Delete a kept file. False while it is younger than that: it may have just come once more."""
+
+    def sweep_temporary(self, older_than_seconds: float, now: datetime) -> int:
+        """Delete what is left half-written or was only lent for a while; returns how many files it was."""
+
+
+async def keep_stream(arrival: Arrival, chunks: AsyncIterator[bytes], name: str, *, voice: bool) -> KeptFile:
+    """Take a stream in, judge it and keep it; what is read is written by threads."""
+    batch = bytearray()
+    try:
+        async for chunk in chunks:
+            batch += chunk
+            if len(batch) >= BATCH_BYTES:
+                taken, batch = batch, bytearray()
+                if not await asyncio.to_thread(arrival.write, taken):
+                    break
+        return await asyncio.to_thread(arrival.finish, batch, name, voice)
+    finally:
+        await asyncio.to_thread(arrival.discard)
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+
+def keep_source(arrival: Arrival, source: Path | bytes | BinaryIO, name: str, *, voice: bool) -> KeptFile:
+    """Do the same in the calling thread."""
+    try:
+        for batch in _batches(source):
+            if not arrival.write(batch):
+                break
+        return arrival.finish(b"", name, voice)
+    finally:
+        arrival.discard()
+
+
+def put_back_source(arrival: Arrival, sha256: str, content: IO[bytes]) -> str:
+    """Keep what comes, unjudged, if it has that digest; returns the digest it has."""
+    try:
+        for batch in iter(lambda: content.read(BATCH_BYTES), b""):
+            arrival.write(batch)
+        return arrival.settle_as(sha256)
+    finally:
+        arrival.discard()
+
+
 @dataclass(frozen=True, slots=True)
 class FileStore:
-    """Files in a folder, each under its SHA-256: the same content is stored once.
+    """Files in a folder: the `KeptFiles` of one machine. The same content is stored once.
 
     A file appears under its digest whole and flushed to the disk, or not at all.
     """
@@ -59,40 +140,32 @@ class FileStore:
     max_bytes: int
 
     async def keep(self, chunks: AsyncIterator[bytes], name: str, voice: bool = False) -> KeptFile:
-        """Store a stream if its content is allowed; `voice` lets audio in. Raises StorageFull.
-
-        Reading stops at `max_bytes`. Nothing stays behind on a refusal, an error or a cancellation.
-        """
-        arrival = _Arrival(self.folder, self.max_bytes)
-        batch = bytearray()
-        try:
-            async for chunk in chunks:
-                batch += chunk
-                if len(batch) >= BATCH_BYTES:
-                    taken, batch = batch, bytearray()
-                    if not await asyncio.to_thread(arrival.write, taken):
-                        break
-            return await asyncio.to_thread(arrival.finish, batch, name, voice)
-        finally:
-            await asyncio.to_thread(arrival.discard)
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
+        """Store a stream if its content is allowed; `voice` lets audio in. Raises StorageFull."""
+        return await keep_stream(self._arrival(self.max_bytes), chunks, name, voice=voice)
 
     def keep_sync(self, source: Path | bytes | BinaryIO, name: str, voice: bool = False) -> KeptFile:
         """Do the same for a file, bytes or an open stream, in the calling thread."""
-        arrival = _Arrival(self.folder, self.max_bytes)
-        try:
-            for batch in _batches(source):
-                if not arrival.write(batch):
-                    break
-            return arrival.finish(b"", name, voice)
-        finally:
-            arrival.discard()
+        return keep_source(self._arrival(self.max_bytes), source, name, voice=voice)
+
+    def _arrival(self, max_bytes: int) -> Arrival:
+        return Arrival(self.folder, max_bytes, partial(_settle, self.folder))
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open a kept file for reading. Raises NoSuchFile."""
+        return self.path(sha256).open("rb")
+
+    def size_bytes(self, sha256: str) -> int:
+        """How big a kept file is. Raises NoSuchFile."""
+        return self.path(sha256).stat().st_size
+
+    def every_digest(self) -> Iterator[str]:
+        """The digest of each kept file, in order."""
+        for path in self.every_path():
+            yield path.name
 
     def path(self, sha256: str) -> Path:
         """Where the file with this digest lies. Raises NoSuchFile."""
-        if not _SHA256.fullmatch(sha256):
-            raise NoSuchFile("This is not a SHA-256 digest in lower-case hexadecimal digits")
+        check_digest(sha256)
         path = _place(self.folder, sha256)
         if not path.is_file():
             raise NoSuchFile(f"No file {sha256} is kept")
@@ -109,13 +182,7 @@ class FileStore:
 
     def put_back(self, sha256: str, content: IO[bytes]) -> str:
         """Write a file that was judged before; returns the digest of what came, kept only if it is that."""
-        arrival = _Arrival(self.folder, _UNLIMITED)
-        try:
-            for batch in iter(lambda: content.read(BATCH_BYTES), b""):
-                arrival.write(batch)
-            return arrival.settle_as(sha256)
-        finally:
-            arrival.discard()
+        return put_back_source(self._arrival(UNLIMITED), sha256, content)
 
     def forget(self, sha256: str, undisturbed_seconds: float, now: datetime) -> bool:
         """Delete a kept file. False while it is younger than that: it may have just come once more."""
@@ -131,36 +198,49 @@ class FileStore:
 
     def sweep_temporary(self, older_than_seconds: float, now: datetime) -> int:
         """Delete what an interrupted process left half-written; returns how many files it was."""
-        before = now.timestamp() - older_than_seconds
-        swept = 0
-        for path in self.folder.glob(f"{_TEMPORARY_PREFIX}*"):
-            try:
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    swept += 1
-            except FileNotFoundError:
-                continue  # its own process finished it meanwhile
-        return swept
+        return sweep_old(self.folder.glob(f"{TEMPORARY_PREFIX}*"), older_than_seconds, now)
+
+
+def sweep_old(paths: Iterable[Path], older_than_seconds: float, now: datetime) -> int:
+    """Delete those of these files that nobody has written for so long; returns how many it was."""
+    before = now.timestamp() - older_than_seconds
+    swept = 0
+    for path in paths:
+        try:
+            if path.stat().st_mtime < before:
+                path.unlink()
+                swept += 1
+        except FileNotFoundError:
+            continue  # its own process finished it meanwhile
+    return swept
+
+
+def check_digest(sha256: str) -> None:
+    """Raise NoSuchFile for what is not a digest as we write it: nothing else may become a path."""
+    if not _SHA256.fullmatch(sha256):
+        raise NoSuchFile("This is not a SHA-256 digest in lower-case hexadecimal digits")
 
 
 # --- One arriving file ---------------------------------------------------------------------------------
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TEMPORARY_PREFIX = ".arriving-"
-_UNLIMITED = 2**63
+TEMPORARY_PREFIX = ".arriving-"
+UNLIMITED = 2**63
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 @dataclass(slots=True)
-class _Arrival:
+class Arrival:
     """A file on its way in. Blocking.
 
-    The lock matters on a cancellation: the thread that writes is not cancelled with its awaiter, and
+    It grows in a temporary file of `folder`; `settle` then puts the flushed file where its digest says,
+    durably. The lock matters on a cancellation: the thread that writes is not cancelled with its awaiter, and
     must not write into a descriptor that was closed and given to another file.
     """
 
     folder: Path
     max_bytes: int
+    settle: Callable[[Path, str], None]
     stream: FileIO | None = None
     discarded: bool = False
     size_bytes: int = 0
@@ -170,7 +250,8 @@ class _Arrival:
 
     @property
     def temporary(self) -> Path:
-        return self.folder / f"{_TEMPORARY_PREFIX}{self.token}"
+        """Where it grows."""
+        return self.folder / f"{TEMPORARY_PREFIX}{self.token}"
 
     def write(self, batch: bytes | bytearray) -> bool:
         """Add a batch; False when the file has become too big, and nothing more need be read."""
@@ -199,7 +280,7 @@ class _Arrival:
             # Windows moves no open file.
             self.stream.close()
             sha256 = self.digest.hexdigest()
-            _settle(self.temporary, self.folder, sha256)
+            self.settle(self.temporary, sha256)
             return KeptFile(sha256, self.size_bytes, safe_name(name, verdict.media_type), verdict)
 
     def settle_as(self, sha256: str) -> str:
@@ -210,7 +291,7 @@ class _Arrival:
                 stream = self._opened()
                 os.fsync(stream.fileno())
                 stream.close()
-                _settle(self.temporary, self.folder, sha256)
+                self.settle(self.temporary, sha256)
             return found
 
     def discard(self) -> None:
@@ -223,7 +304,7 @@ class _Arrival:
 
     def _opened(self) -> FileIO:
         if self.stream is None:
-            _make_folder(self.folder)
+            make_folder(self.folder)
             # Unbuffered: whatever was counted is in the file when it is inspected.
             self.stream = FileIO(self.temporary, "xb", opener=_privately)
         return self.stream
@@ -278,17 +359,18 @@ def _place(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256[2:4] / sha256
 
 
-def _settle(temporary: Path, folder: Path, sha256: str) -> None:
+def _settle(folder: Path, temporary: Path, sha256: str) -> None:
     """Move a flushed file to its place, and flush the folders that name it."""
     place = _place(folder, sha256)
-    _make_folder(place.parent)
+    make_folder(place.parent)
     temporary.replace(place)
     # The outer folders too, even if they exist: another process may have made them a moment ago.
     for parent in (place.parent, place.parent.parent, folder):
         _flush_folder(parent)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for our eyes only, durably, if it is not there."""
     if folder.is_dir():
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
