@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from importlib.abc import InspectLoader
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -169,8 +170,21 @@ class Server(Section):
     port: int = Field(default=8080, ge=1, le=65535)
     public_url: str = Field(default_factory=_own_address)
     secret_key: SecretStr = Field(min_length=16)
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     require_second_factor: bool = False
     session_idle_hours: int = Field(default=12, ge=1, le=336)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                network = ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"«{proxy}» is no address and no network: write 10.0.0.5 or 10.0.0.0/24") from error
+            if network.prefixlen == 0:
+                raise ValueError(f"«{proxy}» is everybody: anyone could forge whose address is braked")
+        return proxies
 
     @field_validator("public_url")
     @classmethod
@@ -178,6 +192,22 @@ class Server(Section):
         if not url.startswith(("http://", "https://")):
             raise ValueError("write the whole address, https://priem.example.ru")
         return url.rstrip("/")
+
+
+class Scan(Section):
+    """`[scan]`: the virus scanner that looks at every file which comes; left out, none does."""
+
+    clamd: str = Field(min_length=1)
+    when_down: Literal["hold", "pass"] = "hold"
+    timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+
+    @field_validator("clamd")
+    @classmethod
+    def _is_a_place(cls, address: str) -> str:
+        host, _colon, port = address.rpartition(":")
+        if "/" not in address and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+            raise ValueError("write HOST:PORT, like 127.0.0.1:3310, or the path of the socket of clamd")
+        return address
 
 
 class Retention(Section):
@@ -203,6 +233,7 @@ class Settings:
     bots: Mapping[str, BaseModel]
     file: Path | None = None
     retention: Retention = field(default_factory=Retention)
+    scan: Scan | None = None
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, for the redaction of logs."""
@@ -283,6 +314,7 @@ def load(option: Path | None = None) -> Settings:
         switched_on,
         file and file.resolve(),
         read.retention,
+        read.scan,
     )
     folder = file.resolve().parent if file else Path.cwd()
     return replace(settings, storage=settings.storage.beside(folder))
@@ -317,6 +349,7 @@ def _whole_file() -> type[_Layered]:
     bots = create_model("Bots", __base__=Section, **sections)
     optional = {"consent": Consent, "storage": Storage, "retention": Retention, "bots": bots}
     fields: dict[str, Any] = {name: (model, Field(default_factory=model)) for name, model in optional.items()}
+    fields["scan"] = (Scan | None, None)
     return create_model("Whole", __base__=_Layered, firm=(Firm, ...), server=(Server, ...), **fields)
 
 
