@@ -10,7 +10,7 @@ from typing import cast
 from flask import current_app
 
 from storage.engine import Database
-from storage.files import FileStore
+from storage.files import KeptFiles
 from storage.house import House, WayIn
 
 EXTENSION = "priem"
@@ -42,7 +42,7 @@ class PanelDoors:
 
     database: Database
     house_now: Callable[[], House]
-    files: FileStore
+    files: KeptFiles
     now: Callable[[], datetime]
     wake: Callable[[], None]
     secret_key: str = field(repr=False)

@@ -15,7 +15,7 @@ from app.settings import Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
 from notifications.texts import Catalogue
 from storage.engine import open_database
-from storage.files import FileStore
+from storage.object_store import ObjectStore, StoreUnreachable
 
 _FEWEST_DIFFERENT_CHARACTERS = 8
 _READ_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
@@ -37,7 +37,8 @@ class Finding:
 async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[Finding]:
     """Look at everything; messengers are asked at the same time, each for so long at most."""
     kinds = channel_kinds()
-    findings = [*_configuration(settings), await asyncio.to_thread(_database, settings), _files(settings)]
+    findings = [*_configuration(settings), await asyncio.to_thread(_database, settings)]
+    findings.append(await asyncio.to_thread(_files, settings))
     findings += [
         Finding(name, f"a page of our own: {settings.server.public_url}{kinds[name].own_page}")
         for name in settings.bots
@@ -65,7 +66,7 @@ async def _ask(settings: Settings, name: str, timeout_seconds: float) -> Health:
     """Open one messenger's channel, ask whether it knows us, and close it."""
     kind = channel_kinds()[name]
     database = open_database(settings.storage.url)
-    store = FileStore(settings.storage.files, MAX_FILE_BYTES)
+    store = settings.storage.open_files(MAX_FILE_BYTES)
     say = Catalogue.open(settings.firm.language).say
     channel = kind.open(settings.bots[name], lent_to_channels(settings, database, store, say, clock.now))
     try:
@@ -116,7 +117,18 @@ def _database(settings: Settings) -> Finding:
 
 
 def _files(settings: Settings) -> Finding:
-    folder = settings.storage.files
+    found = _folder(settings.storage.folder)
+    store = settings.storage.open_files(MAX_FILE_BYTES)
+    if found.is_wrong or not isinstance(store, ObjectStore):
+        return found
+    try:
+        store.check()
+    except StoreUnreachable as error:
+        return Finding("files", f"{store.bucket}: {error}", is_wrong=True)
+    return Finding("files", str(store.bucket))
+
+
+def _folder(folder: Path) -> Finding:
     nearest: Path = next(path for path in (folder, *folder.parents) if path.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         return Finding("files", str(folder))

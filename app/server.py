@@ -21,8 +21,9 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 
 from storage.calendars import Feed
-from storage.files import FileLinks, FileStore, LinkExpired, LinkForged, NoSuchFile
+from storage.files import FileLinks, KeptFiles, LinkExpired, LinkForged, NoSuchFile
 from storage.inspection import type_by_name
+from storage.object_store import StoreUnreachable
 
 MAX_BODY_BYTES = 25 * 1024 * 1024
 PANEL_THREADS = 8
@@ -45,7 +46,7 @@ class Reports:
 
 
 def create_app(
-    channel_routes: Sequence[BaseRoute], panel: Flask, reports: Reports, links: FileLinks, store: FileStore,
+    channel_routes: Sequence[BaseRoute], panel: Flask, reports: Reports, links: FileLinks, store: KeptFiles,
     now: Callable[[], datetime],
 ) -> Starlette:  # fmt: skip
     """Put all routes under one roof. Flask-Admin makes its own /panel, so Flask stands at / and last."""
@@ -62,7 +63,7 @@ def create_app(
         return RedirectResponse("/chat")
 
     async def file(request: Request) -> Response:
-        return _file(links, store, request.path_params["token"], now())
+        return await asyncio.to_thread(_file, links, store, request.path_params["token"], now())
 
     routes: list[BaseRoute] = [
         *channel_routes,
@@ -75,7 +76,7 @@ def create_app(
     return Starlette(routes=routes, middleware=[Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)])
 
 
-def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Response:
+def _file(links: FileLinks, store: KeptFiles, token: str, now: datetime) -> Response:
     """A stored file by its signed link, always as a download: it must not run in our pages.
 
     Its type is told, for messengers that fetch it refuse what they cannot name.
@@ -87,6 +88,8 @@ def _file(links: FileLinks, store: FileStore, token: str, now: datetime) -> Resp
         return PlainTextResponse(error.text.msgid, status_code=410)
     except (LinkForged, NoSuchFile):
         return PlainTextResponse("Not found", status_code=404)
+    except StoreUnreachable:
+        return PlainTextResponse("Not now", status_code=503, headers={"Retry-After": "10"})
     return FileResponse(
         path,
         media_type=type_by_name(link.name),

@@ -32,6 +32,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from router.worktime import WorkCalendar, parse_hours
+from storage.files import KeptFiles
+from storage.object_store import Bucket, S3Server, open_store
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -123,11 +125,34 @@ class Consent(Section):
     url: str = ""
 
 
+class S3(Section):
+    """`[storage.s3]`: the server that holds the bucket of `files`."""
+
+    endpoint_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
+    access_key: SecretStr = Field(min_length=1)
+    secret_key: SecretStr = Field(min_length=1)
+    region: str = ""
+    path_style: bool = True
+    working_folder: Path = Path("files")
+
+    def server(self) -> S3Server:
+        """The same for the store."""
+        return S3Server(
+            self.endpoint_url,
+            self.access_key.get_secret_value(),
+            self.secret_key.get_secret_value(),
+            self.region,
+            self.path_style,
+        )
+
+
 class Storage(Section):
     """`[storage]`: the database and the files. Relative paths start at the configuration's folder."""
 
+    warn_free_megabytes: int = Field(500, ge=0)
     url: str = "sqlite:///priem.sqlite3"
-    files: Path = Path("files")
+    files: Path | Bucket = Path("files")
+    s3: S3 | None = None
 
     @field_validator("url")
     @classmethod
@@ -140,20 +165,41 @@ class Storage(Section):
 
     @field_validator("files", mode="before")
     @classmethod
-    def _folder_is_local(cls, files: object) -> object:
-        if isinstance(files, str) and "://" in files:
-            kind = files.partition("://")[0]
-            raise ValueError(f"{kind}:// is not supported yet: name a folder")
-        return files
+    def _folder_or_bucket(cls, files: object) -> object:
+        return Bucket.parse(files) if isinstance(files, str) and "://" in files else files
+
+    @model_validator(mode="after")
+    def _bucket_has_server(self) -> Storage:
+        if isinstance(self.files, Bucket) and self.s3 is None:
+            raise ValueError(
+                f"files = {self.files} needs [storage.s3] with endpoint_url, access_key and secret_key"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where files of this machine alone lie: what is arriving, and all of them without S3."""
+        if isinstance(self.files, Path):
+            return self.files
+        assert self.s3 is not None
+        return self.s3.working_folder
+
+    def open_files(self, max_bytes: int) -> KeptFiles:
+        """The store of the received files; files over `max_bytes` are refused there."""
+        return open_store(self.files, self.s3.server() if self.s3 else None, self.folder, max_bytes)
 
     def beside(self, folder: Path) -> Storage:
         """The same with paths that no longer depend on the current folder."""
         url, parameters, rest = self.url.partition("?")
         if url.startswith("sqlite:///"):
             url = f"sqlite:///{(folder / url.removeprefix('sqlite:///')).resolve()}"
-        return self.model_copy(
-            update={"url": f"{url}{parameters}{rest}", "files": (folder / self.files).resolve()}
-        )
+        moved: dict[str, object] = {"url": f"{url}{parameters}{rest}"}
+        if isinstance(self.files, Path):
+            moved["files"] = (folder / self.files).resolve()
+        elif self.s3 is not None:
+            place = (folder / self.s3.working_folder).resolve()
+            moved["s3"] = self.s3.model_copy(update={"working_folder": place})
+        return self.model_copy(update=moved)
 
 
 def _own_address(known: dict[str, Any]) -> str:
@@ -237,7 +283,8 @@ class Settings:
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, for the redaction of logs."""
-        for section in (self.server, *self.bots.values()):
+        sections = (self.server, *self.bots.values(), *((self.storage.s3,) if self.storage.s3 else ()))
+        for section in sections:
             for name in type(section).model_fields:
                 value = getattr(section, name)
                 if isinstance(value, SecretStr) and value.get_secret_value():

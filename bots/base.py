@@ -127,7 +127,7 @@ class StoredFiles(Protocol):
     """Where a channel finds the content of the files that it sends."""
 
     def path(self, sha256: str) -> Path:
-        """Where the stored file lies on this machine's disk."""
+        """Where the stored file lies on this machine's disk. It may be fetched first: call it in a thread."""
 
 
 class ChatLog(Protocol):

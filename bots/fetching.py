@@ -18,7 +18,7 @@ from forms.messages import FileRole, Inbound, IncomingFile
 from forms.texts import _
 from notifications.faults import place_of
 from storage import work
-from storage.files import FileStore
+from storage.files import KeptFiles
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Fetcher:
 
     database: Transactions
     channels: Mapping[str, Channel]
-    store: FileStore
+    store: KeptFiles
     deliver: Callable[[Sequence[Fetched]], Awaitable[None]]
     _wanted: set[int] = field(default_factory=set)
     _busy: set[int] = field(default_factory=set)

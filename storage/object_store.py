@@ -78,7 +78,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class S3Server:
     """The S3 server and who we are to it."""
 
     endpoint_url: str
@@ -218,7 +218,7 @@ class ObjectStore:
         return f"{self.bucket.prefix}{digest[:2]}/{digest[2:4]}/{digest}"
 
 
-def open_object_store(server: Server, bucket: Bucket, folder: Path, max_bytes: int) -> ObjectStore:
+def open_object_store(server: S3Server, bucket: Bucket, folder: Path, max_bytes: int) -> ObjectStore:
     """Open the store; nothing is asked of the server yet."""
     import certifi
     import urllib3
@@ -248,7 +248,7 @@ def open_object_store(server: Server, bucket: Bucket, folder: Path, max_bytes: i
     return ObjectStore(client, bucket, folder, max_bytes)
 
 
-def open_store(place: Path | Bucket, server: Server | None, folder: Path, max_bytes: int) -> KeptFiles:
+def open_store(place: Path | Bucket, server: S3Server | None, folder: Path, max_bytes: int) -> KeptFiles:
     """The files at `place`; `server` must be known when it is a bucket."""
     if isinstance(place, Path):
         return FileStore(place, max_bytes)
@@ -274,4 +274,4 @@ def _told(sha256: str) -> Iterator[None]:
         raise StoreUnreachable(f"The S3 server does not answer: {type(error).__name__}") from error
 
 
-__all__ = ["Bucket", "ObjectStore", "Server", "StoreUnreachable", "open_object_store", "open_store"]
+__all__ = ["Bucket", "ObjectStore", "S3Server", "StoreUnreachable", "open_object_store", "open_store"]

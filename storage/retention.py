@@ -20,7 +20,7 @@ from router.model import Status
 from storage import history
 from storage.engine import Database
 from storage.erasure import ERASED, forget_files, remember_to_forget
-from storage.files import FileStore
+from storage.files import KeptFiles
 from storage.models import AnswerVersion, Attachment, Draft, Letter, Message, Request
 
 ROWS_AT_ONCE = 200
@@ -58,7 +58,7 @@ class Forgotten:
 
 
 def sweep(
-    database: Database, store: FileStore, retention: Retention, zone: ZoneInfo, now: datetime
+    database: Database, store: KeptFiles, retention: Retention, zone: ZoneInfo, now: datetime
 ) -> Forgotten:
     """Forget everything whose time is over, a batch a transaction, and write down how much it was."""
     drafts = messages = letters = 0

@@ -32,6 +32,18 @@ def written(tmp_path):
     return write
 
 
+def test_files_may_lie_in_a_bucket(written, tmp_path):
+    server = (
+        '[storage.s3]\nendpoint_url = "https://s3.example.ru"\naccess_key = "key"\nsecret_key = "hidden-word"'
+    )
+    settings = load(written(MINIMAL + f'[storage]\nfiles = "s3://bucket/priem/"\n{server}'))
+
+    assert str(settings.storage.files) == "s3://bucket/priem"
+    assert settings.storage.folder == tmp_path / "files"
+    assert "hidden-word" in set(settings.secrets())
+    assert "hidden-word" not in repr(settings)
+
+
 def test_defaults(written, tmp_path):
     settings = load(written(MINIMAL))
     assert settings.firm.name == "Баланс Актив"
@@ -137,7 +149,8 @@ WRONG = {
     "language": (firm('language = "de"'), "[firm] language: Input should be 'ru' or 'en'"),
     "port": (MINIMAL + "port = 70000", "[server] port: Input should be less than or equal to 65535"),
     "address": (MINIMAL + 'public_url = "priem.example.ru"', "[server] public_url: write the whole address"),
-    "s3": (MINIMAL + '[storage]\nfiles = "s3://bucket"', "[storage] files: s3:// is not supported yet"),
+    "s3 without its server": (MINIMAL + '[storage]\nfiles = "s3://bucket"', "needs [storage.s3] with"),
+    "files of another kind": (MINIMAL + '[storage]\nfiles = "ftp://host"', "a folder, or s3://BUCKET/PREFIX"),
     "mysql": (
         MINIMAL + '[storage]\nurl = "mysql://h/d"',
         "[storage] url: use sqlite:///FILE or postgresql://",
