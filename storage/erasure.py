@@ -20,10 +20,10 @@ from sqlmodel import Session, col
 
 from notifications.outbox import LetterState
 from router.model import Status
-from storage import history
+from storage import history, search
 from storage.casework import search_text
 from storage.engine import Database
-from storage.files import FileStore
+from storage.files import KeptFiles
 from storage.models import (
     AnswerVersion,
     Attachment,
@@ -247,7 +247,8 @@ def _erase_requests(session: Session, person_id: int, kept_files: set[int]) -> N
     for row in session.execute(select(Request).where(col(Request.person_id) == person_id)).scalars():
         row.answers = {name: _blank(name, value, row.id in with_files) for name, value in row.answers.items()}
         row.task, row.result = ERASED, ERASED if row.result else ""
-        row.search = search_text(row.company, row.inn)
+        before, row.search = row.search, search_text(row.company, row.inn)
+        search.keep_words(session, row.id or 0, row.search, before)
         row.version += 1
         session.add(row)
     session.flush()
@@ -390,7 +391,7 @@ def remember_to_forget(session: Session, digests: Iterable[str], now: datetime) 
         session.execute(insert_in(Setting).on_conflict_do_nothing(index_elements=["key"]), rows)
 
 
-def forget_files(database: Database, store: FileStore, now: datetime) -> int:
+def forget_files(database: Database, store: KeptFiles, now: datetime) -> int:
     """Delete from the disk what was erased and nobody else refers to; returns how many files it was.
 
     A file that nobody refers to can only come back by being sent again, and then it is young.

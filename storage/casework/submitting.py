@@ -16,7 +16,7 @@ from notifications import compose
 from router import desk
 from router.escalation import look_by
 from router.model import Stage, Status, Work
-from storage import history
+from storage import history, search
 from storage.casework.opening import form_context, new_case
 from storage.casework.routing import route
 from storage.casework.telling import to_client
@@ -122,6 +122,7 @@ def _written(
         "version": 1,
     }
     row = Request(**values, id=session.connection().execute(_ADD_REQUEST, values).scalar_one())
+    search.keep_words(session, row.id or 0, row.search)
     make_transient_to_detached(row)
     session.add(row)
     return row

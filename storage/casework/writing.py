@@ -14,7 +14,7 @@ from forms.fields import AttachedFile, files_from_text
 from forms.messages import OutgoingFile
 from router import desk
 from router.model import Stage
-from storage import history
+from storage import history, search
 from storage.casework.opening import Case, case_of
 from storage.house import Who
 from storage.models import (
@@ -142,7 +142,8 @@ def replace_answers(session: Session, case: Case, filled: Mapping[str, str], who
     row.company, row.inn = row.answers["company"], row.answers["inn"]
     row.kind, row.task = row.answers["kind"], row.answers["task"]
     row.deadline = from_text(row.answers["deadline"]).at
-    row.search = search_text(row.company, row.inn, row.task)
+    before, row.search = row.search, search_text(row.company, row.inn, row.task)
+    search.keep_words(session, case.number, row.search, before)
 
 
 def keep_files(

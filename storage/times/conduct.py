@@ -7,18 +7,18 @@ those that fell into it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import Column, String, cast, literal, or_, select
+from sqlalchemy import String, cast, literal, or_, select
 from sqlmodel import Session
 
 from router.desk import Event as DeskEvent
 from router.model import Stage, Status
 from router.worktime import WorkCalendar
+from storage.by_time import numbers_between
 from storage.models import metadata
 from storage.shifts import ShiftKind
 from storage.times.measures import Event, TimesFilter
@@ -134,7 +134,7 @@ def _talk(
 ) -> Iterator[Event]:
     people = session.connection().execute(select(_STAFF.c.person_id, _STAFF.c.id))
     staff_of = {person_id: staff_id for person_id, staff_id in people}  # noqa: C416 - typed rows
-    first, last = _ids_between(session, _LETTER.c.id, _LETTER.c.created_at, since, until)
+    first, last = numbers_between(session, _LETTER.c.id, _LETTER.c.created_at, since, until)
     letters = select(_LETTER.c.author_id, _LETTER.c.created_at, _LETTER.c.request_id).where(
         _LETTER.c.id.between(first, last),
         _LETTER.c.created_at >= since,
@@ -224,45 +224,3 @@ def _absences(session: Session, calendar: WorkCalendar, wanted: TimesFilter) -> 
         yield Event(
             Conduct.ABSENT, None, staff_id, begun, ended, calendar.working_seconds(begun, ended), reason
         )
-
-
-_MARGIN = timedelta(days=1)
-
-
-def _ids_between(
-    session: Session, number: Column[Any], at: Column[Any], since: datetime, until: datetime
-) -> tuple[int, int]:
-    """The numbers among which are all rows of a period, in a table that is only added to.
-
-    Found by halving: rows get their numbers as time goes by (to within a day, clocks set back
-    included), and no index on the time is needed.
-    """
-    lowest = select(number).order_by(number).limit(1)
-    highest = select(number).order_by(number.desc()).limit(1)
-    first, last = (session.connection().execute(query).scalar() for query in (lowest, highest))
-    if first is None or last is None:
-        return 0, 0
-    at_or_after = select(number, at).order_by(number).limit(1)
-
-    def found(number_from: int) -> tuple[int, datetime] | None:
-        row = session.connection().execute(at_or_after.where(number >= number_from)).one_or_none()
-        return None if row is None else (row[0], row[1])
-
-    return (
-        _first_after(found, first, last, since - _MARGIN),
-        _first_after(found, first, last, until + _MARGIN),
-    )
-
-
-def _first_after(
-    found: Callable[[int], tuple[int, datetime] | None], first: int, last: int, moment: datetime
-) -> int:
-    low, high = first, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        row = found(middle)
-        if row is None or row[1] >= moment:
-            high = middle
-        else:
-            low = row[0] + 1
-    return low
