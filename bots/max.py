@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -25,9 +24,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from yarl import URL
 
 from bots.base import (
@@ -49,16 +46,18 @@ from bots.wire import (
     BaseUrl,
     Fault,
     HalfSent,
+    Hook,
+    Insisting,
     Json,
     Misanswered,
     NotSent,
     Pauses,
     ProxyAddress,
+    Setback,
     Wire,
     clean,
     decoded,
     header_safe,
-    limited_body,
     matches,
     network_errors,
     proxied_connector,
@@ -71,10 +70,8 @@ from notifications.outbox import (
     Parcel,
     Rejected,
     Retry,
-    Sent,
     ShownButton,
     TokenRevoked,
-    Unknown,
 )
 
 if TYPE_CHECKING:
@@ -188,6 +185,7 @@ class MaxChannel:
         self._hook_url = lent.public_url.rstrip("/") + HOOK_PATH if lent.public_url else ""
         self._strangers: frozenset[str] = frozenset()
         self._half_sent = HalfSent()
+        self._insisting = Insisting(NAME, self._pauses, _Refused, self._setback)
         self._uploaded = HalfSent()
 
     # ------------------------------------------------------------------ receiving
@@ -282,23 +280,16 @@ class MaxChannel:
     async def _insist(
         self, verb: _Verb, path: str, params: Mapping[str, str] | None = None, value: Json = None
     ) -> Json:
-        """Ask until it succeeds, saying in words what is wrong."""
         within_seconds = self._settings.request_timeout_seconds + int((params or {}).get("timeout", 0))
-        failures = 0
-        while True:
-            try:
-                return await self._api.call(verb, path, params, value, within_seconds)
-            except Fault as fault:
-                failures += 1
-                pause, sentence, reason = self._pauses.after(failures), "max does not answer", str(fault)
-            except _Refused as refused:
-                failures += 1
-                pause = refused.after_seconds or self._pauses.after(failures)
-                sentence, reason = _REFUSALS.get(refused.status, "max refuses to work"), str(refused)
-                if refused.status == HTTPStatus.UNAUTHORIZED:
-                    pause = self._pauses.misconfigured_seconds
-            logger.warning(sentence, endpoint=path, reason=reason, retry_in_seconds=round(pause, 1))
-            await asyncio.sleep(pause)
+        return await self._insisting.until_done(
+            lambda: self._api.call(verb, path, params, value, within_seconds), endpoint=path
+        )
+
+    def _setback(self, refused: _Refused, failures: int) -> Setback:
+        sentence = _REFUSALS.get(refused.status, "max refuses to work")
+        if refused.status == HTTPStatus.UNAUTHORIZED:
+            return Setback(sentence, str(refused), self._pauses.misconfigured_seconds)
+        return Setback(sentence, str(refused), refused.after_seconds or self._pauses.after(failures))
 
     # ------------------------------------------------------------------ the webhook
 
@@ -307,29 +298,12 @@ class MaxChannel:
         secret = self._settings.secret
         if self._settings.mode != "webhook" or secret is None:
             return ()
-        expected = secret.get_secret_value().encode()
+        hook = Hook(NAME, HOOK_PATH, SECRET_HEADER, secret.get_secret_value(), MAX_HOOK_BYTES)
 
-        async def hook(request: Request) -> Response:
-            if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), expected):
-                doors.refused("secret")
-                return Response(status_code=HTTPStatus.FORBIDDEN)
-            body = await limited_body(request, MAX_HOOK_BYTES)
-            if body is None:
-                doors.refused("size")
-                return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            update = decoded(body)
-            if not isinstance(update, dict):
-                doors.refused("malformed")
-                return Response(status_code=HTTPStatus.BAD_REQUEST)
-            try:
-                await doors.accept((parse(update, doors.now()),), None)
-            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: MAX repeats it
-                # No traceback: it may hold the client's words.
-                logger.error("an update of max was not stored", error=type(error).__name__)  # noqa: TRY400
-                return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
-            return Response()
+        def read(update: Json) -> Inbound | None:
+            return parse(update, doors.now()) if isinstance(update, dict) else None
 
-        return (Route(HOOK_PATH, hook, methods=["POST"]),)
+        return (hook.route(doors, read),)
 
     # ------------------------------------------------------------------ sending
 
@@ -338,30 +312,15 @@ class MaxChannel:
 
         A parcel of several messages that stopped half-way goes on from there when it comes again.
         """
-        messages = _messages(parcel)
-        done, message_key = self._half_sent.take(parcel.key)
-        outcome: Outcome | None = None
-        comes_again = True
-        try:
-            while done < len(messages) and outcome is None:
-                try:
-                    message_key = await self._deliver(messages[done], f"{parcel.key} {done}")
-                    done += 1
-                    if done < len(messages):  # delivery counts a parcel as one message, MAX does not
-                        await asyncio.sleep(1 / self.limits.chat_messages_per_second)
-                except Fault as fault:
-                    outcome = fault.outcome
-                except _Refused as refused:
-                    outcome = refused.outcome
-                except OSError as error:
-                    outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
-            comes_again = isinstance(outcome, Retry | Unknown)
-        finally:  # delivery may lose its patience in the middle
-            if done and comes_again:
-                self._half_sent.keep(parcel.key, done, message_key)
-        if outcome is None:
-            return Sent(message_key) if messages else Rejected("nothing to send")
-        return outcome
+
+        async def send_one(number: int, message: _Message) -> str:
+            if number:  # delivery counts a parcel as one message, MAX does not
+                await asyncio.sleep(1 / self.limits.chat_messages_per_second)
+            return await self._deliver(message, f"{parcel.key} {number}")
+
+        return await self._half_sent.send_all(
+            parcel.key, _messages(parcel), send_one, _Refused, lambda refused: refused.outcome
+        )
 
     async def _deliver(self, message: _Message, place: str) -> str:
         """Send one message and give its key. A file that is still being processed is waited for.
@@ -918,7 +877,8 @@ class _Api:
         """Bring a file to MAX and give the token under which it is sent. Raises OSError for a lost file."""
         from aiohttp import FormData
 
-        with await asyncio.to_thread(lent.files.path(file.sha256).open, "rb") as content:
+        path = await asyncio.to_thread(lent.files.path, file.sha256)
+        with await asyncio.to_thread(path.open, "rb") as content:
             target = await self._upload_target()
             # Names go as they are, for nobody says that MAX undoes percent-encoding.
             form = FormData(quote_fields=False)

@@ -9,7 +9,6 @@ updates before they are stored. aiogram takes seconds to import, hence the impor
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from yarl import URL
 
 from bots.base import (
@@ -46,15 +43,17 @@ from bots.wire import (
     BaseUrl,
     Fault,
     HalfSent,
+    Hook,
+    Insisting,
     Json,
     Misanswered,
     NotSent,
     Pauses,
     ProxyAddress,
+    Setback,
     clean,
     decoded,
     header_safe,
-    limited_body,
     matches,
     network_errors,
 )
@@ -66,10 +65,8 @@ from notifications.outbox import (
     Parcel,
     Rejected,
     Retry,
-    Sent,
     ShownButton,
     TokenRevoked,
-    Unknown,
 )
 
 if TYPE_CHECKING:
@@ -148,6 +145,7 @@ class TelegramChannel:
         self._api = _Api(settings)
         self._hook_url = ""
         self._half_sent = HalfSent()
+        self._insisting = Insisting(NAME, self._pauses, self._api.refusal, self._setback)
 
     # ------------------------------------------------------------------ receiving
 
@@ -225,39 +223,26 @@ class TelegramChannel:
     async def _insist(
         self, method: str, params: Mapping[str, Json], within: ClientTimeout | None = None
     ) -> Json:
-        """Call until it succeeds, saying in words what is wrong."""
-        failures = 0
-        while True:
-            try:
-                return await self._api.call(method, params, within)
-            except Fault as fault:
-                failures += 1
-                pause, sentence, reason = self._pauses.after(failures), "telegram does not answer", str(fault)
-            except self._api.refusal as error:
-                failures += 1
-                pause, sentence = self._refused_pause(error, failures)
-                reason = self._api.hushed(error.message)
-            logger.warning(sentence, method=method, reason=reason, retry_in_seconds=round(pause, 1))
-            await asyncio.sleep(pause)
+        return await self._insisting.until_done(lambda: self._api.call(method, params, within), method=method)
 
-    def _refused_pause(self, error: TelegramAPIError, failures: int) -> tuple[float, str]:
+    def _setback(self, error: TelegramAPIError, failures: int) -> Setback:
         from aiogram import exceptions
 
+        reason = self._api.hushed(error.message)
+        needs_a_person = self._pauses.misconfigured_seconds
         match error:
             case exceptions.TelegramRetryAfter():
-                return error.retry_after, "telegram asks for silence"
+                return Setback("telegram asks for silence", reason, error.retry_after)
             case exceptions.TelegramConflictError():
-                return (
-                    self._pauses.misconfigured_seconds,
-                    "another process takes the updates of this bot: stop it or delete its webhook",
-                )
+                sentence = "another process takes the updates of this bot: stop it or delete its webhook"
+                return Setback(sentence, reason, needs_a_person)
             case exceptions.TelegramUnauthorizedError() | exceptions.TelegramNotFound():
-                return (
-                    self._pauses.misconfigured_seconds,
-                    "telegram does not know this token: put the one from @BotFather into [bots.telegram]",
+                sentence = (
+                    "telegram does not know this token: put the one from @BotFather into [bots.telegram]"
                 )
+                return Setback(sentence, reason, needs_a_person)
             case _:
-                return self._pauses.after(failures), "telegram refuses to work"
+                return Setback("telegram refuses to work", reason, self._pauses.after(failures))
 
     # ------------------------------------------------------------------ the webhook
 
@@ -266,29 +251,12 @@ class TelegramChannel:
         secret = self._settings.secret
         if self._settings.mode != "webhook" or secret is None:
             return ()
-        expected = secret.get_secret_value().encode()
+        hook = Hook(NAME, HOOK_PATH, SECRET_HEADER, secret.get_secret_value(), MAX_HOOK_BYTES)
 
-        async def hook(request: Request) -> Response:
-            if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), expected):
-                doors.refused("secret")
-                return Response(status_code=HTTPStatus.FORBIDDEN)
-            body = await limited_body(request, MAX_HOOK_BYTES)
-            if body is None:
-                doors.refused("size")
-                return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            update = decoded(body)
-            if _update_id(update) is None:
-                doors.refused("malformed")
-                return Response(status_code=HTTPStatus.BAD_REQUEST)
-            try:
-                await doors.accept((parse(update, doors.now()),), None)
-            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: Telegram repeats it
-                # No traceback: it may hold the client's words.
-                logger.error("an update of telegram was not stored", error=type(error).__name__)  # noqa: TRY400
-                return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
-            return Response()
+        def read(update: Json) -> Inbound | None:
+            return None if _update_id(update) is None else parse(update, doors.now())
 
-        return (Route(HOOK_PATH, hook, methods=["POST"]),)
+        return (hook.route(doors, read),)
 
     # ------------------------------------------------------------------ sending
 
@@ -297,28 +265,13 @@ class TelegramChannel:
 
         A parcel of several messages that stopped half-way goes on from there when it comes again.
         """
-        calls = _calls(parcel)
-        done, message_key = self._half_sent.take(parcel.key)
-        outcome: Outcome | None = None
-        comes_again = True
-        try:
-            while done < len(calls) and outcome is None:
-                try:
-                    message_key = await self._api.deliver(calls[done], self._files)
-                    done += 1
-                except Fault as fault:
-                    outcome = fault.outcome
-                except self._api.refusal as error:
-                    outcome = self._outcome(error)
-                except OSError as error:
-                    outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
-            comes_again = isinstance(outcome, Retry | Unknown)
-        finally:  # delivery may lose its patience in the middle
-            if done and comes_again:
-                self._half_sent.keep(parcel.key, done, message_key)
-        if outcome is None:
-            return Sent(message_key) if calls else Rejected("nothing to send")
-        return outcome
+
+        async def send_one(_number: int, call: _Call) -> str:
+            return await self._api.deliver(call, self._files)
+
+        return await self._half_sent.send_all(
+            parcel.key, _calls(parcel), send_one, self._api.refusal, self._outcome
+        )
 
     def _outcome(self, error: TelegramAPIError) -> Outcome:
         from aiogram import exceptions
@@ -789,7 +742,8 @@ class _Api:
             form.add_field(name, value if isinstance(value, str) else orjson.dumps(value).decode())
         with ExitStack() as opened:
             for number, file in enumerate(call.files):
-                content = await asyncio.to_thread(files.path(file.sha256).open, "rb")
+                path = await asyncio.to_thread(files.path, file.sha256)
+                content = await asyncio.to_thread(path.open, "rb")
                 opened.enter_context(content)
                 form.add_field(f"file{number}", content, filename=header_safe(file.name), content_type=_BYTES)
             return await self._post(call.method, form, None, timeout)

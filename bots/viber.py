@@ -34,16 +34,19 @@ from bots.wire import (
     BaseUrl,
     Fault,
     HalfSent,
+    Insisting,
     Json,
     Misanswered,
     Parts,
     Pauses,
     ProxyAddress,
+    Setback,
     Wire,
     clean,
     decoded,
     limited_body,
     matches,
+    stored,
 )
 from forms.messages import (
     MAX_PRESS_BYTES,
@@ -63,7 +66,6 @@ from notifications.outbox import (
     Parcel,
     Rejected,
     Retry,
-    Sent,
     ShownButton,
     TokenRevoked,
     WindowClosed,
@@ -159,6 +161,7 @@ class ViberChannel:
         self._hook_check_seconds = hook_check_seconds
         self._hook_url = ""
         self._half_sent = HalfSent()
+        self._insisting = Insisting(NAME, self._pauses, _Refused, self._setback)
         self._parts = Parts()
 
     # ------------------------------------------------------------------ receiving
@@ -176,22 +179,11 @@ class ViberChannel:
                 await self._insist(registration)
 
     async def _insist(self, request: _Request) -> Json:
-        """Ask until it succeeds, saying in words what is wrong."""
-        failures = 0
-        while True:
-            try:
-                return await self._ask(request)
-            except Fault as fault:
-                failures += 1
-                pause, sentence, reason = self._pauses.after(failures), "viber does not answer", str(fault)
-            except _Refused as refused:
-                failures += 1
-                pause, reason = self._pauses.misconfigured_seconds, str(refused)
-                sentence = _MISCONFIGURED.get(refused.status, "viber refuses to work")
-            logger.warning(
-                sentence, endpoint=request.endpoint, reason=reason, retry_in_seconds=round(pause, 1)
-            )
-            await asyncio.sleep(pause)
+        return await self._insisting.until_done(lambda: self._ask(request), endpoint=request.endpoint)
+
+    def _setback(self, refused: _Refused, _failures: int) -> Setback:
+        sentence = _MISCONFIGURED.get(refused.status, "viber refuses to work")
+        return Setback(sentence, str(refused), self._pauses.misconfigured_seconds)
 
     def routes(self, doors: Doors) -> Sequence[BaseRoute]:
         """Give the webhook."""
@@ -208,13 +200,7 @@ class ViberChannel:
             inbound = self._parts.news(parse(event, doors.now()))
             if inbound is None:
                 return Response()
-            try:
-                await doors.accept((inbound,), None)
-            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: Viber repeats it
-                # No traceback: it may hold the client's words.
-                logger.error("an event of viber was not stored", error=type(error).__name__)  # noqa: TRY400
-                return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
-            return Response()
+            return Response(status_code=await stored(doors, NAME, inbound))
 
         return (Route(HOOK_PATH, hook, methods=["POST"]),)
 
@@ -257,27 +243,16 @@ class ViberChannel:
         if not all(link.startswith("http") for link in links):
             return Rejected("Viber fetches files from our address: set [server] public_url")
         requests = self._requests.of(parcel, links)
-        done, message_key = self._half_sent.take(parcel.key)
-        outcome: Outcome | None = None
-        comes_again = True
-        try:
-            while done < len(requests) and outcome is None:
-                try:
-                    answer = await self._ask(requests[done])
-                    message_key = str(answer.get("message_token", ""))
-                    self._parts.sent(parcel.key, done, len(requests), message_key)
-                    done += 1
-                except Fault as fault:
-                    outcome = fault.outcome
-                except _Refused as refused:
-                    outcome = refused.outcome
-            comes_again = outcome is not None and not isinstance(outcome, _FINAL)
-        finally:  # delivery may lose its patience in the middle
-            if done and comes_again:
-                self._half_sent.keep(parcel.key, done, message_key)
-        if not requests:
-            return Rejected("nothing to send")
-        return outcome or self._parts.failure(parcel.key) or Sent(message_key)
+
+        async def send_one(number: int, request: _Request) -> str:
+            message_key = str((await self._ask(request)).get("message_token", ""))
+            self._parts.sent(parcel.key, number, len(requests), message_key)
+            return message_key
+
+        outcome = await self._half_sent.send_all(
+            parcel.key, requests, send_one, _Refused, lambda refused: refused.outcome
+        )
+        return self._parts.settled(parcel.key, outcome)
 
     async def acknowledge_button(self, inbound: Inbound) -> None:
         """Viber shows no spinner."""
@@ -536,8 +511,6 @@ _OUTCOMES: Mapping[int, Callable[[str], Outcome]] = {
     24: WindowClosed,  # noBalance: the same for a bot that pays
 }
 """https://developers.viber.com/docs/api/rest-bot-api/#error-codes; all others refuse this message."""
-
-_FINAL = (Blocked, Rejected, TokenRevoked, WindowClosed)
 
 _MISCONFIGURED: Mapping[int, str] = {
     1: "viber cannot post to us: public_url must be open to the world, with a certificate that all trust",

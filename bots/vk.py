@@ -48,17 +48,20 @@ from bots.wire import (
     BaseUrl,
     Fault,
     HalfSent,
+    Insisting,
     Json,
     Misanswered,
     NotSent,
     Pauses,
     ProxyAddress,
+    Setback,
     Wire,
     clean,
     decoded,
     header_safe,
     limited_body,
     matches,
+    stored,
 )
 from forms.messages import (
     Delivery,
@@ -76,10 +79,8 @@ from notifications.outbox import (
     Parcel,
     Rejected,
     Retry,
-    Sent,
     ShownButton,
     TokenRevoked,
-    Unknown,
     WindowClosed,
 )
 
@@ -194,6 +195,8 @@ class VkChannel:
         self._confirmation: tuple[float, str] | None = None
         self._confirming = asyncio.Lock()
         self._half_sent = HalfSent()
+        unknown_form = (KeyError, TypeError, AttributeError)
+        self._insisting = Insisting(NAME, self._pauses, (_Refusal, *unknown_form), self._setback)
         self._refs: dict[tuple[str, str], str] = {}
 
     # ------------------------------------------------------------------ receiving
@@ -285,29 +288,15 @@ class VkChannel:
         return list(answer["items"])
 
     async def _insist(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask until it succeeds, saying in words what is wrong."""
-        failures = 0
-        while True:
-            try:
-                return await ask()
-            except Fault as fault:
-                failures += 1
-                pause, sentence, reason = self._pauses.after(failures), "vk does not answer", str(fault)
-            except _Refusal as refusal:
-                failures += 1
-                pause, sentence = self._refused_pause(refusal, failures)
-                reason = refusal.reason
-            except (KeyError, TypeError, AttributeError) as error:
-                failures += 1
-                pause, sentence = self._pauses.after(failures), "vk answers in an unknown form"
-                reason = type(error).__name__
-            logger.warning(sentence, reason=reason, retry_in_seconds=round(pause, 1))
-            await asyncio.sleep(pause)
+        return await self._insisting.until_done(ask)
 
-    def _refused_pause(self, refusal: _Refusal, failures: int) -> tuple[float, str]:
-        if refusal.code in _WORDS:
-            return self._pauses.misconfigured_seconds, _WORDS[refusal.code]
-        return max(refusal.after_seconds or 0, self._pauses.after(failures)), "vk refuses to work"
+    def _setback(self, error: Exception, failures: int) -> Setback:
+        pause = self._pauses.after(failures)
+        if not isinstance(error, _Refusal):
+            return Setback("vk answers in an unknown form", type(error).__name__, pause)
+        if error.code in _WORDS:
+            return Setback(_WORDS[error.code], error.reason, self._pauses.misconfigured_seconds)
+        return Setback("vk refuses to work", error.reason, max(error.after_seconds or 0, pause))
 
     def _read(self, event: Json, now: datetime) -> Inbound:
         """Parse, and take the code of a link only once: VK may repeat it with later messages."""
@@ -348,14 +337,11 @@ class VkChannel:
                 return turned_away("secret", HTTPStatus.FORBIDDEN)
             if event.get("type") == "confirmation":
                 return await self._confirmed()
-            try:
-                await doors.accept((self._read(event, doors.now()),), None)
-            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: VK repeats it
-                # No traceback: it may hold the client's words.
-                logger.error("an event of vk was not stored", error=type(error).__name__)  # noqa: TRY400
+            status = await stored(doors, NAME, self._read(event, doors.now()))
+            if status != HTTPStatus.OK:
                 again_at = doors.now() + timedelta(seconds=_COME_AGAIN_SECONDS)
                 headers = {"Retry-After": format_datetime(again_at.astimezone(UTC), usegmt=True)}
-                return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+                return Response(status_code=status, headers=headers)
             return PlainTextResponse("ok")
 
         return (Route(HOOK_PATH, hook, methods=["POST"]),)
@@ -389,30 +375,11 @@ class VkChannel:
         remembers them. It does not say how long, hence a lost answer is still `Unknown`: that is
         repeated for an hour or two, `Retry` for a day.
         """
-        messages = _messages(parcel)
-        done, message_key = self._half_sent.take(parcel.key)
-        outcome: Outcome | None = None
-        comes_again = True
-        try:
-            while done < len(messages) and outcome is None:
-                try:
-                    message_key = await self._deliver(parcel, messages[done], done)
-                    done += 1
-                except Fault as fault:
-                    outcome = fault.outcome
-                except _Refusal as refusal:
-                    outcome = _outcome(refusal)
-                except OSError as error:
-                    outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
-            comes_again = isinstance(outcome, Retry | Unknown)
-        finally:  # delivery may lose its patience in the middle
-            if done and comes_again:
-                self._half_sent.keep(parcel.key, done, message_key)
-        if outcome is None:
-            return Sent(message_key) if messages else Rejected("nothing to send")
-        return outcome
+        return await self._half_sent.send_all(
+            parcel.key, _messages(parcel), partial(self._deliver, parcel), _Refusal, _outcome
+        )
 
-    async def _deliver(self, parcel: Parcel, message: _Message, number: int) -> str:
+    async def _deliver(self, parcel: Parcel, number: int, message: _Message) -> str:
         peer = {"peer_id": parcel.chat_key}
         attachments = [await self._api.upload(file, self._files, parcel.chat_key) for file in message.files]
         params: dict[str, Json] = {

@@ -63,10 +63,8 @@ from notifications.outbox import (
     Parcel,
     Rejected,
     Retry,
-    Sent,
     ShownButton,
     TokenRevoked,
-    Unknown,
     WindowClosed,
 )
 
@@ -340,26 +338,16 @@ class WhatsAppChannel:
         if unfit is not None:
             return unfit
         messages = self._messages(parcel)
-        done, message_key = self._half_sent.take(parcel.key)
-        outcome: Outcome | None = None
-        comes_again = True
-        try:
-            while done < len(messages) and outcome is None:
-                try:
-                    message_key = await self._api.send(parcel.chat_key, self._status_url, messages[done])
-                    self._parts.sent(parcel.key, done, len(messages), message_key)
-                    done += 1
-                except Fault as fault:
-                    outcome = fault.outcome
-                except _Refusal as refusal:
-                    outcome = refusal.outcome
-            comes_again = isinstance(outcome, Retry | Unknown)
-        finally:  # delivery may lose its patience in the middle
-            if done and comes_again:
-                self._half_sent.keep(parcel.key, done, message_key)
-        if not messages:
-            return Rejected("nothing to send")
-        return outcome or self._parts.failure(parcel.key) or Sent(message_key)
+
+        async def send_one(number: int, message: _Message) -> str:
+            message_key = await self._api.send(parcel.chat_key, self._status_url, message)
+            self._parts.sent(parcel.key, number, len(messages), message_key)
+            return message_key
+
+        outcome = await self._half_sent.send_all(
+            parcel.key, messages, send_one, _Refusal, lambda refusal: refusal.outcome
+        )
+        return self._parts.settled(parcel.key, outcome)
 
     @property
     def _status_url(self) -> str:

@@ -6,33 +6,46 @@ leaves this module names them.
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 import ipaddress
 import json
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import orjson
+import structlog
 from pydantic import AfterValidator, Field, SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from yarl import URL
 
-from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
+from bots.base import MAX_FILE_BYTES, Doors, FileRefused, FileUnavailable
 from forms.messages import Delivery, DeliveryState, Inbound
-from notifications.outbox import Blocked, Outcome, Rejected, Retry, Unknown, WindowClosed
+from notifications.outbox import Blocked, Outcome, Rejected, Retry, Sent, Unknown, WindowClosed
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
     from aiohttp import ClientSession, ClientTimeout
     from aiohttp.abc import ResolveResult
-    from starlette.requests import Request
+
+logger = structlog.get_logger(__name__)
 
 Json = Any
 """A value out of a JSON body; it does not leave the module that reads it."""
+
+T = TypeVar("T")
+M = TypeVar("M")
+"""One message as a messenger takes it."""
+R = TypeVar("R", bound=Exception)
+"""How a messenger's client says that it refused."""
 
 CONNECT_SECONDS = 10
 SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
@@ -81,6 +94,45 @@ class Pauses:
         return pause * random.uniform(0.5, 1)  # noqa: S311 - nothing to guess here
 
 
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Why a messenger did not do what we need before anything can be received, in words for the log."""
+
+    sentence: str
+    reason: str
+    pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Insisting(Generic[R]):
+    """Ask one messenger until it agrees. `setback` tells of a refusal, given the failures in a row."""
+
+    name: str
+    pauses: Pauses
+    refusals: type[R] | tuple[type[R], ...]
+    setback: Callable[[R, int], Setback]
+
+    async def until_done(self, ask: Callable[[], Awaitable[T]], **about: str) -> T:
+        """Give the answer; `about` names in the log what was asked for."""
+        failures = 0
+        while True:
+            failures += 1
+            try:
+                return await ask()
+            except Fault as fault:
+                pause_seconds = self.pauses.after(failures)
+                setback = Setback(f"{self.name} does not answer", str(fault), pause_seconds)
+            except self.refusals as refusal:
+                setback = self.setback(refusal, failures)
+            logger.warning(
+                setback.sentence,
+                reason=setback.reason,
+                retry_in_seconds=round(setback.pause_seconds, 1),
+                **about,
+            )
+            await asyncio.sleep(setback.pause_seconds)
+
+
 @dataclass(slots=True)
 class HalfSent:
     """How far parcels of several messages got, so that one that comes again goes on from there.
@@ -99,6 +151,42 @@ class HalfSent:
         self._parcels[key] = (done, message_key)
         if len(self._parcels) > REMEMBERED_HALF_SENT:
             del self._parcels[next(iter(self._parcels))]
+
+    async def send_all(
+        self,
+        parcel_key: str,
+        messages: Sequence[M],
+        send_one: Callable[[int, M], Awaitable[str]],
+        refusal: type[R],
+        meaning: Callable[[R], Outcome],
+    ) -> Outcome:
+        """Send the messages of a parcel in order, going on where it stopped when it came before.
+
+        `send_one` takes the number of a message, from 0, and the message, and gives the messenger's key
+        of it. It raises `Fault`, OSError for a stored file that cannot be read, or `refusal`, of which
+        `meaning` tells what delivery is told.
+        """
+        if not messages:
+            return Rejected("nothing to send")
+        done, message_key = self.take(parcel_key)
+        outcome: Outcome | None = None
+        comes_again = True
+        try:
+            while done < len(messages) and outcome is None:
+                try:
+                    message_key = await send_one(done, messages[done])
+                    done += 1
+                except Fault as fault:
+                    outcome = fault.outcome
+                except refusal as refused:
+                    outcome = meaning(refused)
+                except OSError as error:
+                    outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
+            comes_again = isinstance(outcome, Retry | Unknown)
+        finally:  # delivery may lose its patience in the middle
+            if done and comes_again:
+                self.keep(parcel_key, done, message_key)
+        return outcome or Sent(message_key)
 
 
 @dataclass(slots=True)
@@ -146,11 +234,11 @@ class Parts:
         if len(self._parcels) > REMEMBERED_HALF_SENT:
             self._forget(next(iter(self._parcels)))
 
-    def failure(self, parcel_key: str) -> Outcome | None:
-        """What delivery is told when a message of this parcel has failed before the last one was sent."""
+    def settled(self, parcel_key: str, outcome: Outcome) -> Outcome:
+        """What delivery is told of a parcel: not `Sent` when one of its messages has failed meanwhile."""
         parts = self._parcels.get(parcel_key)
-        if parts is None or parts.failure is None:
-            return None
+        if not isinstance(outcome, Sent) or parts is None or parts.failure is None:
+            return outcome
         make = Blocked if parts.failure.blocked else WindowClosed if parts.failure.window_closed else Rejected
         return make(parts.failure.reason)
 
@@ -238,6 +326,52 @@ def header_safe(file_name: str) -> str:
 
 
 _UNSAFE_IN_HEADER = dict.fromkeys(range(32), " ") | {ord('"'): "'", ord("\\"): "_", 127: " "}
+
+
+# ---------------------------------------------------------------------- webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook whose posts prove where they come from by a secret in a header."""
+
+    name: str
+    path: str
+    header: str
+    secret: str = field(repr=False)
+    max_bytes: int
+
+    def route(self, doors: Doors, read: Callable[[Json], Inbound | None]) -> Route:
+        """Serve it. `read` gives what a post means for us, None when it is malformed."""
+        expected = self.secret.encode()
+
+        def turned_away(reason: str, status: HTTPStatus) -> Response:
+            doors.refused(reason)
+            return Response(status_code=status)
+
+        async def posted(request: Request) -> Response:
+            if not hmac.compare_digest(request.headers.get(self.header, "").encode(), expected):
+                return turned_away("secret", HTTPStatus.FORBIDDEN)
+            body = await limited_body(request, self.max_bytes)
+            if body is None:
+                return turned_away("size", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            inbound = read(decoded(body))
+            if inbound is None:
+                return turned_away("malformed", HTTPStatus.BAD_REQUEST)
+            return Response(status_code=await stored(doors, self.name, inbound))
+
+        return Route(self.path, posted, methods=["POST"])
+
+
+async def stored(doors: Doors, name: str, inbound: Inbound) -> HTTPStatus:
+    """Hand over what a messenger posted; the answer says whether it is to be repeated."""
+    try:
+        await doors.accept((inbound,), None)
+    except Exception as error:  # noqa: BLE001 - whatever kept it from being stored: the messenger repeats it
+        # No traceback: it may hold the client's words.
+        logger.error("a post was not stored", channel=name, error=type(error).__name__)  # noqa: TRY400
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.OK
 
 
 # ---------------------------------------------------------------------- requests

@@ -14,7 +14,7 @@ from aiohttp import web
 from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
 from bots.wire import REMEMBERED_HALF_SENT, Parts, Wire
 from forms.messages import Delivery, DeliveryState, Inbound, InboundKind
-from notifications.outbox import Blocked, Rejected, WindowClosed
+from notifications.outbox import Blocked, Rejected, Sent, Unknown, WindowClosed
 
 SECRET = {"Authorization": "Basic c2VjcmV0"}
 
@@ -209,7 +209,7 @@ def test_news_that_overtake_the_answer_count():
         (replace(FAILED, reason="r"), Rejected("r")),
         (replace(FAILED, reason="r", blocked=True), Blocked("r")),
         (replace(FAILED, reason="r", window_closed=True), WindowClosed("r")),
-        (ARRIVED, None),
+        (ARRIVED, Sent("b")),
     ],
     ids=str,
 )
@@ -218,7 +218,8 @@ def test_early_failure_is_what_sending_the_rest_leads_to(delivery, outcome):
     parts.sent("parcel", 0, 2, "a")
     assert told(parts, ("a", delivery)) == []
     parts.sent("parcel", 1, 2, "b")
-    assert parts.failure("parcel") == outcome
+    assert parts.settled("parcel", Sent("b")) == outcome
+    assert parts.settled("parcel", Unknown("r")) == Unknown("r"), "it comes again"
 
 
 def test_a_parcel_sent_anew_has_new_messages_and_old_ones_are_forgotten():
@@ -227,7 +228,7 @@ def test_a_parcel_sent_anew_has_new_messages_and_old_ones_are_forgotten():
     told(parts, ("old", FAILED))
     for number, key in enumerate("ab"):
         parts.sent("parcel", number, 2, key)
-    assert parts.failure("parcel") is None
+    assert parts.settled("parcel", Sent("b")) == Sent("b")
     for number in range(REMEMBERED_HALF_SENT):
         parts.sent(f"parcel {number}", 0, 2, f"{number}")
     assert told(parts, ("a", FAILED)) == [("a", FAILED)]
