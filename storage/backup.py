@@ -9,6 +9,7 @@ and one of an older schema is migrated after it was put back. The format: https:
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -17,12 +18,12 @@ import os
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Protocol, Self
 
 from sqlalchemy import (
     JSON,
@@ -38,18 +39,24 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
 from storage import history, migrate
 from storage.engine import open_database
-from storage.files import FileStore, NoSuchFile
+from storage.files import KeptFiles, NoSuchFile
 from storage.models import Request
 
 ROWS_AT_ONCE = 2000
 PIPE_BYTES = 64 * 1024
 FORMAT = 1
+PARTIAL = ".partial"
+"""How the name of a copy ends that is not finished."""
+TRIAL = "priem-verify-"
+"""How the name of a trial restore's folder begins."""
 
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _BODY = "copy.tar.gz.age"
 _KEY = "key.age"
 _READ_ME = "READ-ME.txt"
@@ -70,13 +77,39 @@ class BackupError(Exception):
     """The copy cannot be made, read or put back; the text is one sentence for the operator."""
 
 
+class NoRoom(BackupError):  # noqa: N818 - the name says what happened
+    """There is not enough free space for a copy."""
+
+
+class Taker(Protocol):
+    """Takes the files of a copy back."""
+
+    def put_back(self, sha256: str, content: IO[bytes]) -> str:
+        """Returns the digest of what came; it is kept only if it is the one named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a copy is locked with: a passphrase, or age's public key (`age1…`); to open, its identity."""
+    """What a copy is locked with: a passphrase, or age's public key (`age1…`); to open, its identity.
+
+    `witness` is a second public key that may open the copy: see `with_witness`.
+    """
 
     passphrase: str = field(default="", repr=False)
     recipient: str = ""
     identity: str = field(default="", repr=False)
+    witness: str = ""
+
+    def with_witness(self) -> Key:
+        """A key with which a copy can be proved although its own identity lies elsewhere.
+
+        The copy opens for an identity of this process's own, too, which is kept nowhere: once the copy
+        is proved and the process has ended, only the owner of the public key can open it.
+        """
+        if not self.recipient:
+            return self
+        own = _age().x25519.Identity.generate()
+        return Key(recipient=self.recipient, identity=str(own), witness=str(own.to_public()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +143,27 @@ class Verdict:
 # --- taking a copy ---------------------------------------------------------------------------------
 
 
-def write_copy(url: str, files: Path, out: Path, key: Key, now: datetime) -> Manifest:
+def write_copy(url: str, files: KeptFiles, out: Path, key: Key, now: datetime) -> Manifest:
     """Write a consistent copy while others go on writing. It appears under its name whole or not at all.
 
-    Raises BackupError.
+    Raises BackupError, NoRoom.
     """
     if migrate.missing(url):
         raise BackupError("There is no database yet: nothing to copy.")
-    partial = out.with_name(f".{out.name}.partial")
+    partial = out.with_name(f".{out.name}{PARTIAL}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with _privately(partial) as opened, tarfile.open(fileobj=opened, mode="w") as container:
             _add(container, _READ_ME, _BY_HAND.encode(), now)
-            recipient, wrapped = _lock(key)
+            recipients, wrapped = _lock(key)
             if wrapped:
                 _add(container, _KEY, wrapped, now)
-            manifest = _add_streamed(container, opened, recipient, url, files, now)
+            manifest = _add_streamed(container, opened, recipients, url, files, now)
         partial.replace(out)
         _flush(out.parent)
     except OSError as error:
-        raise BackupError(f"The copy cannot be written to {out}: {error.strerror}.") from error
+        kind = NoRoom if error.errno in _NO_ROOM else BackupError
+        raise kind(f"The copy cannot be written to {out}: {error.strerror}.") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -137,7 +171,12 @@ def write_copy(url: str, files: Path, out: Path, key: Key, now: datetime) -> Man
 
 
 def _add_streamed(
-    container: tarfile.TarFile, opened: BinaryIO, recipient: Any, url: str, files: Path, now: datetime
+    container: tarfile.TarFile,
+    opened: BinaryIO,
+    recipients: list[Any],
+    url: str,
+    files: KeptFiles,
+    now: datetime,
 ) -> Manifest:
     """Encrypt straight into the container; the size is written into its header afterwards."""
     header_at = container.offset
@@ -145,7 +184,7 @@ def _add_streamed(
     room = opened.write(_one_block(header))
     began = opened.tell()
     with _Piped(lambda sink: _write_plain(sink, url, files, now)) as plain:
-        _age().encrypt_io(plain.stream, opened, [recipient])
+        _age().encrypt_io(plain.stream, opened, recipients)
         manifest: Manifest = plain.result()
     header.size = opened.tell() - began
     opened.write(b"\0" * (-header.size % tarfile.BLOCKSIZE))
@@ -158,7 +197,7 @@ def _add_streamed(
     return manifest
 
 
-def _write_plain(sink: BinaryIO, url: str, files: Path, now: datetime) -> Manifest:
+def _write_plain(sink: BinaryIO, url: str, files: KeptFiles, now: datetime) -> Manifest:
     """The archive within: rows of one moment, then the files, which never change, then the manifest."""
     digests: dict[str, str] = {}
     with (
@@ -194,16 +233,35 @@ def _write_table(
 
 
 def _write_files(
-    archive: tarfile.TarFile, files: Path, digests: dict[str, str], now: datetime
+    archive: tarfile.TarFile, files: KeptFiles, digests: dict[str, str], now: datetime
 ) -> tuple[int, int]:
     count = size_bytes = 0
-    for path in FileStore(files, 0).every_path():
-        member = _member(f"files/{path.name}", path.stat().st_size, now)
-        with path.open("rb") as content:
-            archive.addfile(member, content)
-        digests[member.name] = path.name
+    for sha256 in files.every_digest():
+        try:
+            member = _member(f"files/{sha256}", files.size_bytes(sha256), now)
+            opened = files.open(sha256)
+        except (NoSuchFile, FileNotFoundError):
+            continue  # it was forgotten a moment ago
+        with opened as content:
+            read = _Hashed(content)
+            archive.addfile(member, read)
+        # What the disk has spoilt is told by the trial restore, and must not spoil all the rest.
+        digests[member.name] = read.digest.hexdigest()
         count, size_bytes = count + 1, size_bytes + member.size
     return count, size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """A stream, and the digest of what was read of it."""
+
+    content: IO[bytes]
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.content.read(size)
+        self.digest.update(chunk)
+        return chunk
 
 
 def _plain(value: Any) -> Any:
@@ -263,6 +321,8 @@ def _members(file: Path, key: Key) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
                     yield _each(archive)
                 _drain(unpacked)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise NoRoom(f"There is no room to restore {file.name}: {error.strerror}.") from error
         raise BackupError(f"{file} is damaged or cut short: {type(error).__name__}.") from error
     except _age().DecryptError as error:
         raise BackupError(f"{file} does not open: the key is another one, or it is damaged.") from error
@@ -288,7 +348,7 @@ def _revision_of(first: tuple[str, IO[bytes]] | None) -> str:
 # --- putting a copy back ---------------------------------------------------------------------------
 
 
-def restore(file: Path, key: Key, url: str, files: Path) -> Manifest:
+def restore(file: Path, key: Key, url: str, files: Taker) -> Manifest:
     """Put a copy into an empty place and bring its schema up to date. Raises BackupError.
 
     The database must not exist (SQLite) or must be empty (PostgreSQL): see `put_aside`.
@@ -305,7 +365,7 @@ def restore(file: Path, key: Key, url: str, files: Path) -> Manifest:
     return manifest
 
 
-def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], files: Path) -> Manifest:
+def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], files: Taker) -> Manifest:
     _revision, tables = _reflected(connection)
     by_name = {table.name: table for table in tables}
     rows = dict.fromkeys(by_name, 0)
@@ -315,7 +375,7 @@ def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], f
         if name.startswith("tables/"):
             _put_rows(connection, by_name, rows, name, content, digests)
         elif name.startswith("files/"):
-            digests[name] = FileStore(files, 0).put_back(name.removeprefix("files/"), content)
+            digests[name] = files.put_back(name.removeprefix("files/"), content)
         elif name == _MANIFEST:
             manifest = Manifest(**json.loads(content.read()))
     if manifest is None:
@@ -391,47 +451,86 @@ def is_live(url: str) -> bool:
         engine.dispose()
 
 
-def put_aside(url: str, now: datetime) -> Path | None:
-    """Make room for a restore. A SQLite database is renamed, never deleted; a PostgreSQL one is emptied.
+def put_aside(url: str, now: datetime) -> str | None:
+    """Make room for a restore: a SQLite database or PostgreSQL's schema is renamed, never deleted.
 
-    Returns where the old database lies now.
+    Returns what the old one is called now.
     """
     parsed = migrate.parsed_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        assert parsed.database is not None
-        database = Path(parsed.database)
-        aside = database.with_name(f"{database.name}.before-restore-{now:%Y%m%dT%H%M%S}")
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                database.with_name(database.name + suffix).rename(aside.with_name(aside.name + suffix))
-        return aside if aside.exists() else None
-    engine = _engine_for(parsed)
+    if migrate.missing(url):
+        return None
+    if parsed.get_backend_name() != "sqlite":
+        return _schema_put_aside(parsed, f"before_restore_{now:%Y%m%dt%H%M%S}")
+    assert parsed.database is not None
+    database = Path(parsed.database)
+    aside = database.with_name(f"{database.name}.before-restore-{now:%Y%m%dT%H%M%S}")
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            database.with_name(database.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return str(aside)
+
+
+def _schema_put_aside(url: URL, name: str) -> str | None:
+    engine = _engine_for(url)
     try:
         with engine.begin() as connection:
-            connection.execute(text("drop schema public cascade"))
+            if not inspect(connection).get_table_names():
+                return None
+            connection.execute(text(f"alter schema public rename to {name}"))
             connection.execute(text("create schema public"))
+            # What is installed once for the whole database must be found by the new tables, too.
+            installed = "select extname from pg_extension e join pg_namespace n on n.oid = e.extnamespace"
+            for extension in connection.execute(
+                text(f"{installed} where nspname = :name"), {"name": name}
+            ).scalars():
+                quoted = connection.dialect.identifier_preparer.quote_identifier(extension)
+                connection.execute(text(f"alter extension {quoted} set schema public"))
     finally:
         engine.dispose()
-    return None
+    return f"schema {name}"
 
 
 # --- proving a copy --------------------------------------------------------------------------------
 
 
-def verify(file: Path, key: Key) -> Verdict:
-    """Restore a copy into a temporary place and look whether the firm could go on from there."""
-    with tempfile.TemporaryDirectory(prefix="priem-verify-") as folder:
-        url, files = f"sqlite:///{folder}/trial.sqlite3", Path(folder) / "files"
+def verify(file: Path, key: Key, scratch: Path | None = None) -> Verdict:
+    """Restore a copy into a temporary place and look whether the firm could go on from there.
+
+    Its files are read and compared with their digests, but not written: `scratch`, or else the system's
+    folder for such things, needs room for the database alone.
+    """
+    with tempfile.TemporaryDirectory(prefix=TRIAL, dir=scratch) as folder:
+        url, files = f"sqlite:///{folder}/trial.sqlite3", _ReadThrough()
         try:
             manifest = restore(file, key, url, files)
-        except BackupError as error:
+        except (BackupError, migrate.MigrationError) as error:
             return Verdict(None, (str(error),))
+        except DBAPIError as error:
+            return Verdict(None, (f"The rows of the copy do not go into a database: {error.orig}.",))
         database = open_database(url)
-        with database.read() as session:
-            return Verdict(manifest, tuple(_troubles(session, manifest, FileStore(files, 0))))
+        try:
+            with database.read() as session:
+                return Verdict(manifest, tuple(_troubles(session, manifest, files.whole)))
+        finally:
+            database.sync_engine.dispose()
 
 
-def _troubles(session: Session, manifest: Manifest, store: FileStore) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _ReadThrough:
+    """Files that are looked at and kept nowhere."""
+
+    whole: set[str] = field(default_factory=set)
+
+    def put_back(self, sha256: str, content: IO[bytes]) -> str:
+        found = hashlib.sha256()
+        while chunk := content.read(PIPE_BYTES):
+            found.update(chunk)
+        if found.hexdigest() == sha256:
+            self.whole.add(sha256)
+        return found.hexdigest()
+
+
+def _troubles(session: Session, manifest: Manifest, whole_files: Collection[str]) -> Iterator[str]:
     chain = history.verify(session)
     if not chain.ok:
         yield f"The chain of the history is broken at row {chain.broken_at}."
@@ -440,20 +539,12 @@ def _troubles(session: Session, manifest: Manifest, store: FileStore) -> Iterato
     lost = [
         sha256
         for (sha256,) in session.connection().execute(text("select distinct sha256 from attachment"))
-        if not _is_kept(store, sha256)
+        if sha256 not in whole_files
     ]
     if lost:
         yield f"{len(lost)} files of requests are not in the copy, the first is {lost[0]}."
     if manifest.rows.get("request", 0) and session.execute(select(Request).limit(1)).first() is None:
         yield "No request can be read from the copy."
-
-
-def _is_kept(store: FileStore, sha256: str) -> bool:
-    try:
-        store.path(sha256)
-    except NoSuchFile:
-        return False
-    return True
 
 
 # --- keys, pipes, archives -------------------------------------------------------------------------
@@ -465,18 +556,19 @@ def _age() -> Any:
     return pyrage
 
 
-def _lock(key: Key) -> tuple[Any, bytes]:
-    """The recipient to encrypt for, and the identity under the passphrase if there is one."""
+def _lock(key: Key) -> tuple[list[Any], bytes]:
+    """The recipients to encrypt for, and the identity under the passphrase if there is one."""
     age = _age()
     if key.recipient:
         try:
-            return age.x25519.Recipient.from_str(key.recipient), b""
+            named = [told for told in (key.recipient, key.witness) if told]
+            return [age.x25519.Recipient.from_str(told) for told in named], b""
         except age.RecipientError as error:
             raise BackupError("The public key is not age's: it begins with age1.") from error
     if not key.passphrase:
         raise BackupError("A copy needs a passphrase or a public key.")
     identity = age.x25519.Identity.generate()
-    return identity.to_public(), age.passphrase.encrypt(str(identity).encode(), key.passphrase)
+    return [identity.to_public()], age.passphrase.encrypt(str(identity).encode(), key.passphrase)
 
 
 def _unlock(key: Key, wrapped: bytes | None) -> Any:

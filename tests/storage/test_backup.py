@@ -1,5 +1,6 @@
 """Copies: whole, locked, and put back on either engine."""
 
+import io
 import json
 import os
 import resource
@@ -80,11 +81,11 @@ def rows_of(database):
 async def test_a_copy_comes_back_on_either_engine(kept, tmp_path, database_url, elsewhere):
     firm, files, sha256 = kept
     copy = tmp_path / "copy.tar"
-    manifest = write_copy(database_url, files, copy, KEY, NOW)
+    manifest = write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     assert (manifest.rows["request"], manifest.files, manifest.file_bytes) == (2, 1, len(PDF))
     assert copy.stat().st_mode & 0o077 == 0
     back = tmp_path / "back"
-    restore(copy, KEY, elsewhere, back)
+    restore(copy, KEY, elsewhere, FileStore(back, 0))
     restored = open_database(elsewhere)
     try:
         assert rows_of(restored) == rows_of(firm.database)
@@ -101,7 +102,7 @@ async def test_a_copy_comes_back_on_either_engine(kept, tmp_path, database_url, 
 def test_the_trial_restore_of_a_good_copy_finds_nothing(kept, tmp_path, database_url, key):
     _firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, key, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, key, NOW)
     verdict = verify(copy, key)
     assert (verdict.whole, verdict.troubles) == (True, ())
 
@@ -109,24 +110,26 @@ def test_the_trial_restore_of_a_good_copy_finds_nothing(kept, tmp_path, database
 def test_nothing_in_a_copy_can_be_read_without_the_key(kept, tmp_path, database_url):
     _firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, WORDS, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, WORDS, NOW)
     content = copy.read_bytes()
     for word in ("Ромашка".encode(), b"7707083893", b"%PDF", b"tables/request"):
         assert word not in content
     with pytest.raises(BackupError, match="key is another one"):
-        restore(copy, Key(passphrase="не то"), f"sqlite:///{tmp_path}/x.sqlite3", tmp_path / "x")
+        restore(
+            copy, Key(passphrase="не то"), f"sqlite:///{tmp_path}/x.sqlite3", FileStore(tmp_path / "x", 0)
+        )
 
 
 def test_a_copy_for_a_public_key_opens_with_its_identity_alone(kept, tmp_path, database_url):
     _firm, files, _sha256 = kept
     identity = pyrage.x25519.Identity.generate()
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, Key(recipient=str(identity.to_public())), NOW)
+    write_copy(database_url, FileStore(files, 0), copy, Key(recipient=str(identity.to_public())), NOW)
     assert verify(copy, Key(identity=str(identity))).whole
     with pytest.raises(BackupError, match="identity"):
-        restore(copy, WORDS, f"sqlite:///{tmp_path}/x.sqlite3", tmp_path / "x")
+        restore(copy, WORDS, f"sqlite:///{tmp_path}/x.sqlite3", FileStore(tmp_path / "x", 0))
     with pytest.raises(BackupError, match="age1"):
-        write_copy(database_url, files, copy, Key(recipient="ssh-rsa nonsense"), NOW)
+        write_copy(database_url, FileStore(files, 0), copy, Key(recipient="ssh-rsa nonsense"), NOW)
 
 
 def test_a_copy_of_nine_gigabytes_can_be_read(kept, tmp_path, database_url, monkeypatch):
@@ -142,7 +145,7 @@ def test_a_copy_of_nine_gigabytes_can_be_read(kept, tmp_path, database_url, monk
     monkeypatch.setattr(pyrage, "encrypt_io", encrypt)
     _firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     with tarfile.open(copy) as container:
         assert container.getnames() == ["READ-ME.txt", "copy.tar.gz.age"]
         body = container.extractfile("copy.tar.gz.age")
@@ -156,7 +159,7 @@ def test_a_copy_of_nine_gigabytes_can_be_read(kept, tmp_path, database_url, monk
 def test_a_copy_opens_by_hand(kept, tmp_path, database_url):
     _firm, files, sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, WORDS, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, WORDS, NOW)
     subprocess.run(["tar", "-xf", copy, "-C", tmp_path], check=True)
     identity = pyrage.x25519.Identity.from_str(
         pyrage.passphrase.decrypt((tmp_path / "key.age").read_bytes(), WORDS.passphrase).decode()
@@ -174,7 +177,7 @@ def test_a_copy_opens_by_hand(kept, tmp_path, database_url):
 def test_a_copy_that_was_cut_short_is_not_taken_for_a_copy(kept, tmp_path, database_url, share):
     _firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     content = copy.read_bytes()
     body_ends = content.rstrip(b"\0")
     copy.write_bytes(body_ends[: int(len(body_ends) * share)])
@@ -185,7 +188,7 @@ def test_a_copy_that_was_cut_short_is_not_taken_for_a_copy(kept, tmp_path, datab
 def test_one_changed_byte_is_found(kept, tmp_path, database_url, place):
     _firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     content = bytearray(copy.read_bytes())
     with tarfile.open(copy) as container:
         body = container.getmember("copy.tar.gz.age")
@@ -198,7 +201,7 @@ def test_a_file_that_is_missing_is_told(kept, tmp_path, database_url):
     _firm, files, sha256 = kept
     FileStore(files, 0).path(sha256).unlink()
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     (trouble,) = verify(copy, KEY).troubles
     assert sha256 in trouble
 
@@ -218,7 +221,7 @@ def test_a_broken_history_is_told(kept, tmp_path, database_url):
             connection.exec_driver_sql("alter table history disable trigger user")
         connection.exec_driver_sql("update history set after = '{}' where id = 1")
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     assert any("history" in trouble for trouble in verify(copy, KEY).troubles)
 
 
@@ -235,7 +238,7 @@ def test_a_copy_taken_while_others_write_is_of_one_moment(kept, tmp_path, databa
     try:
         for number in range(3):
             copy = tmp_path / f"copy-{number}.tar"
-            write_copy(database_url, files, copy, KEY, NOW)
+            write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
             assert verify(copy, KEY).whole
     finally:
         stop.set()
@@ -245,14 +248,14 @@ def test_a_copy_taken_while_others_write_is_of_one_moment(kept, tmp_path, databa
 def test_a_full_disk_leaves_no_half_copy(kept, tmp_path, database_url):
     _firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     good = copy.read_bytes()
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Python ignores SIGXFSZ: a write beyond the limit is refused like one on a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, allowed[1]))
     try:
         with pytest.raises(BackupError, match="cannot be written"):
-            write_copy(database_url, files, copy, KEY, NOW)
+            write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
     assert copy.read_bytes() == good, "the copy of yesterday is still there"
@@ -262,7 +265,7 @@ def test_a_full_disk_leaves_no_half_copy(kept, tmp_path, database_url):
 async def test_live_data_is_seen_and_put_aside_not_deleted(kept, database_url, tmp_path):
     firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
-    write_copy(database_url, files, copy, KEY, NOW)
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
     assert is_live(database_url)
     await firm.database.close()
     aside = put_aside(database_url, NOW)
@@ -270,7 +273,7 @@ async def test_live_data_is_seen_and_put_aside_not_deleted(kept, database_url, t
     if database_url.startswith("sqlite"):
         assert aside is not None
         assert is_live(f"sqlite:///{aside}")
-    restore(copy, KEY, database_url, files)
+    restore(copy, KEY, database_url, FileStore(files, 0))
     assert is_live(database_url)
 
 
@@ -285,13 +288,58 @@ def test_a_stray_file_is_not_a_copy(tmp_path):
     stray.write_bytes(b"not a copy at all")
     assert verify(stray, KEY).troubles
     with pytest.raises(BackupError):
-        restore(stray, KEY, f"sqlite:///{tmp_path}/x.sqlite3", tmp_path / "x")
+        restore(stray, KEY, f"sqlite:///{tmp_path}/x.sqlite3", FileStore(tmp_path / "x", 0))
 
 
 def test_a_file_that_is_not_what_its_name_says_is_not_put_back(tmp_path):
-    import io
 
     store = FileStore(tmp_path, 0)
     assert store.put_back("0" * 64, io.BytesIO(b"other")) != "0" * 64
     with pytest.raises(NoSuchFile):
         store.path("0" * 64)
+
+
+def test_a_file_that_the_disk_has_spoilt_does_not_spoil_the_rest(kept, tmp_path, database_url):
+    _firm, files, sha256 = kept
+    FileStore(files, 0).path(sha256).write_bytes(b"%PDF-spoilt")
+    copy = tmp_path / "copy.tar"
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
+    (trouble,) = verify(copy, KEY).troubles
+    assert sha256 in trouble
+    manifest = restore(copy, KEY, f"sqlite:///{tmp_path}/x.sqlite3", FileStore(tmp_path / "x", 0))
+    assert manifest.rows["request"] == 2
+
+
+def test_a_copy_for_a_public_key_is_proved_without_its_identity(kept, tmp_path, database_url):
+    _firm, files, _sha256 = kept
+    owner = pyrage.x25519.Identity.generate()
+    key = Key(recipient=str(owner.to_public())).with_witness()
+    copy = tmp_path / "copy.tar"
+    write_copy(database_url, FileStore(files, 0), copy, key, NOW)
+    assert verify(copy, key).whole
+    assert verify(copy, Key(identity=str(owner))).whole
+    assert not verify(copy, Key(identity=str(pyrage.x25519.Identity.generate()))).whole
+    assert WORDS.with_witness() is WORDS
+
+
+def test_files_from_far_away_are_copied_too(kept, tmp_path, database_url):
+    """A stream over the network is no file of this machine."""
+    _firm, files, _sha256 = kept
+
+    class Far(FileStore):
+        def open(self, digest):
+            return io.BytesIO(FileStore(self.folder, 0).path(digest).read_bytes())
+
+    copy = tmp_path / "copy.tar"
+    manifest = write_copy(database_url, Far(files, 0), copy, KEY, NOW)
+    assert manifest.file_bytes == len(PDF)
+    assert verify(copy, KEY).whole
+
+
+def test_a_trial_leaves_nothing_behind(kept, tmp_path, database_url):
+    _firm, files, _sha256 = kept
+    (tmp_path / "copies").mkdir()
+    copy = tmp_path / "copies" / "copy.tar"
+    write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
+    assert verify(copy, KEY, scratch=tmp_path / "copies").whole
+    assert list((tmp_path / "copies").iterdir()) == [copy]
