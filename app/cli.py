@@ -98,10 +98,12 @@ def run(config: Config = None) -> None:
     from app.server import listening
     from app.service import run_service
     from storage.migrate import migrate as bring_up_to_date
+    from storage.troubles import refuse_damaged
 
     settings = _settings(config)
     logs.configure(as_json=not sys.stderr.isatty(), secrets=settings.secrets())
     with listening(settings.server.host, settings.server.port) as port:
+        refuse_damaged(settings.storage.url)
         bring_up_to_date(settings.storage.url)
         run_in_loop(lambda: run_service(settings, port))
 
@@ -350,18 +352,21 @@ def _sentence(error: Exception) -> str | None:
 
 
 def _storage_sentence(error: Exception) -> str | None:
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
     from storage.backup import BackupError
-    from storage.engine import DatabaseUrlError
+    from storage.engine import Damaged, DatabaseUrlError, storage_is_down
     from storage.invitations import NoSuchClient
     from storage.migrate import MigrationError
+    from storage.troubles import WHAT_TO_DO, Cause, cause_of
 
     match error:
-        case MigrationError() | DatabaseUrlError() | NoSuchClient() | BackupError():
+        case MigrationError() | DatabaseUrlError() | NoSuchClient() | BackupError() | Damaged():
             return str(error)
         case ArgumentError():
             return "storage.url cannot be understood: write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
+        case DatabaseError() if storage_is_down(error) and cause_of(error) is not Cause.GONE:
+            return f"The database cannot be used. {WHAT_TO_DO[cause_of(error)]}"
         case OperationalError():
             reason = str(error.orig).strip().partition("\n")[0]
             return f"The database cannot be used: {reason}; check storage.url and that it is running."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from storage.engine import Database
 from storage.house import House
 from storage.reports import Figures
 from storage.sweeps import Unreachable
+from storage.troubles import WHAT_TO_DO, cause_of
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,8 @@ class Monitor:
     now: Callable[[], datetime]
     links: dict[str, str] = field(default_factory=dict)
     """Where each messenger said that its chat is opened."""
+    more_attention: Callable[[], Iterable[str]] = tuple
+    """What else a person must do."""
     _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _swept_at: datetime | None = None
@@ -118,7 +121,8 @@ class Monitor:
         except SQLAlchemyError as error:
             log.error("database does not answer", error=type(error).__name__)  # noqa: TRY400
             figures = None
-            attention.append("The database does not answer: look at the disk and at storage.url.")
+            attention.append(f"The database does not answer. {WHAT_TO_DO[cause_of(error)]}")
+        attention += self.more_attention()
         pages = {name: self._page(name, figures, attention) for name in self.channels}
         oldest = max((page["oldest_letter_seconds"] or 0 for page in pages.values()), default=0)
         if oldest > LETTER_WAITS_TOO_LONG_SECONDS:

@@ -16,10 +16,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import structlog
+from sqlalchemy.engine import make_url
 
 from admin.doors import PanelDoors
 from admin.panel import create_panel
@@ -27,8 +29,10 @@ from app import clock
 from app.monitor import Monitor
 from app.server import Reports, calendar_route, create_app, make_server
 from app.settings import Settings, channel_kinds
+from app.storage_watch import StorageWatch
 from app.timers import Bench, Job, jobs, ticking
 from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
+from bots.checked import Checked
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
@@ -38,13 +42,14 @@ from notifications.delivery import Dispatcher
 from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
-from storage import calendars, chat_log, postoffice, retention
+from storage import calendars, chat_log, postoffice, retention, troubles
 from storage.engine import Database, open_database
-from storage.files import FileLinks, FileStore
+from storage.files import FileLinks, KeptFiles
 from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
 from storage.letters import LEASE_SECONDS
 from storage.live_house import LiveHouse
+from storage.scanning import Clamd, Gate, withheld
 from storage.work import get_setting
 
 log = structlog.get_logger(__name__)
@@ -158,7 +163,7 @@ class Service:
     settings: Settings
     database: Database
     live_house: LiveHouse
-    store: FileStore
+    store: KeptFiles
     file_links: FileLinks
     links: dict[str, str]
     """Where each messenger says that its chat is opened; filled by the monitor."""
@@ -170,6 +175,7 @@ class Service:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ready: Callable[[], None] = lambda: None
     """Called once the port is open."""
+    storage: StorageWatch = field(kw_only=True)
 
     @property
     def house(self) -> House:
@@ -182,15 +188,16 @@ class Service:
         intake = Intake(self.database, self.live_house, self.now, self.owner)
         commit: GroupCommit[Op, Applied] = GroupCommit(intake.apply, intake.poisoned)
         dispatcher = Dispatcher(
-            self.channels,
+            self._checked(),
             _PostOffice(self.database, self.owner, self.now, commit.do),
             self.now,
             monotonic,
             fit,
             lease_seconds=LEASE_SECONDS,
         )
-        fetcher = Fetcher(self.database, self.channels, self.store, commit.do)
+        fetcher = Fetcher(self.database, self.channels, self.store, commit.do, self.gate)
         monitor = Monitor(self.database, self.channels, self.live_house, self.now, self.links)
+        monitor.more_attention = self.storage.attention
 
         def after(applied: Applied) -> None:
             dispatcher.hand_over(applied.letters)
@@ -215,7 +222,7 @@ class Service:
                 for name, channel in self.channels.items()
             ]
             async with (
-                ticking(self._jobs(dispatcher, monitor), self.now),
+                ticking(self._jobs(dispatcher, monitor)),
                 self._serving(tasks, doors, dispatcher, monitor),
             ):
                 await self.stop.wait()
@@ -229,6 +236,26 @@ class Service:
         for channel in self.channels.values():
             await channel.close()
         await self.database.close()
+
+    def _checked(self) -> Mapping[str, Channel | Checked]:
+        """The messengers as delivery gets them."""
+        return {
+            name: Checked(channel, self.database, lambda text: self.house.say(text))
+            for name, channel in self.channels.items()
+        }
+
+    @property
+    def gate(self) -> Gate | None:
+        """What looks at every file that comes; None where no scanner is set up."""
+        scan = self.settings.scan
+        if scan is None:
+            return None
+        scanner = Clamd(scan.clamd, scan.timeout_seconds)
+        return Gate(scanner, self.store, self.database, self.now, holds=scan.when_down == "hold")
+
+    def _is_withheld(self, sha256: str) -> bool:
+        with self.database.read() as session:
+            return bool(withheld(session, [sha256]))
 
     async def _doors(
         self,
@@ -278,7 +305,9 @@ class Service:
                 retention=retention.Retention(**self.settings.retention.model_dump()),
                 now=self.now,
                 wake_delivery=dispatcher.wake,
+                gate=self.gate,
                 up_since=self.now(),
+                storage=self.storage,
             )
         )
 
@@ -309,6 +338,7 @@ class Service:
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
                 messengers=monitor.messengers,
+                gate=self.gate,
                 require_second_factor=self.settings.server.require_second_factor,
                 session_idle_hours=self.settings.server.session_idle_hours,
             )
@@ -321,8 +351,9 @@ class Service:
             self.file_links,
             self.store,
             self.now,
+            self._is_withheld,
         )
-        server = make_server(application)
+        server = make_server(application, self.settings.server.trusted_proxies)
         serving = tasks.create_task(server.serve([self.port]), name="serve")
         announcing = tasks.create_task(self._announce(server), name="announce")
         try:
@@ -367,11 +398,18 @@ async def _ended(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task], timeout=STOP_SECONDS)
 
 
-def open_service(settings: Settings, port: socket.socket, now: Callable[[], datetime] = clock.now) -> Service:
+def open_service(
+    settings: Settings, port: socket.socket, wall: Callable[[], datetime] = clock.now
+) -> Service:
     """Put the house together behind a listening port. The database must be migrated already."""
     catalogue = Catalogue.open(settings.firm.language)
     links: dict[str, str] = {}
-    database = open_database(settings.storage.url)
+    now = clock.SteadyClock(wall, monotonic)
+    storage = _watch_of(settings, now)
+    database = open_database(settings.storage.url, storage)
+    with database.read() as session:
+        if (latest := troubles.latest_moment(session)) is not None:
+            now.not_before(latest)
 
     def built(spoken: Catalogue) -> House:
         return house_of(
@@ -384,7 +422,7 @@ def open_service(settings: Settings, port: socket.socket, now: Callable[[], date
     house = LiveHouse(database, catalogue, built, now)
     # The holidays of the year take a third of a second to read: before the first client, not during.
     house().calendar.next_opening(now())
-    store = FileStore(settings.storage.files, MAX_FILE_BYTES)
+    store = settings.storage.open_files(MAX_FILE_BYTES)
     store.sweep_temporary(HALF_WRITTEN_SECONDS, now())
     secret_key = settings.server.secret_key.get_secret_value()
     file_links = FileLinks(secret_key, settings.server.public_url)
@@ -392,13 +430,28 @@ def open_service(settings: Settings, port: socket.socket, now: Callable[[], date
     kinds = channel_kinds()
     channels = {name: kinds[name].open(section, lent) for name, section in settings.bots.items()}
     owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    return Service(settings, database, house, store, file_links, links, channels, owner, now, port)
+    return Service(
+        settings, database, house, store, file_links, links, channels, owner, now, port, storage=storage
+    )
+
+
+def _watch_of(settings: Settings, now: clock.SteadyClock) -> StorageWatch:
+    database = make_url(settings.storage.url)
+    file = Path(str(database.database)) if database.get_backend_name() == "sqlite" else None
+    places = (file.parent if file else None, settings.storage.files)
+    return StorageWatch(
+        now,
+        now.ahead_seconds,
+        [place for place in places if isinstance(place, Path)],
+        settings.storage.warn_free_megabytes,
+        file,
+    )
 
 
 def lent_to_channels(
     settings: Settings,
     database: Database,
-    store: FileStore,
+    store: KeptFiles,
     say: Callable[[Text], str],
     now: Callable[[], datetime],
     house: Callable[[], House] | None = None,
@@ -415,7 +468,7 @@ def lent_to_channels(
         log=_ChatLog(database, lambda: house().consent_version if house else settings.consent.version),
         file_link=file_link,
         render=say,
-        uploads=settings.storage.files / "uploads",
+        uploads=settings.storage.folder / "uploads",
         secret_key=secret_key,
         firm=settings.firm.name,
         language=settings.firm.language,

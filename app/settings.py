@@ -227,7 +227,9 @@ class Server(Section):
             try:
                 network = ip_network(proxy)
             except ValueError as error:
-                raise ValueError(f"«{proxy}» is no address and no network: write 10.0.0.5 or 10.0.0.0/24") from error
+                raise ValueError(
+                    f"«{proxy}» is no address and no network: write 10.0.0.5 or 10.0.0.0/24"
+                ) from error
             if network.prefixlen == 0:
                 raise ValueError(f"«{proxy}» is everybody: anyone could forge whose address is braked")
         return proxies

@@ -15,12 +15,14 @@ from datetime import datetime, timedelta
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from app import clock
 from app.monitor import Monitor
+from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
 from notifications.faults import place_of
-from storage import retention
+from storage import retention, scanning
 from storage.digests import send_digests
 from storage.engine import Database
-from storage.files import FileStore
+from storage.files import KeptFiles
 from storage.live_house import LiveHouse
 from storage.sweeps import sweep
 
@@ -28,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 24 * 3600.0
+CLOCK_LOOKED_AT_SECONDS = 5.0
+_CLOCK_MAY_MOVE = timedelta(seconds=1)
 FORGET_AFTER_SECONDS = 600.0
 """How long after the start what has been kept long enough is looked for: first the clients."""
 
@@ -48,12 +52,14 @@ class Bench:
 
     database: Database
     house: LiveHouse
-    store: FileStore
+    store: KeptFiles
     monitor: Monitor
     retention: retention.Retention
     now: Callable[[], datetime]
     wake_delivery: Callable[[], None]
+    gate: scanning.Gate | None
     up_since: datetime
+    storage: StorageWatch
 
 
 def jobs(bench: Bench) -> tuple[Job, ...]:
@@ -76,6 +82,10 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         if await bench.database.transact(lambda session: send_digests(session, bench.house(), now)):
             bench.wake_delivery()
 
+    async def look_at_storage() -> None:
+        if await bench.storage.look(bench.database, bench.house()):
+            bench.wake_delivery()
+
     async def forget() -> None:
         zone = bench.house().calendar.zone
         done = await asyncio.to_thread(
@@ -84,18 +94,29 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         if done.anything:
             log.info("kept no longer", **asdict(done))
 
+    async def scan() -> None:
+        if bench.gate is not None:
+            await asyncio.to_thread(scanning.look_again, bench.gate)
+        now = bench.now()
+        if await bench.database.transact(lambda session: scanning.tell(session, bench.house(), now)):
+            bench.wake_delivery()
+
     return (
         Job("what is due", look_what_is_due),
         Job("messengers", bench.monitor.look),
         Job("summaries", summarize),
+        Job("virus scans", scan),
+        Job("storage", look_at_storage, LOOK_EVERY_SECONDS),
         Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
     )
 
 
 @asynccontextmanager
-async def ticking(declared: Sequence[Job], now: Callable[[], datetime]) -> AsyncIterator[None]:
+async def ticking(declared: Sequence[Job]) -> AsyncIterator[None]:
     """Run the jobs as long as the block lasts."""
     scheduler = AsyncIOScheduler(timezone="UTC")
+    # The scheduler asks the machine's clock itself, not the service's steady one.
+    now = clock.now
     for job in declared:
         scheduler.add_job(
             _come_what_may, "interval", args=[job], seconds=job.every_seconds,
@@ -103,10 +124,27 @@ async def ticking(declared: Sequence[Job], now: Callable[[], datetime]) -> Async
             coalesce=True, max_instances=1, misfire_grace_time=None,
         )  # fmt: skip
     scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown(wait=False)
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(_follow_clock(scheduler), name="follow the clock")
+        try:
+            yield
+        finally:
+            following.cancel()
+            scheduler.shutdown(wait=False)
+
+
+async def _follow_clock(scheduler: AsyncIOScheduler) -> None:
+    """When the machine's clock goes back, move the next ticks with it, or nothing would tick till then."""
+    elapsed = asyncio.get_running_loop().time
+    wall, tick = clock.now(), elapsed()
+    while True:
+        await asyncio.sleep(CLOCK_LOOKED_AT_SECONDS)
+        moved = clock.now() - wall - timedelta(seconds=elapsed() - tick)
+        wall, tick = clock.now(), elapsed()
+        if moved < -_CLOCK_MAY_MOVE:
+            log.warning("the clock of the machine went back", seconds=round(-moved.total_seconds()))
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=job.next_run_time + moved)
 
 
 async def _come_what_may(job: Job) -> None:

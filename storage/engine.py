@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from sqlalchemy import Engine, create_engine, event
@@ -44,6 +44,20 @@ def _to_json(value: Any) -> str:
 _JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads}
 
 
+class Damaged(Exception):  # noqa: N818 - a sentence for the operator
+    """The database is damaged: nothing may be written into it."""
+
+
+class Watch(Protocol):
+    """Whoever is told how writing goes."""
+
+    def before(self) -> None:
+        """Something is about to be written. Raises Damaged when it may not be."""
+
+    def failed(self, error: Exception) -> None:
+        """Nothing of a transaction was kept, for this reason."""
+
+
 class DatabaseUrlError(ValueError):
     """The storage url is not one of ours: use sqlite:///FILE or postgresql://SERVER/DATABASE."""
 
@@ -56,9 +70,20 @@ class Database:
     async_engine: AsyncEngine
     sync_engine: Engine
     is_sqlite: bool = field(default=True)
+    watch: Watch | None = None
 
     async def transact(self, work: Callable[[Session], T]) -> T:
         """Run plain functions over a Session in one write transaction; commit, or roll back on any error."""
+        if self.watch is None:
+            return await self._transact(work)
+        self.watch.before()
+        try:
+            return await self._transact(work)
+        except Exception as error:
+            self.watch.failed(error)
+            raise
+
+    async def _transact(self, work: Callable[[Session], T]) -> T:
         if self.is_sqlite:
             return await self._transact_in_writer_thread(work)
         async with (
@@ -84,6 +109,8 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A write transaction on the calling thread: the panel's and the command line's way in."""
+        if self.watch is not None:
+            self.watch.before()
         with Session(self.sync_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -115,7 +142,7 @@ def _engine_over(connection: sqlite3.Connection) -> Engine:
     return engine
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, watch: Watch | None = None) -> Database:
     """Open `sqlite:///FILE` or `postgresql://…`; nothing is created but the folder of a SQLite file.
 
     Raises DatabaseUrlError for another kind of url.
@@ -123,13 +150,13 @@ def open_database(url: str) -> Database:
     parsed = make_url(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        return _open_sqlite(parsed)
+        return _open_sqlite(parsed, watch)
     if kind == "postgresql":
-        return _open_postgresql(parsed)
+        return _open_postgresql(parsed, watch)
     raise DatabaseUrlError(f"storage.url begins with «{kind}»: use sqlite:///FILE or postgresql://…")
 
 
-def _open_sqlite(url: URL) -> Database:
+def _open_sqlite(url: URL, watch: Watch | None) -> Database:
     if not url.database or url.database == ":memory:":
         raise DatabaseUrlError("storage.url names no file: write sqlite:///priem.sqlite3")
     Path(url.database).resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +174,7 @@ def _open_sqlite(url: URL) -> Database:
     for engine in (writer.sync_engine, panel):
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
-    return Database(url, writer, panel, is_sqlite=True)
+    return Database(url, writer, panel, is_sqlite=True, watch=watch)
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: Any) -> None:
@@ -165,7 +192,7 @@ def _begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def _open_postgresql(url: URL) -> Database:
+def _open_postgresql(url: URL, watch: Watch | None) -> Database:
     url = url.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {
         "connect_args": {"connect_timeout": 10, "options": "-c timezone=UTC"},
@@ -178,6 +205,7 @@ def _open_postgresql(url: URL) -> Database:
         create_async_engine(url, pool_size=5, max_overflow=5, **options),
         create_engine(url, pool_size=5, max_overflow=5, **options),
         is_sqlite=False,
+        watch=watch,
     )
 
 
@@ -199,7 +227,7 @@ def storage_is_down(error: BaseException) -> bool:
 
     The opposite is an error of one message that it will never take.
     """
-    if isinstance(error, PoolTimeout):
+    if isinstance(error, PoolTimeout | Damaged):
         return True
     if not isinstance(error, DBAPIError):
         return False
@@ -215,4 +243,4 @@ def storage_is_down(error: BaseException) -> bool:
     return str(code).startswith(_POSTGRESQL_IS_DOWN)
 
 
-__all__ = ["Database", "DatabaseUrlError", "open_database", "storage_is_down"]
+__all__ = ["Damaged", "Database", "DatabaseUrlError", "Watch", "open_database", "storage_is_down"]
