@@ -10,7 +10,7 @@ from typing import cast
 from flask import current_app
 
 from storage.engine import Database
-from storage.files import KeptFiles
+from storage.files import KeptFile, KeptFiles
 from storage.house import House, WayIn
 
 EXTENSION = "priem"
@@ -50,6 +50,8 @@ class PanelDoors:
     language: str = "ru"
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     messengers: Callable[[], Sequence[MessengerState]] = tuple
+    gate: Callable[[KeptFile], KeptFile] | None = None
+    """What looks at a kept file before anybody may see it."""
     settled: Callable[[], None] = lambda: None
     filed: House | None = None
     """The house as the configuration file alone has it; without it, the present one."""

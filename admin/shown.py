@@ -17,7 +17,7 @@ from forms.request_form import BY_NAME
 from forms.texts import Size, Text, _
 from router.assign import decision_from_json
 from router.model import Decision
-from storage import clients
+from storage import clients, scanning
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -168,6 +168,22 @@ def decision(trace: str) -> Decision | None:
         return None
 
 
+SCAN_MARKS = {
+    "held": _("ещё не проверен на вирусы, откроется после проверки"),
+    "passed": _("не проверен на вирусы"),
+    "infected": _("вирус: файл не открывается"),
+}
+
+
+def scan_mark(sha256: str) -> str:
+    """What the virus scanner has against a file; empty for one it has cleared."""
+    if "scans" not in g:
+        with doors().database.read() as session:
+            g.scans = scanning.states(session)
+    scans: dict[str, str] = g.scans
+    return say(SCAN_MARKS[scans[sha256]]) if sha256 in scans else ""
+
+
 def install(app: Flask) -> None:
     """Make these known to the templates."""
     filters = (
@@ -175,4 +191,4 @@ def install(app: Flask) -> None:
         answer, facts, decision,
     )  # fmt: skip
     app.jinja_env.filters.update({shown.__name__: shown for shown in filters})
-    app.jinja_env.globals.update(link=link, firm_name=firm_name)
+    app.jinja_env.globals.update(link=link, firm_name=firm_name, scan_mark=scan_mark)

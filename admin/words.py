@@ -171,6 +171,7 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "message_edited": _("клиент исправил сообщение"),
         "message_deleted": _("клиент удалил сообщение"),
         "file_opened": _("открыл файл"),
+        "virus_found": _("в файле найден вирус"),
         "exported": _("список выгружен в файл"),
         "archive_ordered": _("приказ об архиве истории"),
         "archive_made": _("архив истории забран"),
@@ -229,6 +230,7 @@ SUBJECTS: Mapping[str, Text] = MappingProxyType(
         "reply": _("заготовки ответов"),
         "list": _("выгрузки"),
         "archive": _("архив истории"),
+        "file": _("файлы"),
     }
 )
 

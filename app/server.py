@@ -47,7 +47,7 @@ class Reports:
 
 def create_app(
     channel_routes: Sequence[BaseRoute], panel: Flask, reports: Reports, links: FileLinks, store: KeptFiles,
-    now: Callable[[], datetime],
+    now: Callable[[], datetime], is_withheld: Callable[[str], bool] = lambda _sha256: False,
 ) -> Starlette:  # fmt: skip
     """Put all routes under one roof. Flask-Admin makes its own /panel, so Flask stands at / and last."""
 
@@ -63,7 +63,7 @@ def create_app(
         return RedirectResponse("/chat")
 
     async def file(request: Request) -> Response:
-        return await asyncio.to_thread(_file, links, store, request.path_params["token"], now())
+        return await asyncio.to_thread(_file, links, store, request.path_params["token"], now(), is_withheld)
 
     routes: list[BaseRoute] = [
         *channel_routes,
@@ -76,13 +76,18 @@ def create_app(
     return Starlette(routes=routes, middleware=[Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)])
 
 
-def _file(links: FileLinks, store: KeptFiles, token: str, now: datetime) -> Response:
+def _file(
+    links: FileLinks, store: KeptFiles, token: str, now: datetime, is_withheld: Callable[[str], bool]
+) -> Response:
     """A stored file by its signed link, always as a download: it must not run in our pages.
 
     Its type is told, for messengers that fetch it refuse what they cannot name.
     """
     try:
         link = links.read(token, now)
+        if is_withheld(link.sha256):
+            # It was not looked at yet, or a virus was found in it since the link was made.
+            return PlainTextResponse("Not now", status_code=409)
         path = store.path(link.sha256)
     except LinkExpired as error:
         return PlainTextResponse(error.text.msgid, status_code=410)
@@ -228,8 +233,11 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(application: Starlette) -> Server:
-    """A server that takes requests when it is started with `serve` and a listening socket."""
+def make_server(application: Starlette, trusted_proxies: Sequence[str] = ("127.0.0.1", "::1")) -> Server:
+    """A server that takes requests when it is started with `serve` and a listening socket.
+
+    Only `trusted_proxies`, addresses or networks, may say for whom they ask.
+    """
     config = uvicorn.Config(
         application,
         log_config=None,
@@ -240,6 +248,6 @@ def make_server(application: Starlette) -> Server:
         ws_max_size=64 * 1024,
         ws_ping_interval=20,
         proxy_headers=True,
-        forwarded_allow_ips="127.0.0.1",
+        forwarded_allow_ips=list(trusted_proxies),
     )
     return Server(config)

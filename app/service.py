@@ -33,6 +33,7 @@ from app.storage_watch import StorageWatch
 from app.timers import Bench, Job, jobs, ticking
 from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
 from bots.checked import Checked
+from bots.checked import Checked
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
@@ -49,6 +50,7 @@ from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
 from storage.letters import LEASE_SECONDS
 from storage.live_house import LiveHouse
+from storage.scanning import Clamd, Gate, withheld
 from storage.scanning import Clamd, Gate, withheld
 from storage.work import get_setting
 
@@ -257,6 +259,26 @@ class Service:
         with self.database.read() as session:
             return bool(withheld(session, [sha256]))
 
+    def _checked(self) -> Mapping[str, Channel | Checked]:
+        """The messengers as delivery gets them."""
+        return {
+            name: Checked(channel, self.database, lambda text: self.house.say(text))
+            for name, channel in self.channels.items()
+        }
+
+    @property
+    def gate(self) -> Gate | None:
+        """What looks at every file that comes; None where no scanner is set up."""
+        scan = self.settings.scan
+        if scan is None:
+            return None
+        scanner = Clamd(scan.clamd, scan.timeout_seconds)
+        return Gate(scanner, self.store, self.database, self.now, holds=scan.when_down == "hold")
+
+    def _is_withheld(self, sha256: str) -> bool:
+        with self.database.read() as session:
+            return bool(withheld(session, [sha256]))
+
     async def _doors(
         self,
         channel: Channel,
@@ -306,6 +328,7 @@ class Service:
                 now=self.now,
                 wake_delivery=dispatcher.wake,
                 gate=self.gate,
+                gate=self.gate,
                 up_since=self.now(),
                 storage=self.storage,
             )
@@ -338,6 +361,7 @@ class Service:
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
                 messengers=monitor.messengers,
+                gate=self.gate,
                 gate=self.gate,
                 require_second_factor=self.settings.server.require_second_factor,
                 session_idle_hours=self.settings.server.session_idle_hours,

@@ -18,7 +18,7 @@ from forms.messages import FileRole, Inbound, IncomingFile
 from forms.texts import _
 from notifications.faults import place_of
 from storage import work
-from storage.files import KeptFiles
+from storage.files import KeptFile, KeptFiles
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,8 @@ class Fetcher:
     channels: Mapping[str, Channel]
     store: KeptFiles
     deliver: Callable[[Sequence[Fetched]], Awaitable[None]]
+    gate: Callable[[KeptFile], KeptFile] | None = None
+    """What looks at a kept file before anybody may see it; called in a thread."""
     _wanted: set[int] = field(default_factory=set)
     _busy: set[int] = field(default_factory=set)
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -138,6 +140,8 @@ class Fetcher:
     async def _keep(self, channel: Channel, file: IncomingFile) -> ReceivedFile:
         is_voice = file.role is FileRole.VOICE
         kept = await self.store.keep(channel.open_file(file), file.name, voice=is_voice)
+        if self.gate is not None:
+            kept = await asyncio.to_thread(self.gate, kept)
         refusal = None if kept.verdict.accepted else kept.verdict.reason
         return ReceivedFile(
             kept.sha256,

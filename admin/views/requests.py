@@ -29,7 +29,7 @@ from forms.request_form import FORM
 from forms.texts import Text, _
 from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
 from router.model import Stage, Status
-from storage import canned, casework, correspondence, listing, openings, reading
+from storage import canned, casework, correspondence, listing, openings, reading, scanning
 from storage.canned import ReplyFacts
 from storage.files import NoSuchFile, StorageFull
 from storage.reading import FileCard, RequestCard, RequestFilter
@@ -131,8 +131,12 @@ class RequestsView(PanelView):
         """
         with doors().database.read() as session:
             found = reading.read_file(session, number, file_id, own_of())
+            closed = scanning.withheld(session, [found.sha256]) if found else {}
         if found is None:
             abort(404)
+        if closed:
+            why = doors().house.say(scanning.WHY_WITHHELD[closed[found.sha256]])
+            return Response(why, status=409, mimetype="text/plain")
         try:
             path = doors().files.path(found.sha256)
         except NoSuchFile:
@@ -547,6 +551,8 @@ def uploaded() -> tuple[OutgoingFile, ...]:
             found = doors().files.keep_sync(io.BytesIO(file.stream.read()), file.filename or "")
         except StorageFull as error:
             raise _NotFilled(error.text) from error
+        if (gate := doors().gate) is not None:
+            found = gate(found)
         if found.verdict.reason is not None:
             raise _NotFilled(_("Файл «{name}» не приложен. {why}", name=found.name, why=found.verdict.reason))
         kept.append(OutgoingFile(found.sha256, found.name, found.verdict.media_type, found.size_bytes))

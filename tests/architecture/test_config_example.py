@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Consent, Firm, Server, Settings, Storage, channel_kinds, load
+from app.settings import Consent, Firm, Scan, Server, Settings, Storage, channel_kinds, load
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.toml"
 SWITCHED_OFF = re.compile(r"^#(?=\[|[a-z_]+ = )", re.MULTILINE)
 
-SECTIONS = {"firm": Firm, "consent": Consent, "storage": Storage, "server": Server} | {
+SECTIONS = {"firm": Firm, "consent": Consent, "scan": Scan, "storage": Storage, "server": Server} | {
     f"bots.{name}": kind.settings for name, kind in channel_kinds().items()
 }
 
