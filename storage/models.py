@@ -38,6 +38,7 @@ def _where(condition: str) -> dict[str, Any]:
 class Client(SQLModel, table=True):
     """A company or sole proprietor whose books the firm keeps, or who has just asked."""
 
+    __table_args__ = (Index("ix_client_name_id", "name", "id"),)
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(max_length=200)
     inn: str = Field(max_length=12, unique=True)
@@ -593,3 +594,17 @@ class FileScan(SQLModel, table=True):
     found_at: datetime
     told_at: datetime | None = None
     """When the directors and administrators were told of the virus."""
+
+
+class Process(SQLModel, table=True):
+    """A process at work on this database. `until` is by the database's clock; see `storage.ownership`."""
+
+    owner: str = Field(primary_key=True, max_length=80)
+    until: datetime
+
+
+class Ownership(SQLModel, table=True):
+    """What exactly one process does, and which; free when `owner` is empty or no longer a process."""
+
+    name: str = Field(primary_key=True, max_length=60)
+    owner: str = Field(max_length=80)

@@ -35,6 +35,18 @@ def upgrade() -> None:
         sa.UniqueConstraint('scope', 'started_at', name=op.f('uq_outage_scope_started_at')),
     )
     op.create_table(
+        'process',
+        sa.Column('owner', sa.String(length=80), nullable=False),
+        sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint('owner', name=op.f('pk_process')),
+    )
+    op.create_table(
+        'ownership',
+        sa.Column('name', sa.String(length=60), nullable=False),
+        sa.Column('owner', sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint('name', name=op.f('pk_ownership')),
+    )
+    op.create_table(
         'copy_run',
         sa.Column('id', sa.Integer(), nullable=False),
         sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
@@ -81,6 +93,7 @@ _AFTER = (
     ('ix_request_inn_id', 'request', ['inn', 'id']),
     ('ix_request_kind_id', 'request', ['kind', 'id']),
     ('ix_request_status_id', 'request', ['status', 'id']),
+    ('ix_client_name_id', 'client', ['name', 'id']),
     ('ix_history_action_id', 'history', ['action', 'id']),
     ('ix_history_actor_id_id', 'history', ['actor_id', 'id']),
 )
@@ -128,6 +141,8 @@ def _bring_words_over(words: sa.Table) -> None:
 
 
 def downgrade() -> None:
+    op.drop_table('ownership')
+    op.drop_table('process')
     op.drop_table('request_word')
     op.drop_index('ix_history_human_called', table_name='history')
     for name, table, _columns in _AFTER:
