@@ -43,11 +43,15 @@ FORM = (
     Step(PRESSES, "Согласен", "Пришлите ИНН"),
     Step(SAYS, "{inn} Ромашка {number}", "Что нужно сделать?"),
     Step(SAYS, "Заплатить ООО «Свет» 12 345 рублей по счёту {number}", "К какому сроку?"),
-    Step(PRESSES, "*", "нажмите «Готово»"),
+    Step(PRESSES, "*", "«Готово»"),
     Step(PRESSES, "Готово", "Проверьте заявку"),
     Step(PRESSES, "Отправить", "Заявка № "),
 )
 """The start and the six steps of the form; «*» is the last choice of the question."""
+
+FILES_STEP = 5
+"""Where the form asks for files: a sender stays there and sends one after another."""
+FILE_HEAD = b"%PDF-1.7\n"
 
 _WEIGHTS = (2, 4, 10, 3, 5, 9, 4, 6, 8)
 _NAVIGATION = ("Назад", "Отмена", "Позвать человека")
@@ -67,6 +71,7 @@ class Client:
     sent_at: float = 0.0
     keyboard: list[Any] = field(default_factory=list)
     keyboard_id: int = 0
+    sends_files: bool = False
 
     @property
     def chat_id(self) -> int:
@@ -82,6 +87,7 @@ class Seen:
     steps: int = 0
     conversations: int = 0
     unexpected: int = 0
+    files: int = 0
     latencies: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
     own_cpu_seconds: float = 0.0
@@ -104,6 +110,7 @@ class Seen:
             "steps": self.steps,
             "conversations": self.conversations,
             "unexpected": self.unexpected,
+            "files_per_second": self.files / seconds,
             "p50_ms": statistics.median(ordered) * 1000,
             "p99_ms": ordered[int(len(ordered) * 0.99)] * 1000,
             "cpu_ms_per_step": (self._cpu() - self.cpu_seconds) / self.steps * 1000,
@@ -115,8 +122,10 @@ class Seen:
 class Telegram:
     """The server's side: updates wait for getUpdates, messages go to the clients."""
 
-    def __init__(self, chats: int, warm_up: int, at_once: int) -> None:
+    def __init__(self, chats: int, warm_up: int, at_once: int, senders: int, file_bytes: int) -> None:
         self.chats, self.warm_up, self.at_once = chats, warm_up, at_once
+        self.senders = senders
+        self.file = FILE_HEAD + bytes(max(0, file_bytes - len(FILE_HEAD)))
         self.seen: Seen | None = None
         self.polled = asyncio.Event()
         self.finished = asyncio.Event()
@@ -135,6 +144,10 @@ class Telegram:
         self.seen = seen
         if not self.warm_up:
             seen.begin()
+        for number in range(self.senders):
+            sender = Client(1_000_000 + number, sends_files=True)
+            self._clients[sender.chat_id] = sender
+            self._act(sender)
         for _ in range(min(self.at_once, self.chats + self.warm_up)):
             self._new_client()
 
@@ -152,7 +165,18 @@ class Telegram:
         person = {"id": client.chat_id, "is_bot": False, "first_name": "Мария", "language_code": "ru"}
         chat = {"id": client.chat_id, "first_name": "Мария", "type": "private"}
         update: dict[str, Any] = {"update_id": self._ids}
-        if step.how == SAYS:
+        message: dict[str, Any]
+        if client.sends_files and client.position == FILES_STEP:
+            document = {
+                "file_id": f"file-{self._ids}",
+                "file_unique_id": f"u{self._ids}",
+                "file_name": f"Счёт {self._ids}.pdf",
+                "mime_type": "application/pdf",
+                "file_size": len(self.file),
+            }
+            message = {"message_id": self._ids, "from": person, "chat": chat, "date": self._now}
+            update["message"] = {**message, "document": document}
+        elif step.how == SAYS:
             text = step.what.format(number=client.number, inn=inn_of(client.number))
             message = {"message_id": self._ids, "from": person, "chat": chat, "date": self._now, "text": text}
             if text.startswith("/"):
@@ -191,6 +215,11 @@ class Telegram:
     def _answered(self, client: Client, text: str) -> None:
         seen = self.seen
         assert seen is not None
+        if client.sends_files:
+            seen.files += bool(seen.began_at) and client.position == FILES_STEP
+            client.position = min(client.position + 1, FILES_STEP)
+            self._act(client)
+            return
         if FORM[client.position].answer not in text:
             seen.unexpected += 1
             print("unexpected:", client.position, text[:200], file=sys.stderr)
@@ -236,6 +265,12 @@ class Telegram:
                 if markup:
                     client.keyboard, client.keyboard_id = markup["inline_keyboard"], self._ids
                 self._answered(client, text)
+            case "getFile":
+                found = {"file_id": params["file_id"], "file_unique_id": "u", "file_path": "documents/a.pdf"}
+                result = {**found, "file_size": len(self.file)}
+                connection.answer(orjson.dumps({"ok": True, "result": result}))
+            case "a.pdf":
+                connection.answer(self.file)
             case "getMe":
                 connection.answer(
                     b'{"ok":true,"result":{"id":7000000001,"is_bot":true,"first_name":"B","username":"b_bot"}}'
@@ -322,7 +357,7 @@ def _params(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 async def serve(options: argparse.Namespace) -> dict[str, float]:
-    telegram = Telegram(options.chats, options.warm_up, options.at_once)
+    telegram = Telegram(options.chats, options.warm_up, options.at_once, options.senders, options.file_bytes)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(telegram), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -342,6 +377,8 @@ def main() -> None:
     parser.add_argument("--chats", type=int, default=300)
     parser.add_argument("--warm-up", type=int, default=50)
     parser.add_argument("--at-once", type=int, default=50)
+    parser.add_argument("--senders", type=int, default=0, help="more clients, who send files all the time")
+    parser.add_argument("--file-bytes", type=int, default=4_000_000)
     parser.add_argument("--settle-seconds", type=float, default=0.5)
     parser.add_argument("--timeout-seconds", type=float, default=60)
     print(json.dumps(uvloop.run(serve(parser.parse_args()))), flush=True)
