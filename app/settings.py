@@ -8,6 +8,7 @@ told as a ConfigError: one sentence that says what to do.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from router.worktime import WorkCalendar, parse_hours
+from storage import copy_places
+from storage.backup import Key
+from storage.copies import CopyPlan, KeepRules
+from storage.copy_places import Address
 from storage.files import KeptFiles
 from storage.object_store import Bucket, S3Server, open_store
 
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "PRIEM_CONFIG"
 ENVIRONMENT_PREFIX = "PRIEM__"
+_SHORTEST_PASSPHRASE = 12
 DEFAULT_FILE = Path("config.toml")
 
 
@@ -266,6 +272,70 @@ class Retention(Section):
     files_months: int = Field(default=0, ge=0, le=1200)
 
 
+class Backup(Section):
+    """`[backup]`: the copies made each night. Without a passphrase or a public key there are none."""
+
+    folder: Path = Path("backups")
+    at: str = "03:30"
+    passphrase: SecretStr = SecretStr("")
+    public_key: str = Field(default="", pattern=r"^(age1[a-z0-9]{58})?$")
+    keep_days: int = Field(default=14, ge=1, le=3650)
+    keep_weeks: int = Field(default=8, ge=0, le=520)
+    keep_months: int = Field(default=24, ge=0, le=1200)
+    second_place: str = ""
+    second_place_user: str = ""
+    second_place_password: SecretStr = SecretStr("")
+
+    @field_validator("at")
+    @classmethod
+    def _is_a_time(cls, at: str) -> str:
+        if at and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", at):
+            raise ValueError("write a time like 03:30, or nothing for no copies at night")
+        return at
+
+    @field_validator("passphrase")
+    @classmethod
+    def _is_long(cls, passphrase: SecretStr) -> SecretStr:
+        if 0 < len(passphrase.get_secret_value()) < _SHORTEST_PASSPHRASE:
+            raise ValueError(f"take at least {_SHORTEST_PASSPHRASE} characters, for example four words")
+        return passphrase
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Backup:
+        if self.passphrase.get_secret_value() and self.public_key:
+            raise ValueError("write a passphrase or a public_key, not both")
+        self.address()
+        return self
+
+    def address(self) -> Address | None:
+        """The second place, or None."""
+        if not self.second_place:
+            return None
+        password = self.second_place_password.get_secret_value()
+        return copy_places.parse(self.second_place, self.second_place_user, password)
+
+    def key(self) -> Key | None:
+        """What copies are locked with, or None."""
+        passphrase = self.passphrase.get_secret_value()
+        return Key(passphrase, self.public_key) if passphrase or self.public_key else None
+
+    def plan(self, zone: ZoneInfo) -> CopyPlan:
+        """What is settled, without the secrets."""
+        address = self.address()
+        return CopyPlan(
+            zone,
+            time.fromisoformat(self.at) if self.at else None,
+            self.key() is not None,
+            str(self.folder),
+            address.shown() if address else "",
+            KeepRules(self.keep_days, self.keep_weeks, self.keep_months),
+        )
+
+    def beside(self, folder: Path) -> Backup:
+        """The same with a path that no longer depends on the current folder."""
+        return self.model_copy(update={"folder": (folder / self.folder).resolve()})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A checked configuration, the paths in `storage` absolute.
@@ -282,10 +352,16 @@ class Settings:
     file: Path | None = None
     retention: Retention = field(default_factory=Retention)
     scan: Scan | None = None
+    backup: Backup = field(default_factory=Backup)
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, for the redaction of logs."""
-        sections = (self.server, *self.bots.values(), *((self.storage.s3,) if self.storage.s3 else ()))
+        sections = (
+            self.server,
+            self.backup,
+            *self.bots.values(),
+            *((self.storage.s3,) if self.storage.s3 else ()),
+        )
         for section in sections:
             for name in type(section).model_fields:
                 value = getattr(section, name)
@@ -364,9 +440,10 @@ def load(option: Path | None = None) -> Settings:
         file and file.resolve(),
         read.retention,
         read.scan,
+        read.backup,
     )
     folder = file.resolve().parent if file else Path.cwd()
-    return replace(settings, storage=settings.storage.beside(folder))
+    return replace(settings, storage=settings.storage.beside(folder), backup=settings.backup.beside(folder))
 
 
 class _Layered(BaseSettings):
@@ -396,7 +473,13 @@ class _Layered(BaseSettings):
 def _whole_file() -> type[_Layered]:
     sections: dict[str, Any] = {name: (kind.settings | None, None) for name, kind in channel_kinds().items()}
     bots = create_model("Bots", __base__=Section, **sections)
-    optional = {"consent": Consent, "storage": Storage, "retention": Retention, "bots": bots}
+    optional = {
+        "consent": Consent,
+        "storage": Storage,
+        "retention": Retention,
+        "backup": Backup,
+        "bots": bots,
+    }
     fields: dict[str, Any] = {name: (model, Field(default_factory=model)) for name, model in optional.items()}
     fields["scan"] = (Scan | None, None)
     return create_model("Whole", __base__=_Layered, firm=(Firm, ...), server=(Server, ...), **fields)
