@@ -29,6 +29,11 @@ from sqlmodel import Session
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
+TRANSACTION_SECONDS = 30.0
+"""Of the bots, on a server: far more than a batch of messages takes."""
+LEFT_OPEN_MS = 10_000
+"""A transaction in which the server hears nothing for so long is of a process that is gone: its locks go."""
+COLLISIONS_BORNE = 3
 READ_ONLY = "priem_read_only"
 _WRITER = "priem_writer"
 
@@ -73,7 +78,10 @@ class Database:
     watch: Watch | None = None
 
     async def transact(self, work: Callable[[Session], T]) -> T:
-        """Run plain functions over a Session in one write transaction; commit, or roll back on any error."""
+        """Run plain functions over a Session in one write transaction; commit, or roll back on any error.
+
+        On a server `work` runs again when other processes collided with it, so it must not remember.
+        """
         if self.watch is None:
             return await self._transact(work)
         self.watch.before()
@@ -86,7 +94,18 @@ class Database:
     async def _transact(self, work: Callable[[Session], T]) -> T:
         if self.is_sqlite:
             return await self._transact_in_writer_thread(work)
+        for _attempt in range(COLLISIONS_BORNE):
+            try:
+                return await self._transact_on_server(work)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _COLLISION:
+                    raise
+        return await self._transact_on_server(work)
+
+    async def _transact_on_server(self, work: Callable[[Session], T]) -> T:
+        # A line that was cut says nothing by itself: whoever waits here would wait for ever.
         async with (
+            asyncio.timeout(TRANSACTION_SECONDS),
             AsyncSession(self.async_engine, sync_session_class=Session, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -194,19 +213,31 @@ def _begin(connection: Any) -> None:
 
 def _open_postgresql(url: URL, watch: Watch | None) -> Database:
     url = url.set(drivername="postgresql+psycopg")
-    options: dict[str, Any] = {
-        "connect_args": {"connect_timeout": 10, "options": "-c timezone=UTC"},
-        "pool_pre_ping": True,
-        "hide_parameters": True,
-        **_JSON,
-    }
+    options: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True, **_JSON}
     return Database(
         url,
-        create_async_engine(url, pool_size=5, max_overflow=5, **options),
-        create_engine(url, pool_size=5, max_overflow=5, **options),
+        create_async_engine(
+            url, pool_size=5, max_overflow=5,
+            connect_args=_server_arguments(f"-c idle_in_transaction_session_timeout={LEFT_OPEN_MS}"),
+            **options,
+        ),
+        create_engine(url, pool_size=5, max_overflow=5, connect_args=_server_arguments(), **options),
         is_sqlite=False,
         watch=watch,
-    )
+    )  # fmt: skip
+
+
+def _server_arguments(*options: str) -> dict[str, Any]:
+    """What libpq gets; both ends notice within half a minute that the other one is gone."""
+    return {
+        "connect_timeout": 10,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "options": " ".join(
+            ("-c timezone=UTC -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2", *options)
+        ),
+    }
 
 
 _SQLITE_IS_DOWN = frozenset(
@@ -216,6 +247,9 @@ _SQLITE_IS_DOWN = frozenset(
         sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
     }
 )  # fmt: skip
+
+_COLLISION = frozenset({"40001", "40P01"})
+"""Serialization failure, deadlock: the same may succeed a moment later."""
 
 # Connections, read-only standbys, rollbacks, resources, locks, the operator, the disk:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
