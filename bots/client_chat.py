@@ -547,7 +547,9 @@ def _submit(turn: ChatTurn, answers: Answers) -> None:
     chat = turn.chat
     assert chat.person_id is not None
     created_at = chat.draft_created_at or turn.now
-    new = NewRequest(answers, chat.person_id, chat.chat_id, chat.channel, created_at)
+    new = NewRequest(
+        answers, chat.person_id, chat.chat_id, chat.channel, created_at, sent_at=turn.inbound.sent_at
+    )
     number = casework.submit(turn.session, turn.house, new, turn.now)
     turn.work.save_draft(chat, None)
     chat.focus = ""
@@ -700,7 +702,7 @@ def _add(turn: ChatTurn, facts: RequestFacts) -> None:
     else:
         casework.add(
             turn.session, turn.house, turn.who, facts.number, text, files, turn.now,
-            needs_answer=not _is_courtesy(turn),
+            needs_answer=not _is_courtesy(turn), said_at=turn.inbound.sent_at,
         )  # fmt: skip
         turn.work.place_last_message(turn.chat, facts.number)
         _added(turn, facts, lines(_added_to(facts), *refusals))
@@ -737,7 +739,9 @@ def _place_words(turn: ChatTurn, facts: RequestFacts) -> None:
     if since is None or words is None or not (words.text or words.files):
         _show_request(turn, facts, _("Эта кнопка уже не действует."))
         return
-    casework.add(turn.session, turn.house, turn.who, facts.number, words.text, words.files, turn.now)
+    casework.add(
+        turn.session, turn.house, turn.who, facts.number, words.text, words.files, turn.now, said_at=since
+    )
     client_chats.place(turn.session, turn.chat.chat_id, since, facts.number)
     _added(turn, facts, _added_to(facts))
 
@@ -765,7 +769,9 @@ def _rate(turn: ChatTurn, facts: RequestFacts, mark: int) -> None:
 
 def _unsolved(turn: ChatTurn, facts: RequestFacts, reason: str) -> None:
     try:
-        casework.reopen(turn.session, turn.house, turn.who, facts.number, reason, turn.now)
+        casework.reopen(
+            turn.session, turn.house, turn.who, facts.number, reason, turn.now, said_at=turn.inbound.sent_at
+        )
     except DeskError as error:
         _show_request(turn, facts, error.text)
         return
@@ -781,7 +787,10 @@ def _unsolved(turn: ChatTurn, facts: RequestFacts, reason: str) -> None:
 def _clarify(turn: ChatTurn, clarification_id: int, said: Said) -> None:
     """The answer to a question about one field; a wrong one is asked again with the reason."""
     try:
-        case = casework.clarified(turn.session, turn.house, turn.who, clarification_id, said, turn.context)
+        case = casework.clarified(
+            turn.session, turn.house, turn.who, clarification_id, said, turn.context,
+            said_at=turn.inbound.sent_at,
+        )  # fmt: skip
     except AnswerError as error:
         turn.say_text(lines(error.text, *turn.refusals()))
         return

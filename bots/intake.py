@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -37,7 +37,7 @@ from forms.messages import (
 from forms.texts import _
 from notifications import compose
 from notifications.outbox import Letter, Settlement
-from storage import casework, failover, postoffice, work
+from storage import casework, failover, outages, postoffice, work
 from storage.deliveries import Told
 from storage.engine import storage_is_down
 from storage.house import House
@@ -51,6 +51,8 @@ log = structlog.get_logger(__name__)
 
 _INN_LIKE = re.compile(r"[0-9](?:\D{0,3}[0-9]){9}")
 _NOT_DIGIT = re.compile(r"[^0-9]")
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""A messenger's clock may be ahead of ours by so much: the distances between its messages count."""
 _START_WITH_CODE = re.compile(r"/start(?:@\w+)?\s+(\S{4,64})")
 
 
@@ -189,6 +191,8 @@ class Intake:
             return
         if "\0" in inbound.text:  # PostgreSQL keeps no NUL in a text
             inbound = replace(inbound, text=inbound.text.replace("\0", ""))
+        if inbound.sent_at > batch.now + CLOCKS_DIFFER:
+            inbound = replace(inbound, sent_at=batch.now)
         inbound = _with_typed_code(inbound)
         batch.fresh.discard(event)
         if inbound.kind is InboundKind.IGNORED or not inbound.chat_key:
@@ -223,7 +227,9 @@ class Intake:
             self._answer(batch, batch.chat_of(inbound), inbound, files)
 
     def _answer(self, batch: Work, chat: ChatView, inbound: Inbound, files: tuple[ReceivedFile, ...]) -> None:
-        batch.seen(chat, inbound.sent_at)
+        said_at = batch.seen(chat, inbound.sent_at)
+        if said_at != inbound.sent_at <= batch.now:
+            inbound = replace(inbound, sent_at=said_at)
         if inbound.kind is InboundKind.DELETED:
             edits.deleted(batch, chat, inbound)
             return
@@ -237,6 +243,8 @@ class Intake:
         )
         if inbound.kind is InboundKind.OTHER:
             said = replace(said, text="")
+        if chat.staff is None:
+            outages.own_up(batch.session, self.house, chat.chat_id, chat.channel, said_at, batch.now)
         turn = ChatTurn(batch, self.house, chat, inbound, said)
         if chat.staff is not None and linking.code_of(inbound) is None:
             staff_chat.handle(turn)

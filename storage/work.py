@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, exists, insert, literal_column, select, update
@@ -172,6 +172,8 @@ class Earlier:
 
 EARLIER_MESSAGES = 40
 """More than any album has parts."""
+OLDEST_BELIEVED = timedelta(days=30)
+"""What is said to have been written earlier than so long ago was written now."""
 
 
 @dataclass(slots=True)
@@ -272,12 +274,19 @@ class Work:
             "created_at": chat.draft_created_at or self.now, "updated_at": self.now,
         }  # fmt: skip
 
-    def seen(self, chat: ChatView, sent_at: datetime) -> None:
-        """The person has written: the chat is alive, whatever was thought of it before."""
+    def seen(self, chat: ChatView, sent_at: datetime) -> datetime:
+        """The person has written: the chat is alive, whatever was thought of it before.
+
+        Returns when they wrote as far as it can be believed: not in the future, not before what the
+        chat has said already, and not years ago, which is a messenger without a clock.
+        """
         written_at = min(sent_at, self.now)
+        if self.now - written_at > OLDEST_BELIEVED:
+            written_at = self.now
         chat.last_inbound_at = max(chat.last_inbound_at or written_at, written_at)
         self._seen[chat.chat_id] = chat.last_inbound_at
         chat.blocked = False
+        return chat.last_inbound_at
 
     def move_cursor(self, channel: str, value: str) -> None:
         """Keep where a polling messenger goes on."""

@@ -29,12 +29,13 @@ from storage.models import (
 
 def add(
     session: Session, house: House, who: Who, request_id: int, text: str, files: tuple[OutgoingFile, ...],
-    now: datetime, *, needs_answer: bool = True,
+    now: datetime, *, needs_answer: bool = True, said_at: datetime | None = None,
 ) -> Case:  # fmt: skip
     """The client writes into the request: the assignee gets it, nothing in the form changes."""
     case = open_case(session, request_id)
     change = desk.client_wrote(case.request, actor_of(who, house), now, needs_answer=needs_answer)
-    case = write_change(session, case, change, who, {"text": text, "files": [file.name for file in files]})
+    written = {"text": text, "files": [file.name for file in files]}
+    case = write_change(session, case, change, who, written, said_at=said_at)
     keep_files(session, case.number, who.person_id, files, "added", now)
     notice = compose.client_wrote_notice(case.facts, text, files)
     to_assignee_or_directors(session, house, case, notice, now, "client")
@@ -42,8 +43,9 @@ def add(
 
 
 def clarified(
-    session: Session, house: House, who: Who, clarification_id: int, said: Said, context: FormContext
-) -> Case:
+    session: Session, house: House, who: Who, clarification_id: int, said: Said, context: FormContext, *,
+    said_at: datetime | None = None,
+) -> Case:  # fmt: skip
     """The client answers the asked field; the old value stays as its earlier version.
 
     Raises AnswerError when the field's validator refuses the answer.
@@ -68,10 +70,9 @@ def clarified(
         client = client_of(session, filled, who, context.now)
         filled["company"], case.row.client_id = client.name, client.id
     replace_answers(session, case, filled, who, context.now)
-    _settle(session, asked, context.now)
-    case = write_change(
-        session, case, change, who, {"field": asked.field, **filled}, {"field": asked.field, "value": old}
-    )
+    _settle(session, asked, max(min(said_at or context.now, context.now), asked.asked_at))
+    became, was = {"field": asked.field, **filled}, {"field": asked.field, "value": old}
+    case = write_change(session, case, change, who, became, was, said_at=said_at)
     notice = compose.clarified_notice(case.facts, asked.field, old, context_of(house, context.now))
     to_assignee_or_directors(session, house, case, notice, context.now, "clarified")
     return case
@@ -145,12 +146,15 @@ def rate(session: Session, house: House, who: Who, request_id: int, points: int,
     return case
 
 
-def reopen(session: Session, house: House, who: Who, request_id: int, reason: str, now: datetime) -> Case:
+def reopen(
+    session: Session, house: House, who: Who, request_id: int, reason: str, now: datetime, *,
+    said_at: datetime | None = None,
+) -> Case:  # fmt: skip
     """«Не решено»: the same assignee works on it again; after one who has left the router chooses."""
     case = open_case(session, request_id)
     has_left = case.assignee_person_id is None
     change = desk.reopen(case.request, actor_of(who, house), now, reason, assignee_left=has_left)
-    case = write_change(session, case, change, who)
+    case = write_change(session, case, change, who, said_at=said_at)
     if case.request.status is Status.NEW:
         return route(session, house, case, now)
     notice = compose.unsolved_notice(case.facts, reason)

@@ -37,7 +37,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """A finished form. `created_at` is when its draft was begun.
+    """A finished form. `created_at` is when its draft was begun, `sent_at` when the client sent it off.
 
     One that was `recorded` by staff has the channel `phone` or `visit`.
     """
@@ -48,6 +48,8 @@ class NewRequest:
     channel: str
     created_at: datetime
     recorded: Recorded | None = None
+    sent_at: datetime | None = None
+    """Left out: now."""
 
     @property
     def writer(self) -> Who:
@@ -62,7 +64,9 @@ def submit(session: Session, house: House, new: NewRequest, now: datetime) -> in
     is the recorder's to say (`storage.recording`).
     """
     history.wait_turn(session)
-    writer, submitted_at = new.writer, new.recorded.spoken_at if new.recorded else now
+    writer, submitted_at = new.writer, min(new.sent_at or now, now)
+    if new.recorded:
+        submitted_at = new.recorded.spoken_at
     client = client_of(session, new.answers, writer, now, speaker_id=new.person_id)
     answers = {**new.answers, "company": client.name}
     row = _written(session, new, client, answers, submitted_at)

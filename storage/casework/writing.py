@@ -33,8 +33,12 @@ _ADD_ASSIGNMENT = insert(metadata.tables["assignment"])
 def write_change(
     session: Session, case: Case, change: desk.Change, who: Who,
     after: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None,
+    *, said_at: datetime | None = None,
 ) -> Case:  # fmt: skip
     """Write a change: the row, the stage clock, the history.
+
+    `said_at` is when the client wrote what led to it, which may be earlier: the stage clock and the
+    client's own waiting count from then, never from before the stage began.
 
     Of two at once the second one waits, for the row's lock on PostgreSQL and for the single writer on
     SQLite, and then reads the new state.
@@ -46,7 +50,10 @@ def write_change(
     row.first_response_at, row.done_at, row.closed_at = new.first_response_at, new.done_at, new.closed_at
     row.question, row.unanswered_since, row.rating = new.question, new.unanswered_since, new.rating
     row.version = new.version
-    _move_clock(session, case, change)
+    at = min(said_at or change.at, change.at)
+    if change.before.unanswered_since is None and new.unanswered_since is not None:
+        row.unanswered_since = max(at, row.submitted_at)
+    _move_clock(session, case, change, at)
     seen = {"status": change.before.status.value, "assignee_id": change.before.assignee_id}
     became: dict[str, Any] = {"status": new.status.value, "assignee_id": new.assignee_id}
     if change.comment:
@@ -60,10 +67,9 @@ def write_change(
     return case_of(session, row)
 
 
-def _move_clock(session: Session, case: Case, change: desk.Change) -> None:
+def _move_clock(session: Session, case: Case, change: desk.Change, at: datetime) -> None:
     if not change.moves_clock and change.before.assignee_id == change.after.assignee_id:
         return
-    at = change.at
     newest = session.execute(
         select(StageInterval)
         .where(col(StageInterval.request_id) == case.number)
@@ -142,8 +148,8 @@ def replace_answers(session: Session, case: Case, filled: Mapping[str, str], who
     row.company, row.inn = row.answers["company"], row.answers["inn"]
     row.kind, row.task = row.answers["kind"], row.answers["task"]
     row.deadline = from_text(row.answers["deadline"]).at
-    before, row.search = row.search, search_text(row.company, row.inn, row.task)
-    search.keep_words(session, case.number, row.search, before)
+    searched, row.search = row.search, search_text(row.company, row.inn, row.task)
+    search.keep_words(session, case.number, row.search, searched)
 
 
 def keep_files(
