@@ -23,7 +23,7 @@ from werkzeug.wrappers import Response
 from admin import second_factor, sessions
 from admin.csrf import renew_csrf_token
 from admin.doors import doors
-from admin.rights import Area, may_change, must_have_factor
+from admin.rights import Area, may_change, may_see, must_have_factor
 from forms.messages import Reply
 from forms.texts import _ as text_of
 from router.model import Role
@@ -31,6 +31,7 @@ from storage import access, invitations, roster
 from storage.house import Who
 from storage.invitations import InvitationRefused, Purpose
 from storage.letters import Posting, post
+from storage.reach import Controlled, Reach, reach_of
 from storage.roster import Act, Member
 
 MIN_PASSWORD_LENGTH = 10
@@ -69,8 +70,9 @@ auth = Blueprint("auth", __name__, url_prefix="/panel")
 class StaffUser(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """The member of staff who is looking at the panel, through one of their sessions."""
 
-    def __init__(self, member: Member, token: str = "", session_id: int = 0) -> None:
+    def __init__(self, member: Member, token: str = "", session_id: int = 0, reach: Reach = None) -> None:
         self.member = member
+        self.reach = reach
         self.session_id = session_id
         self._token = token
 
@@ -88,6 +90,10 @@ class StaffUser(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
         """The same person for the use cases."""
         member = self.member
         return Who("panel", member.person_id, member.staff_id, member.role, member.name)
+
+    def may_see(self, area: Area) -> bool:
+        """Whether they may open the section."""
+        return may_see(self.role, area, narrowed=isinstance(self.reach, Controlled))
 
     @property
     def may_erase(self) -> bool:
@@ -141,7 +147,12 @@ def _to_sign_in() -> Response:
 
 def _load(token: str) -> StaffUser | None:
     found = sessions.read(token)
-    return None if found is None else StaffUser(found.member, token, found.session_id)
+    if found is None:
+        return None
+    member = found.member
+    with doors().database.read() as reading:
+        reach = reach_of(reading, member.role, member.staff_id)
+    return StaffUser(member, token, found.session_id, reach)
 
 
 def _admit(member: Member, back: str = "") -> Response:

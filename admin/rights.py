@@ -22,6 +22,7 @@ class Area(StrEnum):
     UNASSIGNED = "unassigned"
     TIMES = "times"
     CLIENTS = "clients"
+    COVERAGE = "coverage"
     STAFF = "staff"
     MESSENGERS = "messengers"
     HISTORY = "history"
@@ -63,6 +64,7 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.START,
                 Area.CALLS,
                 Area.CLIENTS,
+                Area.COVERAGE,
                 Area.STAFF,
                 Area.MESSENGERS,
                 Area.HISTORY,
@@ -84,20 +86,32 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.UNASSIGNED,
                 Area.TIMES,
                 Area.CLIENTS,
+                Area.COVERAGE,
                 Area.STAFF,
                 Area.SETTINGS,
                 Area.ERASURE,
             }
         ),
         Role.DEPUTY: frozenset(
-            {Area.RECORDING, Area.REQUESTS, Area.UNASSIGNED, Area.CLIENTS, Area.STAFF, Area.SETTINGS}
+            {
+                Area.RECORDING,
+                Area.REQUESTS,
+                Area.UNASSIGNED,
+                Area.CLIENTS,
+                Area.COVERAGE,
+                Area.STAFF,
+                Area.SETTINGS,
+            }
         ),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
-        Role.ADMIN: frozenset({Area.CLIENTS, Area.STAFF, Area.ERASURE}),
+        Role.ADMIN: frozenset({Area.CLIENTS, Area.COVERAGE, Area.STAFF, Area.ERASURE}),
         Role.ACCOUNTANT: frozenset({Area.RECORDING, Area.REQUESTS}),
         Role.LAWYER: frozenset({Area.RECORDING, Area.REQUESTS}),
     }
 )
+
+_OF_ALL_CLIENTS = frozenset({Area.UNASSIGNED, Area.TIMES, Area.HISTORY, Area.COVERAGE})
+"""Sections that add up or tell about everybody's requests together."""
 
 _EVERYBODY_CHANGES = frozenset({Area.CALLS, Area.PROFILE})
 """Whoever gets through on the telephone may say so; the own profile is everybody's own."""
@@ -120,19 +134,16 @@ _DECIDES = frozenset({Deed.AGREE, Deed.KEEP})
 _HIGH = frozenset({Role.DIRECTOR, Role.ADMIN})
 
 
-def may_see(role: Role, area: Area) -> bool:
-    """Whether this role may open the section."""
+def may_see(role: Role, area: Area, *, narrowed: bool = False) -> bool:
+    """Whether this role may open the section; `narrowed` to some clients, only what can be shown of those."""
+    if narrowed and area in _OF_ALL_CLIENTS:
+        return False
     return area is Area.PROFILE or area in _SEES[role]
 
 
 def may_change(role: Role, area: Area) -> bool:
     """Whether this role may change anything in the section."""
     return area in _CHANGES[role] | _EVERYBODY_CHANGES
-
-
-def only_own(role: Role) -> bool:
-    """Whether this role sees no requests but those it has now."""
-    return role.takes_requests
 
 
 def deeds(role: Role) -> frozenset[Deed]:

@@ -11,6 +11,7 @@ from notifications.undelivered import CALL_SCOPE, WantedCall, call_wanted
 from router.model import Role
 from storage import calls
 from storage.calls import Call
+from storage.reach import Reach, reach_of
 
 SHOW = Press(CALL_SCOPE, "list")
 WORDS = ("Позвонить", "Кому позвонить", "/calls")
@@ -44,9 +45,9 @@ def answer(turn: ChatTurn, press: Press) -> Reply:
             return _card(turn, call, calls.open_calls(turn.session, _own(turn)))
 
 
-def _own(turn: ChatTurn) -> int | None:
+def _own(turn: ChatTurn) -> Reach:
     assert turn.chat.staff is not None
-    return turn.chat.staff.staff_id if turn.chat.staff.role.takes_requests else None
+    return reach_of(turn.session, turn.chat.staff.role, turn.chat.staff.staff_id)
 
 
 def _done(turn: ChatTurn, call: Call) -> Reply:

@@ -12,6 +12,7 @@ from forms.texts import Text, _, lines
 from notifications.digest import BOARD, COLUMN_TITLES, DIRECTOR_SCOPE, card_rows, column_lines, owed_line
 from router.model import Status
 from storage import casework, digests
+from storage.reach import Reach
 from storage.staff_reading import RequestLine
 
 WORDS = ("/board", "Доска")
@@ -20,7 +21,7 @@ SHOWN = 8
 __all__ = ["BOARD", "DIRECTOR_SCOPE", "WORDS", "answer", "remind"]
 
 
-def answer(turn: ChatTurn, press: Press, own_of: int | None) -> Reply:
+def answer(turn: ChatTurn, press: Press, own_of: Reach) -> Reply:
     """The board, or one of its columns; `own_of` as in every list: None is everybody's."""
     column = next((status for status in COLUMN_TITLES if status.value == press.value), None)
     if press.target == "list" and column is not None:
@@ -34,7 +35,7 @@ def remind(turn: ChatTurn, number: int) -> Text:
     return _("Напомнили, № {number}: {name}.", number=number, name=case.facts.assignee)
 
 
-def _board(turn: ChatTurn, own_of: int | None) -> Reply:
+def _board(turn: ChatTurn, own_of: Reach) -> Reply:
     counted = digests.by_column(turn.session, own_of)
     text = lines(
         *column_lines(counted),
@@ -56,7 +57,7 @@ def _board(turn: ChatTurn, own_of: int | None) -> Reply:
     return Reply(text, rows, prompt=True)
 
 
-def _column(turn: ChatTurn, column: Status, own_of: int | None) -> Reply:
+def _column(turn: ChatTurn, column: Status, own_of: Reach) -> Reply:
     assert turn.chat.staff is not None
     role = turn.chat.staff.role
     count = digests.by_column(turn.session, own_of).get(column, 0)

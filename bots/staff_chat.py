@@ -32,6 +32,7 @@ from router.model import Candidate, Role, Status
 from storage import casework, shifts, staff_reading
 from storage.casework import Case, NoSuchRequest
 from storage.letters import Posting, post
+from storage.reach import Reach, reach_of, reaches_client
 from storage.staff_reading import Wanted
 
 CHAT_SCOPE = "chat"
@@ -395,14 +396,15 @@ def _board(turn: ChatTurn) -> Reply:
 def _visible(turn: ChatTurn, number: int) -> Case:
     """Open a request that this person may know of. Raises NoSuchRequest.
 
-    Directing and reading roles see all; the others what they have or have been given before.
+    Directing and reading roles see what is within their reach; the others what they have or have been
+    given before.
     """
     case = casework.open_case(turn.session, number)
-    staff_id = _staff_id(turn)
+    staff_id, reach = _staff_id(turn), _own(turn)
     if screens.sees_none(_role(turn)):
         raise NoSuchRequest
     if (
-        screens.sees_all(_role(turn))
+        (screens.sees_all(_role(turn)) and reaches_client(turn.session, reach, case.row.client_id))
         or staff_id in (case.row.assignee_id, case.row.recorded_by)
         or staff_reading.was_given(turn.session, number, staff_id)
     ):
@@ -982,9 +984,9 @@ def _staff_id(turn: ChatTurn) -> int:
     return turn.chat.staff.staff_id
 
 
-def _own(turn: ChatTurn) -> int | None:
-    """Whose requests this person lists: their own, (None) everybody's, or (0) nobody's."""
+def _own(turn: ChatTurn) -> Reach:
+    """Which requests this person lists; 0 is nobody's."""
     if screens.sees_none(_role(turn)):
         # Even what they were given while they had another role.
         return 0
-    return None if screens.sees_all(_role(turn)) else _staff_id(turn)
+    return reach_of(turn.session, _role(turn), _staff_id(turn))

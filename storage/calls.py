@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from storage import history
 from storage.models import CallTask, Client, ClientPerson, Letter, Person, Request, Staff, metadata
+from storage.reach import Controlled, Reach, within
 
 MAX_LINE_LENGTH = 500
 
@@ -74,17 +75,17 @@ def add_call(
     return int(added) if added is not None else None
 
 
-def open_calls(session: Session, own_of: int | None = None) -> tuple[Call, ...]:
+def open_calls(session: Session, own_of: Reach = None) -> tuple[Call, ...]:
     """The calls still to be made: those never tried first, then the less tried, the oldest first.
 
-    With `own_of` only those about requests of this member of staff or of nobody yet.
+    With `own_of` only those about requests within it, or of nobody yet.
     """
     found = session.execute(_calls().where(*_open(own_of)))
     calls = [_read(*row) for row in found]
     return tuple(sorted(calls, key=lambda call: (len(call.tried), call.created_at, call.call_id)))
 
 
-def count_open(session: Session, own_of: int | None = None) -> int:
+def count_open(session: Session, own_of: Reach = None) -> int:
     """How many calls wait."""
     query = (
         select(func.count())
@@ -95,13 +96,13 @@ def count_open(session: Session, own_of: int | None = None) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def open_call(session: Session, call_id: int, own_of: int | None = None) -> Call | None:
+def open_call(session: Session, call_id: int, own_of: Reach = None) -> Call | None:
     """One call that waits still."""
     row = session.execute(_calls().where(col(CallTask.id) == call_id, *_open(own_of))).one_or_none()
     return _read(*row) if row is not None else None
 
 
-def is_closed(session: Session, call_id: int, own_of: int | None = None) -> bool:
+def is_closed(session: Session, call_id: int, own_of: Reach = None) -> bool:
     """Whether there was such a call, and it is over."""
     is_own = _open(own_of)[1:]
     query = (
@@ -167,11 +168,14 @@ def _record(
     )  # fmt: skip
 
 
-def _open(own_of: int | None) -> tuple[ColumnElement[bool], ...]:
+def _open(own_of: Reach) -> tuple[ColumnElement[bool], ...]:
     is_open: ColumnElement[bool] = col(CallTask.done_at).is_(None)
     if own_of is None:
         return (is_open,)
-    return (is_open, or_(col(Request.assignee_id).is_(None), col(Request.assignee_id) == own_of))
+    theirs = and_(*within(own_of))
+    if isinstance(own_of, Controlled):
+        return (is_open, theirs)
+    return (is_open, or_(col(Request.assignee_id).is_(None), theirs))
 
 
 def _calls() -> Select[Any]:

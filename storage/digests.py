@@ -22,6 +22,7 @@ from router.worktime import WorkCalendar
 from storage.house import House
 from storage.letters import Posting, post
 from storage.models import Chat, Letter, Request, Staff
+from storage.reach import Reach
 from storage.reading import OWING, RequestFilter, RequestRow, conditions, request_row, request_rows
 
 SENT_WITHIN = timedelta(hours=2)
@@ -98,7 +99,7 @@ def day_figures(session: Session, house: House, now: datetime, day: date) -> Day
     )
 
 
-def by_column(session: Session, own_of: int | None = None) -> Mapping[Status, int]:
+def by_column(session: Session, own_of: Reach = None) -> Mapping[Status, int]:
     """How many requests stand in each column of the board."""
     query = (
         select(col(Request.status), func.count())
@@ -108,17 +109,17 @@ def by_column(session: Session, own_of: int | None = None) -> Mapping[Status, in
     return {Status(status): int(count) for status, count in session.execute(query)}
 
 
-def count_unanswered(session: Session, own_of: int | None = None) -> int:
+def count_unanswered(session: Session, own_of: Reach = None) -> int:
     """On how many requests the client waits for an answer."""
     return _count(session, *conditions(RequestFilter(unanswered=True, own_of=own_of)))
 
 
-def count_overdue(session: Session, now: datetime, own_of: int | None = None) -> int:
+def count_overdue(session: Session, now: datetime, own_of: Reach = None) -> int:
     """How many deadlines have passed without a result."""
     return _count(session, *conditions(RequestFilter(overdue_at=now, own_of=own_of)))
 
 
-def nearest_in(session: Session, column: Status, limit: int, own_of: int | None = None) -> list[RequestRow]:
+def nearest_in(session: Session, column: Status, limit: int, own_of: Reach = None) -> list[RequestRow]:
     """The requests of a column, nearest deadline first."""
     wanted = RequestFilter(statuses=(column.value,), own_of=own_of)
     query = request_rows().where(*conditions(wanted)).order_by(col(Request.deadline), col(Request.id))

@@ -1,6 +1,6 @@
 """What a member of staff reads in the chat: lists by what they wait for, search, the past of a request.
 
-Nothing here writes. `staff_id` narrows to one person's own requests, None shows all.
+Nothing here writes. `reach` is the reader's right (`storage.reach`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlmodel import Session, col
 from router.model import Status
 from storage.casework import search_text
 from storage.models import AnswerVersion, Assignment, Chat, History, Letter, Message, Person, Request, Staff
+from storage.reach import Reach, within
 
 EVENTS_SHOWN = 8
 DIALOGUE_SHOWN = 6
@@ -72,7 +73,7 @@ class Wanted:
 # --- lists -------------------------------------------------------------------------------------
 
 
-def board(session: Session, staff_id: int | None, limit: int) -> dict[Waiting, Section]:
+def board(session: Session, reach: Reach, limit: int) -> dict[Waiting, Section]:
     """Open requests by what they wait for, nearest deadline first, at most `limit` lines of each."""
     waiting = _waiting().label("waiting")
     ranked = (
@@ -82,7 +83,7 @@ def board(session: Session, staff_id: int | None, limit: int) -> dict[Waiting, S
             func.row_number().over(partition_by=waiting, order_by=_by_deadline()).label("place"),
             func.count().over(partition_by=waiting).label("total"),
         )
-        .where(*_on_board(staff_id))
+        .where(*_on_board(reach))
         .subquery()
     )
     query = (
@@ -102,28 +103,28 @@ def board(session: Session, staff_id: int | None, limit: int) -> dict[Waiting, S
     }
 
 
-def counts(session: Session, staff_id: int | None) -> dict[Waiting, int]:
+def counts(session: Session, reach: Reach) -> dict[Waiting, int]:
     """How many open requests wait for what."""
     waiting = _waiting()
-    query = select(waiting, func.count()).where(*_on_board(staff_id)).group_by(waiting)
+    query = select(waiting, func.count()).where(*_on_board(reach)).group_by(waiting)
     return {Waiting(name): int(count) for name, count in session.execute(query)}
 
 
-def addressees(session: Session, staff_id: int | None, limit: int) -> Section:
+def addressees(session: Session, reach: Reach, limit: int) -> Section:
     """Requests that words without an address may be meant for: unanswered first, then by deadline."""
     silent = case((col(Request.unanswered_since).is_not(None), 0), else_=1)
     open_statuses = [status.value for status in Status if status.is_open]
-    return _section(session, [col(Request.status).in_(open_statuses), *_own(staff_id)], limit, silent)
+    return _section(session, [col(Request.status).in_(open_statuses), *within(reach)], limit, silent)
 
 
 def unaccepted(session: Session, staff_id: int, limit: int) -> Section:
     """What this person was given and has not accepted."""
-    return _section(session, [col(Request.status) == Status.ASSIGNED.value, *_own(staff_id)], limit)
+    return _section(session, [col(Request.status) == Status.ASSIGNED.value, *within(staff_id)], limit)
 
 
-def search(session: Session, wanted: Wanted, staff_id: int | None, limit: int) -> Section:
+def search(session: Session, wanted: Wanted, reach: Reach, limit: int) -> Section:
     """Requests in any state that fit, the newest first."""
-    return _section(session, [_fits(wanted), *_own(staff_id)], limit, col(Request.id).desc())
+    return _section(session, [_fits(wanted), *within(reach)], limit, col(Request.id).desc())
 
 
 def was_given(session: Session, number: int, staff_id: int) -> bool:
@@ -144,18 +145,14 @@ def _waiting() -> ColumnElement[str]:
     )
 
 
-def _on_board(staff_id: int | None) -> list[ColumnElement[bool]]:
+def _on_board(reach: Reach) -> list[ColumnElement[bool]]:
     # A client's words to a done or closed request are still owed an answer.
     unfinished = (Status.NEW, Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT)
     live = or_(
         col(Request.status).in_([status.value for status in unfinished]),
         col(Request.unanswered_since).is_not(None),
     )
-    return [live, *_own(staff_id)]
-
-
-def _own(staff_id: int | None) -> list[ColumnElement[bool]]:
-    return [] if staff_id is None else [col(Request.assignee_id) == staff_id]
+    return [live, *within(reach)]
 
 
 def _fits(wanted: Wanted) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from flask_admin import expose as flask_admin_expose
 from flask_login import current_user
 
 from admin.auth import StaffUser, me
-from admin.rights import Area, may_change, may_see
+from admin.rights import Area, may_change
 from admin.shown import say
 from forms.texts import Text
 
@@ -54,7 +54,7 @@ class PanelView(BaseView):  # type: ignore[misc]  # Flask-Admin has no types
 
 def _allowed(area: Area) -> bool:
     user = current_user._get_current_object()
-    return isinstance(user, StaffUser) and may_see(user.role, area)
+    return isinstance(user, StaffUser) and user.may_see(area)
 
 
 def tell(text: Text | str) -> None:

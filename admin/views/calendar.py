@@ -43,10 +43,10 @@ class CalendarView(PanelView):
         by_month = asked.one_of("view", ("week", "month")) == "month"
         chosen = days.asked_day()
         span = days.month_of(chosen) if by_month else days.week_of(chosen)
-        assignee = asked.number("assignee") if own_of() is None else None
+        assignee = None if isinstance(own_of(), int) else asked.number("assignee")
         with doors().database.read() as session:
             found = board.deadlines(session, span.since, span.until, assignee, own_of())
-            people = reading.colleagues(session, only_active=True) if own_of() is None else ()
+            people = reading.colleagues(session, only_active=True) if not isinstance(own_of(), int) else ()
         return self.page(
             "calendar.html",
             by_month=by_month,

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from admin import asked
 from admin.auth import act, me
 from admin.doors import doors
-from admin.rights import Area, may_see
+from admin.rights import Area
 from admin.views.base import PanelView, expose, tell
 from forms.texts import Text, _
 from router.desk import DeskError
@@ -93,7 +93,7 @@ class RoutingView(PanelView):
             compared=compared,
             recalled=recalled,
             most=dry_run.MAX_REQUESTS,
-            sees_requests=may_see(me().role, Area.REQUESTS),
+            sees_requests=me().may_see(Area.REQUESTS),
             refusal=refusal,
             history_lines=history,
         )

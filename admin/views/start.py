@@ -11,10 +11,11 @@ from flask_babel import lazy_gettext as _
 from admin import live
 from admin.auth import me
 from admin.doors import doors
-from admin.rights import Area, may_see, only_own
+from admin.rights import Area
 from admin.views.base import PanelView, expose
 from router.worktime import WorkCalendar
 from storage import board, calls, proofs, reading
+from storage.reach import Reach
 
 UNDELIVERED_DAYS = 7
 _LOOK_BACK = timedelta(days=60)
@@ -43,7 +44,7 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
     def risk(self) -> str:
         """The list behind «под угрозой», with the reason of each."""
         user, now = me(), doors().now()
-        if not may_see(user.role, Area.REQUESTS):
+        if not user.may_see(Area.REQUESTS):
             abort(403)
         with doors().database.read() as session:
             found = board.at_risk(session, now, doors().house.calendar, own_of())
@@ -51,9 +52,9 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
 
     def _today(self) -> str:
         user, now = me(), doors().now()
-        sees_requests, sees_staff = may_see(user.role, Area.REQUESTS), may_see(user.role, Area.STAFF)
+        sees_requests, sees_staff = user.may_see(Area.REQUESTS), user.may_see(Area.STAFF)
         own, counts, risky, to_call, unheard = own_of(), None, 0, 0, 0
-        sees_history = may_see(user.role, Area.HISTORY)
+        sees_history = user.may_see(Area.HISTORY)
         with doors().database.read() as session:
             if sees_requests:
                 since = now - timedelta(days=UNDELIVERED_DAYS)
@@ -73,15 +74,14 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
             off_shift=tuple(one for one in people if not one.shift and not one.absent_until),
             absent=tuple(one for one in people if one.absent_until),
             sees_staff=sees_staff,
-            sees_unassigned=may_see(user.role, Area.UNASSIGNED),
+            sees_unassigned=user.may_see(Area.UNASSIGNED),
             accept_within=doors().house.accept_within_minutes,
         )
 
 
-def own_of() -> int | None:
-    """Whose requests alone the signed-in person may know of; None for everybody's."""
-    user = me()
-    return user.member.staff_id if only_own(user.role) else None
+def own_of() -> Reach:
+    """Which requests the signed-in person may know of; None for everybody's."""
+    return me().reach
 
 
 def late_before(now: datetime) -> datetime:

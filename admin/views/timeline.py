@@ -40,10 +40,11 @@ class TimelineView(PanelView):
         """A day or a week."""
         by_week = asked.one_of("view", ("day", "week")) == "week"
         span = days.week_of(days.asked_day()) if by_week else days.one_day(days.asked_day())
-        assignee, now = own_of() or asked.number("assignee"), doors().now()
+        own, now = own_of(), doors().now()
+        assignee = own if isinstance(own, int) else asked.number("assignee")
         with doors().database.read() as session:
-            found = board.stretches(session, span.since, span.until, assignee)
-            people = reading.colleagues(session, only_active=True) if own_of() is None else ()
+            found = board.stretches(session, span.since, span.until, assignee, own)
+            people = reading.colleagues(session, only_active=True) if not isinstance(own, int) else ()
         calendar = doors().house.calendar
         scale = gantt.scale_of(span.days, calendar)
         first, last = days.named(span.days[0], "d MMMM"), days.named(span.days[-1], "d MMMM y")
