@@ -43,7 +43,7 @@ from notifications.delivery import Dispatcher
 from notifications.faults import place_of
 from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
-from storage import calendars, chat_log, postoffice, retention, troubles
+from storage import calendars, chat_log, outages, postoffice, retention, troubles
 from storage.engine import Database, open_database
 from storage.files import FileLinks, KeptFiles
 from storage.group_commit import GroupCommit
@@ -187,6 +187,10 @@ class Service:
     async def run(self) -> None:
         """Serve until `stop`."""
         await asyncio.to_thread(self.live_house.refresh)
+        # Before the first message: whoever wrote meanwhile is told.
+        await self.database.transact(
+            lambda session: outages.beat(session, self.house, self.now(), starting=True)
+        )
         intake = Intake(self.database, self.live_house, self.now, self.owner)
         commit: GroupCommit[Op, Applied] = GroupCommit(intake.apply, intake.poisoned)
         dispatcher = Dispatcher(
@@ -237,6 +241,7 @@ class Service:
                 await _ended(task)
         for channel in self.channels.values():
             await channel.close()
+        await self.database.transact(lambda session: outages.stop(session, self.now()))
         await self.database.close()
 
     def _checked(self) -> Mapping[str, Channel | Checked]:
@@ -328,8 +333,12 @@ class Service:
                 now=self.now,
                 wake_delivery=dispatcher.wake,
                 gate=self.gate,
-                gate=self.gate,
                 up_since=self.now(),
+                forgetting={
+                    name: timedelta(seconds=kind.press_kept_seconds)
+                    for name, kind in channel_kinds().items()
+                    if name in self.channels and kind.press_kept_seconds
+                },
                 storage=self.storage,
             )
         )
@@ -361,7 +370,6 @@ class Service:
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
                 messengers=monitor.messengers,
-                gate=self.gate,
                 gate=self.gate,
                 require_second_factor=self.settings.server.require_second_factor,
                 session_idle_hours=self.settings.server.session_idle_hours,
