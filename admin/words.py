@@ -176,6 +176,9 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "archive_ordered": _("приказ об архиве истории"),
         "archive_made": _("архив истории забран"),
         "reminded": _("директор напомнил"),
+        "outage": _("были без связи"),
+        "maintenance_on": _("объявлено обновление"),
+        "maintenance_off": _("обновление закончено"),
         "client_appeared": _("новый клиент из чата"),
         "client_changed": _("карточка клиента изменена"),
         "client_confirmed": _("клиент подтверждён"),
@@ -230,6 +233,7 @@ SUBJECTS: Mapping[str, Text] = MappingProxyType(
         "reply": _("заготовки ответов"),
         "list": _("выгрузки"),
         "archive": _("архив истории"),
+        "outage": _("простои"),
         "file": _("файлы"),
     }
 )

@@ -112,6 +112,20 @@ class Monitor:
             if seen.failing_since is not None and seen.failures >= SILENT_LOOKS_BEFORE_ATTENTION
         )
 
+    def silent(self) -> tuple[Unreachable, ...]:
+        """The messengers that did not answer last, from their first silence on."""
+        return tuple(
+            Unreachable(name, seen.failing_since, seen.health.detail)
+            for name, seen in self._seen.items()
+            if seen.failing_since is not None
+        )
+
+    def answering(self) -> dict[str, bool | None]:
+        """Whether each messenger that runs answered last; None before it was asked."""
+        return {
+            name: self._seen[name].health.reachable if name in self._seen else None for name in self.channels
+        }
+
     async def health(self) -> tuple[bool, dict[str, Any]]:
         """All is well, and the page. `attention` holds what a person must do, in words."""
         now = self.now()

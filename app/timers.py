@@ -7,19 +7,20 @@ fails is told in the log and comes again at its next tick; the others do not not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlmodel import Session
 
 from app import clock
 from app.monitor import Monitor
 from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
 from notifications.faults import place_of
-from storage import retention, scanning
+from storage import outages, retention, scanning
 from storage.digests import send_digests
 from storage.engine import Database
 from storage.files import KeptFiles
@@ -60,6 +61,8 @@ class Bench:
     gate: scanning.Gate | None
     gate: scanning.Gate | None
     up_since: datetime
+    forgetting: Mapping[str, timedelta]
+    """The messengers that drop a press which was not fetched for so long."""
     storage: StorageWatch
 
 
@@ -112,12 +115,26 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
     return (
         Job("what is due", look_what_is_due),
         Job("messengers", bench.monitor.look),
+        Job("outages", lambda: _note_outages(bench)),
         Job("summaries", summarize),
         Job("virus scans", scan),
         Job("virus scans", scan),
         Job("storage", look_at_storage, LOOK_EVERY_SECONDS),
         Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
     )
+
+
+async def _note_outages(bench: Bench) -> None:
+    now, house = bench.now(), bench.house()
+    silent, answering = bench.monitor.silent(), bench.monitor.answering()
+
+    def note(session: Session) -> bool:
+        told = outages.beat(session, house, now)
+        told |= outages.follow(session, house, now, silent, answering)
+        return outages.ask_again(session, house, now, bench.forgetting) or told
+
+    if await bench.database.transact(note):
+        bench.wake_delivery()
 
 
 @asynccontextmanager

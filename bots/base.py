@@ -186,5 +186,7 @@ class ChannelKind:
     title: Text = NAMELESS
     own_page: str = ""
     """The path under which our own server shows this messenger: links lead there."""
+    press_kept_seconds: float = 0.0
+    """After so long the messenger drops a press that we have not fetched; 0 when it never does."""
     by_email: bool = False
     """Whether its chat keys are e-mail addresses, so that a person of whom we know one can be written to."""

@@ -348,7 +348,8 @@ def open_channel(settings: Settings, lent: Lent) -> TelegramChannel:
     return TelegramChannel(settings, lent.files)
 
 
-CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Telegram"))
+# A message is kept for a day, a press only for so long: Client.cpp of the Bot API server.
+CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Telegram"), press_kept_seconds=150)
 
 
 # ---------------------------------------------------------------------- updates

@@ -120,7 +120,8 @@ def notice(session: Session, house: House, now: datetime, *, starting: bool = Fa
 
 
 def follow(
-    session: Session, house: House, now: datetime, silent: Sequence[Silent], answering: Mapping[str, bool | None]
+    session: Session, house: House, now: datetime, silent: Sequence[Silent],
+    answering: Mapping[str, bool | None],
 ) -> bool:  # fmt: skip
     """Begin and end the outages of messengers; True when somebody is told.
 
@@ -304,7 +305,7 @@ def working_seconds(spans: Iterable[Span], calendar: WorkCalendar, since: dateti
     return total
 
 
-def _of(*scopes: str) -> Select[tuple[Outage]]:
+def _of(*scopes: str) -> Select[Outage]:
     return select(Outage).where(col(Outage.scope).in_(scopes))
 
 
