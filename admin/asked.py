@@ -9,8 +9,12 @@ from zoneinfo import ZoneInfo
 
 from flask import request
 
+from storage.paging import LAST, Place
+
 MAX_NUMBER = 2**31 - 1
 _MAX_TEXT = 200
+_MAX_KEY = 300
+"""The key of a page may hold a name and a number."""
 
 
 def number(name: str) -> int | None:
@@ -29,6 +33,14 @@ def as_number(text: str) -> int | None:
 def page() -> int:
     """The page of a list, from 1."""
     return max(number("page") or 1, 1)
+
+
+def place() -> Place:
+    """The page of a long list: after a row, before a row, the last one, or the first."""
+    if flag("last"):
+        return LAST
+    before, after = (clean(request.args.get(name, ""), _MAX_KEY) for name in ("before", "after"))
+    return Place(before, backwards=True) if before else Place(after)
 
 
 def text(name: str) -> str:
@@ -83,5 +95,5 @@ def link(**changes: object) -> str:
     Built by hand: `url_for` gives a meaning of its own to names like `_scheme`.
     """
     asked: Mapping[str, object] = {**request.args.to_dict(flat=True), **changes}
-    kept = {name: str(value)[:_MAX_TEXT] for name, value in asked.items() if value not in ("", None)}
+    kept = {name: str(value)[:_MAX_KEY] for name, value in asked.items() if value not in ("", None)}
     return f"{request.path}?{urlencode(kept)}" if kept else request.path

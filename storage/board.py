@@ -1,6 +1,6 @@
 """What the start page, the board, the calendar and the time-line show. Nothing here writes.
 
-`own_of` is the reader's right, not their wish: only the requests that this member of staff has now.
+`own_of` is the reader's right, not their wish (`storage.reach`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from router.model import Role, Stage, Status
 from router.risk import Risk, risk_of
 from router.worktime import WorkCalendar
 from storage.models import Absence, History, Person, Request, Shift, Staff, StageInterval
+from storage.reach import Reach, within
 from storage.reading import (
     OWING,
     RequestFilter,
@@ -56,18 +57,16 @@ class Endangered:
 
 
 def at_risk(
-    session: Session, now: datetime, calendar: WorkCalendar, own_of: int | None = None
+    session: Session, now: datetime, calendar: WorkCalendar, own_of: Reach = None
 ) -> tuple[Endangered, ...]:
     """Requests with less working time left than their work usually takes, nearest deadline first."""
     query = (
         request_rows()
         .where(col(Request.status).in_(OWING))
-        .where(col(Request.deadline) >= now, col(Request.deadline) < now + LOOK_AHEAD)
+        .where(col(Request.deadline) >= now, col(Request.deadline) < now + LOOK_AHEAD, *within(own_of))
         .order_by(col(Request.deadline), col(Request.id))
         .limit(SHOWN_RISKS)
     )
-    if own_of is not None:
-        query = query.where(col(Request.assignee_id) == own_of)
     rows = [request_row(row) for row in session.execute(query)]
     usual = usual_seconds(session, {row.kind for row in rows}, calendar)
     found = ((row, risk_of(row.deadline, now, calendar, usual.get(row.kind))) for row in rows)
@@ -179,13 +178,13 @@ class LastChange:
     assignee: str
 
 
-def columns(session: Session, own_of: int | None = None) -> tuple[Column, ...]:
+def columns(session: Session, own_of: Reach = None) -> tuple[Column, ...]:
     """The board: `reading.PAGE_ROWS` cards a column."""
     found = []
     for status in COLUMNS:
         wanted = RequestFilter(statuses=(status,), own_of=own_of)
         first = find_requests(session, wanted, "deadline", descending=False)
-        more = count_requests(session, wanted) - len(first.rows) if first.more else 0
+        more = count_requests(session, wanted) - len(first.rows) if first.later else 0
         found.append(Column(status, first.rows, more))
     return tuple(found)
 
@@ -218,7 +217,7 @@ def deadlines(
     since: datetime,
     until: datetime,
     assignee_id: int | None = None,
-    own_of: int | None = None,
+    own_of: Reach = None,
 ) -> tuple[RequestRow, ...]:
     """Open requests due from `since` until before `until`, at most `SHOWN_DEADLINES`; 0 is nobody's."""
     wanted = RequestFilter(statuses=COLUMNS, assignee_id=assignee_id, own_of=own_of)
@@ -249,9 +248,16 @@ class Stretch:
 
 
 def stretches(
-    session: Session, since: datetime, until: datetime, staff_id: int | None = None
+    session: Session,
+    since: datetime,
+    until: datetime,
+    staff_id: int | None = None,
+    own_of: Reach = None,
 ) -> tuple[Stretch, ...]:
-    """What everybody (or one person) was busy with in a time, by name; at most `SHOWN_STRETCHES`."""
+    """What everybody (or one person) was busy with in a time, by name; at most `SHOWN_STRETCHES`.
+
+    Whoever knows of their own requests only still sees all that they were busy with themselves.
+    """
     # Stretches have no index of their own times: they are found by the requests that were open then.
     then_open = select(col(Request.id)).where(
         or_(
@@ -276,6 +282,10 @@ def stretches(
         .order_by(col(Person.name), col(Staff.id), col(StageInterval.started_at), col(StageInterval.id))
         .limit(SHOWN_STRETCHES)
     )
+    if isinstance(own_of, int):
+        staff_id = own_of
+    else:
+        query = query.where(*within(own_of))
     if staff_id is not None:
         query = query.where(col(StageInterval.staff_id) == staff_id)
     return tuple(

@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from storage import history
 from storage.invitations import Purpose, invite_person
 from storage.models import Chat, Client, ClientPerson, Invitation, Person, Staff
-from storage.reading import LAST_PAGE, PAGE_ROWS, Page
+from storage.paging import FIRST, Leaf, Place, leaf
 from storage.roster import Act, NoSuchCard
 
 CODE_VALID = timedelta(days=30)
@@ -81,9 +81,9 @@ def coverage(session: Session) -> Coverage:
     )
 
 
-def missing(session: Session, now: datetime, *, search: str = "", page: int = 1) -> Page[Missing]:
+def missing(session: Session, now: datetime, *, search: str = "", place: Place = FIRST) -> Leaf[Missing]:
     """Those who are not in a messenger, by name; each word of `search` stands in the name or the INN."""
-    query = _missing(now).order_by(col(Client.name), col(Client.id))
+    query = _missing(now)
     for word in search.split()[:8]:
         # SQLite lowers only Latin letters: the usual spellings are asked for one by one.
         spelt = sorted({word, word.lower(), word.upper(), word.capitalize()})
@@ -93,9 +93,7 @@ def missing(session: Session, now: datetime, *, search: str = "", page: int = 1)
                 *(col(Client.name).contains(spelling, autoescape=True) for spelling in spelt),
             )
         )
-    page = min(max(page, 1), LAST_PAGE)
-    found = session.execute(query.limit(PAGE_ROWS + 1).offset((page - 1) * PAGE_ROWS)).all()
-    return Page(tuple(Missing(*row) for row in found[:PAGE_ROWS]), page, len(found) > PAGE_ROWS)
+    return leaf(session, query, (col(Client.name), col(Client.id)), lambda row: Missing(*row), place)
 
 
 def not_invited(session: Session, now: datetime) -> int:

@@ -9,11 +9,11 @@ from typing import TypeVar
 from sqlmodel import Session, col
 
 from storage.models import Request
+from storage.paging import FIRST, Leaf, Place
 from storage.reading import (
     SORTS,
     HistoryFilter,
     HistoryLine,
-    Page,
     RequestFilter,
     RequestRow,
     conditions,
@@ -54,12 +54,10 @@ def every_line(session: Session, wanted: HistoryFilter) -> Iterator[HistoryLine]
         before_id = found.rows[-1].history_id
 
 
-def every_page(page_of: Callable[[int], Page[T]]) -> Iterator[T]:
-    """The rows of a list that is not long, page by page."""
-    number = 1
-    while True:
-        found = page_of(number)
+def every_leaf(leaf_of: Callable[[Place], Leaf[T]]) -> Iterator[T]:
+    """The rows of a list, page by page."""
+    found = leaf_of(FIRST)
+    yield from found.rows
+    while found.later:
+        found = leaf_of(Place(found.later))
         yield from found.rows
-        if not found.more or found.page < number:
-            return
-        number += 1

@@ -49,7 +49,7 @@ class Leaf(Generic[T]):
 def leaf(
     session: Session,
     query: Select[Any],
-    order: Sequence[ColumnElement[Any]],
+    order: Sequence[Any],
     read: Callable[[Any], T],
     place: Place = FIRST,
     *,
@@ -88,7 +88,7 @@ def key_of(values: Sequence[Any]) -> str:
     )
 
 
-def values_of(key: str, order: Sequence[ColumnElement[Any]]) -> list[Any] | None:
+def values_of(key: str, order: Sequence[Any]) -> list[Any] | None:
     """Read a key; None for what was made for another order, and for what nobody made."""
     parts = key.rsplit(_BETWEEN, len(order) - 1)
     if not key or len(parts) != len(order):
@@ -99,8 +99,9 @@ def values_of(key: str, order: Sequence[ColumnElement[Any]]) -> list[Any] | None
         return None
 
 
-def _read(part: str, column: ColumnElement[Any]) -> Any:
-    kind = column.type.python_type
+def _read(part: str, column: Any) -> Any:
+    # SQLModel's own types wrap SQLAlchemy's, which know their values.
+    kind = getattr(column.type, "impl", column.type).python_type
     if kind is str:
         return part
     number = int(part)
@@ -109,11 +110,8 @@ def _read(part: str, column: ColumnElement[Any]) -> Any:
     return _EPOCH + timedelta(microseconds=number) if kind is datetime else number
 
 
-def _beyond(
-    order: Sequence[ColumnElement[Any]], values: Sequence[Any], *, downwards: bool
-) -> ColumnElement[bool]:
+def _beyond(order: Sequence[Any], values: Sequence[Any], *, downwards: bool) -> ColumnElement[bool]:
     typed = [literal(value, column.type) for value, column in zip(values, order, strict=True)]
-    if len(order) == 1:
-        return order[0] < typed[0] if downwards else order[0] > typed[0]
-    here, there = tuple_(*order), tuple_(*typed)
+    here: ColumnElement[Any] = tuple_(*order) if len(order) > 1 else order[0]
+    there: ColumnElement[Any] = tuple_(*typed) if len(order) > 1 else typed[0]
     return here < there if downwards else here > there

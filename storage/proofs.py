@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, String, cast, exists, func, literal_column, or_, select
 from sqlmodel import Session, col
 
 from storage.models import CallTask, Chat, History, Letter
 
-HISTORY_LOOKED_THROUGH = 20_000
-"""So many latest lines of the history hold the calls for a person that anybody still cares about."""
 ALIVE = ("todo", "doing", "sent")
 
 
@@ -121,12 +119,7 @@ def nothing_arrived() -> ColumnElement[bool]:
 
 def unheard_calls(session: Session, since: datetime) -> int:
     """How many clients have called for a person since then and reached nobody's chat."""
-    newest: Any = select(func.max(col(History.id)) - HISTORY_LOOKED_THROUGH).scalar_subquery()
-    query = (
-        select(func.count())
-        .select_from(History)
-        .where(col(History.id) > newest, col(History.at) >= since, reached_nobody())
-    )
+    query = select(func.count()).select_from(History).where(col(History.at) >= since, reached_nobody())
     return int(session.execute(query).scalar_one())
 
 

@@ -1,21 +1,24 @@
 """What the panel reads about requests. Nothing here writes, locks or commits.
 
-Every list is cut by a limit and asks for one row more than it shows, so that nothing is counted in
-full just to know whether there is a next page. Rows come out as values of this module.
+Every list is cut by a limit and begins where the page before it ended (`storage.paging`), so that
+nothing is counted or skipped over, however many years of requests there are. Rows come out as values of
+this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select
 from sqlmodel import Session, col
 
 from router.model import Role, Stage, Status
-from storage import proofs
+from storage import proofs, search
+from storage.by_time import numbers_between
 from storage.models import (
     AnswerVersion,
     Assignment,
@@ -30,11 +33,13 @@ from storage.models import (
     Request,
     Staff,
     StageInterval,
+    metadata,
 )
+from storage.paging import FIRST, PAGE_ROWS, Leaf, Place, leaf, values_of
+from storage.reach import Reach, within
 
 T = TypeVar("T")
 
-PAGE_ROWS = 50
 LAST_PAGE = 2_000
 """Nobody leafs further; an address with a larger number is answered with this page."""
 
@@ -44,8 +49,11 @@ HISTORY_ROWS = 300
 OWING = (Status.NEW, Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT)
 """States in which the result is still to come: only these can be overdue."""
 
+MOST_SORTED = 1_000
+"""Of the requests found by words so many, the newest, are put into another order than by number."""
+
 _MAX_NUMBER = 2**31 - 1
-_MAX_WORDS = 8
+_NUMBERS_AT_ONCE = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,8 @@ class Page(Generic[T]):
 class RequestFilter:
     """Which requests to show; an empty field does not narrow. Times are aware UTC.
 
-    `assignee_id` 0 means nobody. `own_of` is the reader's right, not their wish: only the requests
-    that this member of staff has now. `late_before` keeps those assigned before it and not accepted
+    `assignee_id` 0 means nobody. `own_of` is the reader's right, not their wish. `late_before` keeps
+    those assigned before it and not accepted
     yet; `undelivered_since` those of which a letter has failed since.
     """
 
@@ -77,7 +85,7 @@ class RequestFilter:
     late_before: datetime | None = None
     undelivered_since: datetime | None = None
     search: str = ""
-    own_of: int | None = None
+    own_of: Reach = None
     unanswered: bool = False
     """Only those whose client has written last and waits."""
 
@@ -118,13 +126,32 @@ SORTS: Mapping[str, tuple[Any, ...]] = {
 
 
 def find_requests(
-    session: Session, wanted: RequestFilter, sort: str = "number", descending: bool = True, page: int = 1
-) -> Page[RequestRow]:
-    """One page of the requests that fit; an unknown sort is by number."""
+    session: Session,
+    wanted: RequestFilter,
+    sort: str = "number",
+    descending: bool = True,
+    place: Place = FIRST,
+) -> Leaf[RequestRow]:
+    """One page of the requests that fit; an unknown sort is by number.
+
+    A request whose number is looked for stands first of all when the list is sorted by number.
+    """
+    if sort == "unanswered" and not wanted.unanswered:
+        sort = "number"
     order = SORTS.get(sort, SORTS["number"])
-    query = request_rows().where(*conditions(wanted))
-    query = query.order_by(*(column.desc() if descending else column.asc() for column in order))
-    return _page(session, query, page, request_row)
+    asked = _Asked.of(wanted.search)
+    fitting = conditions(replace(wanted, search=""))
+    if asked.is_empty:
+        query = request_rows().where(*fitting)
+        if sort not in SORTS or sort == "number":
+            query = query.where(*_numbers_of(session, wanted))
+        return leaf(session, query, order, request_row, place, descending=descending)
+    if len(order) == 1:
+        return _by_number(session, wanted, asked, descending, place)
+    found = islice(_found(session, wanted, asked), MOST_SORTED)
+    numbers = [*_own_number(session, fitting, asked), *found]
+    query = request_rows().where(col(Request.id).in_(numbers))
+    return leaf(session, query, order, request_row, place, descending=descending)
 
 
 def count_requests(session: Session, wanted: RequestFilter) -> int:
@@ -133,10 +160,108 @@ def count_requests(session: Session, wanted: RequestFilter) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def _page(session: Session, query: Select[Any], page: int, read: Any) -> Page[Any]:
-    page = min(max(page, 1), LAST_PAGE)
-    found = session.execute(query.limit(PAGE_ROWS + 1).offset((page - 1) * PAGE_ROWS)).all()
-    return Page(tuple(read(row) for row in found[:PAGE_ROWS]), page, len(found) > PAGE_ROWS)
+# --- Looking for words ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was typed into the search: a number, words, or a number that may be a word as well."""
+
+    number: int | None
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, typed: str) -> _Asked:
+        words = search.asked_words(typed)
+        alone = words[0] if len(words) == 1 else ""
+        if not (alone.isascii() and alone.isdigit()):
+            return cls(None, words)
+        number = int(alone) if int(alone) <= _MAX_NUMBER else None
+        return cls(number, () if number is not None and typed.strip().startswith("№") else words)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.number is None and not self.words
+
+
+def _by_number(
+    session: Session, wanted: RequestFilter, asked: _Asked, descending: bool, place: Place
+) -> Leaf[RequestRow]:
+    order = SORTS["number"]
+    key = values_of(place.key, order)
+    newest_first = descending is not place.backwards
+    found = _found(session, wanted, asked, newest_first=newest_first, beyond=key[0] if key else None)
+    numbers = list(islice(found, PAGE_ROWS + 1)) if asked.words else []
+    query = request_rows().where(col(Request.id).in_(numbers))
+    shown = leaf(session, query, order, request_row, place, descending=descending)
+    if shown.earlier:
+        return shown
+    own = _own_number(session, conditions(replace(wanted, search="")), asked)
+    first = session.execute(request_rows().where(col(Request.id).in_(own))).all()
+    return replace(shown, rows=(*map(request_row, first), *shown.rows))
+
+
+def _own_number(session: Session, fitting: Sequence[ColumnElement[bool]], asked: _Asked) -> list[int]:
+    query = select(col(Request.id)).where(col(Request.id) == asked.number, *fitting)
+    return list(session.execute(query).scalars()) if asked.number is not None else []
+
+
+def _found(
+    session: Session,
+    wanted: RequestFilter,
+    asked: _Asked,
+    *,
+    newest_first: bool = True,
+    beyond: int | None = None,
+) -> Iterator[int]:
+    """The numbers of the requests that have the words and fit, as they are asked for."""
+    fitting = conditions(replace(wanted, search=""))
+    if asked.number is not None:
+        # It stands apart from the others.
+        fitting.append(col(Request.id) != asked.number)
+    if _is_of_today(wanted):
+        # Few requests fit, and the words of each are at hand.
+        at_hand = select(col(Request.id), col(Request.search)).where(*fitting)
+        if beyond is not None:
+            at_hand = at_hand.where(col(Request.id) < beyond if newest_first else col(Request.id) > beyond)
+        rows = session.execute(at_hand).all()
+        found = (number for number, text in rows if search.fits(text, asked.words))
+        yield from sorted(found, reverse=newest_first)
+        return
+    for part in search.numbers(session, asked.words, newest_first=newest_first, beyond=beyond):
+        for begin in range(0, len(part), _NUMBERS_AT_ONCE):
+            numbers = part[begin : begin + _NUMBERS_AT_ONCE]
+            kept = numbers
+            if fitting:
+                query = select(col(Request.id)).where(col(Request.id).in_(numbers), *fitting)
+                fit = set(session.execute(query).scalars())
+                kept = [number for number in numbers if number in fit]
+            yield from kept
+
+
+def _is_of_today(wanted: RequestFilter) -> bool:
+    """Whether only the requests of these days can fit, however many there have been."""
+    return (
+        (bool(wanted.statuses) and set(wanted.statuses) <= {*OWING, Status.DONE})
+        or wanted.unanswered
+        or None is not wanted.overdue_at
+        or None is not wanted.late_before
+        or None is not wanted.undelivered_since
+    )
+
+
+def _numbers_of(session: Session, wanted: RequestFilter) -> list[ColumnElement[bool]]:
+    """Requests get their numbers as time goes by: a period is a stretch of numbers."""
+    if wanted.since is None and wanted.until is None:
+        return []
+    first, last = numbers_between(
+        session, _REQUEST.c.id, _REQUEST.c.submitted_at, wanted.since or _LONG_AGO, wanted.until or _FAR_OFF
+    )
+    return [col(Request.id) >= first, col(Request.id) <= last]
+
+
+_REQUEST, _HISTORY = metadata.tables["request"], metadata.tables["history"]
+_LONG_AGO, _FAR_OFF = (datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 2900))
 
 
 def request_rows() -> Select[Any]:
@@ -182,7 +307,6 @@ def request_row(row: Any) -> RequestRow:
 def conditions(wanted: RequestFilter) -> list[ColumnElement[bool]]:
     """What a request must be to fit."""
     equal = (
-        (Request.assignee_id, wanted.own_of),
         (Request.assignee_id, wanted.assignee_id or None),
         (Request.client_id, wanted.client_id),
         (Request.kind, wanted.kind or None),
@@ -193,7 +317,7 @@ def conditions(wanted: RequestFilter) -> list[ColumnElement[bool]]:
         found.append(col(Request.status).in_(wanted.statuses))
     if wanted.assignee_id == 0:
         found.append(col(Request.assignee_id).is_(None))
-    return [*found, *_timed(wanted), *_searched(wanted.search)]
+    return [*within(wanted.own_of), *found, *_timed(wanted), *_searched(wanted.search)]
 
 
 def _timed(wanted: RequestFilter) -> list[ColumnElement[bool]]:
@@ -223,14 +347,13 @@ def _undelivered(since: datetime) -> Select[Any]:
     return query
 
 
-def _searched(search: str) -> list[ColumnElement[bool]]:
-    """Each word must be found. A number is the request's own or begins a word; with № only its own."""
-    exact = search.strip().startswith("№")
-    words = search.replace("№", " ").casefold().replace("ё", "е").split()[:_MAX_WORDS]
-    if len(words) == 1 and words[0].isascii() and words[0].isdigit() and int(words[0]) <= _MAX_NUMBER:
-        own = col(Request.id) == int(words[0])
-        return [own if exact else or_(own, col(Request.search).contains(f" {words[0]}"))]
-    return [col(Request.search).contains(word, autoescape=True) for word in words]
+def _searched(typed: str) -> list[ColumnElement[bool]]:
+    """The same question put to the database whole, for whoever needs every request that fits."""
+    asked = _Asked.of(typed)
+    either = [col(Request.id) == asked.number] if asked.number is not None else []
+    if asked.words:
+        either.append(col(Request.id).in_(search.holding(asked.words)))
+    return [or_(*either)] if either else []
 
 
 # --- The start page ------------------------------------------------------------------------------------
@@ -254,9 +377,9 @@ def count_all(
     now: datetime,
     late_before: datetime,
     undelivered_since: datetime,
-    own_of: int | None = None,
+    own_of: Reach = None,
 ) -> Counts:
-    """Count for the start page; `own_of` counts one member of staff's requests only."""
+    """Count for the start page; only what is within `own_of`."""
 
     def count(**narrower: Any) -> int:
         return count_requests(session, RequestFilter(own_of=own_of, **narrower))
@@ -301,8 +424,17 @@ def colleagues(session: Session, only_active: bool = False) -> tuple[Colleague, 
 
 
 def used_channels(session: Session) -> tuple[str, ...]:
-    """The messengers through which somebody has written."""
-    return tuple(session.execute(select(col(Chat.channel)).distinct().order_by(col(Chat.channel))).scalars())
+    """The messengers through which somebody has written.
+
+    From one to the next in the index: there are a few messengers, and thousands of chats.
+    """
+    found: list[str] = []
+    query = select(col(Chat.channel)).order_by(col(Chat.channel)).limit(1)
+    channel = session.execute(query).scalar()
+    while channel is not None:
+        found.append(channel)
+        channel = session.execute(query.where(col(Chat.channel) > channel)).scalar()
+    return tuple(found)
 
 
 # --- One request ---------------------------------------------------------------------------------------
@@ -423,8 +555,8 @@ class RequestCard:
     history: tuple[HistoryLine, ...]
 
 
-def read_request(session: Session, number: int, own_of: int | None = None) -> RequestCard | None:
-    """A request whole; None when there is none, or it is not `own_of`'s."""
+def read_request(session: Session, number: int, own_of: Reach = None) -> RequestCard | None:
+    """A request whole; None when there is none, or it is not within `own_of`."""
     if not 0 < number <= _MAX_NUMBER:
         return None
     found = session.execute(
@@ -471,16 +603,16 @@ def _staff_name(session: Session, staff_id: int | None) -> str:
     return session.execute(query.where(col(Staff.id) == staff_id)).scalar_one_or_none() or ""
 
 
-def request_version(session: Session, number: int, own_of: int | None = None) -> int | None:
-    """The version of a request; None when there is none, or it is not `own_of`'s."""
+def request_version(session: Session, number: int, own_of: Reach = None) -> int | None:
+    """The version of a request; None when there is none, or it is not within `own_of`."""
     if not 0 < number <= _MAX_NUMBER:
         return None
     fitting = [col(Request.id) == number, *conditions(RequestFilter(own_of=own_of))]
     return session.execute(select(col(Request.version)).where(*fitting)).scalar_one_or_none()
 
 
-def read_file(session: Session, number: int, file_id: int, own_of: int | None = None) -> FileCard | None:
-    """A file of that very request; None when there is none, or the request is not `own_of`'s."""
+def read_file(session: Session, number: int, file_id: int, own_of: Reach = None) -> FileCard | None:
+    """A file of that very request; None when there is none, or the request is not within `own_of`."""
     if request_version(session, number, own_of) is None or not 0 < file_id <= _MAX_NUMBER:
         return None
     found = session.get(Attachment, file_id)
@@ -662,12 +794,13 @@ class Waiting:
     trace: str
 
 
-def unassigned(session: Session, page: int = 1) -> Page[Waiting]:
+def unassigned(session: Session, place: Place = FIRST) -> Leaf[Waiting]:
     """Requests in the queue, nearest deadline first."""
     wanted = RequestFilter(statuses=(Status.NEW,), assignee_id=0)
-    found = find_requests(session, wanted, "deadline", descending=False, page=page)
+    found = find_requests(session, wanted, "deadline", descending=False, place=place)
     traces = _last_traces(session, [row.number for row in found.rows])
-    return Page(tuple(Waiting(row, traces.get(row.number, "")) for row in found.rows), found.page, found.more)
+    rows = tuple(Waiting(row, traces.get(row.number, "")) for row in found.rows)
+    return Leaf(rows, found.earlier, found.later)
 
 
 def _last_traces(session: Session, numbers: list[int]) -> dict[int, str]:
@@ -724,10 +857,11 @@ def find_history(session: Session, wanted: HistoryFilter) -> Page[HistoryLine]:
         query = query.where(proofs.reached_nobody())
     if wanted.actor_id is not None:
         query = query.where(col(History.actor_id) == wanted.actor_id)
-    if wanted.since is not None:
-        query = query.where(col(History.at) >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(col(History.at) < wanted.until)
+    if wanted.since is not None or wanted.until is not None:
+        since, until = wanted.since or _LONG_AGO, wanted.until or _FAR_OFF
+        first, last = numbers_between(session, _HISTORY.c.id, _HISTORY.c.at, since, until)
+        query = query.where(col(History.id) >= first, col(History.id) <= last)
+        query = query.where(col(History.at) >= since, col(History.at) < until)
     if wanted.before_id is not None:
         query = query.where(col(History.id) < wanted.before_id)
     found = session.execute(query).all()

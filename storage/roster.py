@@ -20,7 +20,9 @@ from storage import casework, history
 from storage.house import House, Who
 from storage.invitations import Invited, Purpose, invite_person
 from storage.models import Absence, Chat, Client, ClientPerson, PanelSession, Person, Request, Shift, Staff
-from storage.reading import LAST_PAGE, OWING, PAGE_ROWS, Page
+from storage.paging import FIRST, Leaf, Place, leaf
+from storage.reach import Reach, clients_within
+from storage.reading import OWING
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +179,10 @@ class ClientSpeaker:
 
 
 def find_clients(
-    session: Session, search: str = "", unconfirmed: bool = False, page: int = 1
-) -> Page[ClientRow]:
+    session: Session, search: str = "", unconfirmed: bool = False, place: Place = FIRST, reach: Reach = None
+) -> Leaf[ClientRow]:
     """Clients by name; each word of `search` must stand in the name or the INN."""
-    query = _clients().order_by(col(Client.name), col(Client.id))
+    query = _clients().where(*clients_within(reach))
     if unconfirmed:
         query = query.where(col(Client.confirmed).is_(False))
     for word in search.split()[:8]:
@@ -192,15 +194,14 @@ def find_clients(
                 *(col(Client.name).contains(spelling, autoescape=True) for spelling in sorted(spelt)),
             )
         )
-    page = min(max(page, 1), LAST_PAGE)
-    found = session.execute(query.limit(PAGE_ROWS + 1).offset((page - 1) * PAGE_ROWS)).all()
     loads = _open_by_client(session)
-    return Page(tuple(_client_row(row, loads) for row in found[:PAGE_ROWS]), page, len(found) > PAGE_ROWS)
+    order = (col(Client.name), col(Client.id))
+    return leaf(session, query, order, lambda row: _client_row(row, loads), place)
 
 
-def read_client(session: Session, client_id: int) -> ClientRow | None:
-    """One client."""
-    found = session.execute(_clients().where(col(Client.id) == client_id)).first()
+def read_client(session: Session, client_id: int, reach: Reach = None) -> ClientRow | None:
+    """One client; None when there is none, or it is not within reach."""
+    found = session.execute(_clients().where(col(Client.id) == client_id, *clients_within(reach))).first()
     return _client_row(found, _open_by_client(session)) if found else None
 
 

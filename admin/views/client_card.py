@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from admin import asked
 from admin.auth import act, me
 from admin.doors import doors
-from admin.rights import Area, may_see, sees_contents
+from admin.rights import Area, sees_contents
 from admin.typed import email_of, person_name_of, phone_of
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.requests import is_viewable
@@ -53,7 +53,7 @@ class ClientCardView(PanelView):
         card, ended = _readable(client_id), asked.flag("ended")
         wanted = RequestFilter(client_id=client_id, statuses=_ENDED if ended else _OPEN)
         with doors().database.read() as session:
-            found = reading.find_requests(session, wanted, page=asked.page())
+            found = reading.find_requests(session, wanted, place=asked.place())
         return self.page("client_requests.html", card=card, found=found, ended=ended, now=doors().now())
 
     @expose("/<int:client_id>/correspondence")
@@ -162,8 +162,9 @@ _STALE = _("Этот контакт изменили, пока вы его пр�
 
 
 def _card(client_id: int) -> ClientRow:
+    known = 0 < client_id <= asked.MAX_NUMBER
     with doors().database.read() as session:
-        found = roster.read_client(session, client_id) if 0 < client_id <= asked.MAX_NUMBER else None
+        found = roster.read_client(session, client_id, me().reach) if known else None
     if found is None:
         abort(404)
     return found
@@ -171,7 +172,7 @@ def _card(client_id: int) -> ClientRow:
 
 def _readable(client_id: int) -> ClientRow:
     """The card, for whoever may read what clients write."""
-    if not (may_see(me().role, Area.REQUESTS) and sees_contents(me().role)):
+    if not (me().may_see(Area.REQUESTS) and sees_contents(me().role)):
         abort(404)
     return _card(client_id)
 

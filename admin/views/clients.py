@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 from admin import asked, conflicts, exporting
 from admin.auth import act, me
 from admin.doors import doors
-from admin.rights import Area, may_see, sees_contents
+from admin.rights import Area, sees_contents
 from admin.shown import label
 from admin.typed import email_of, phone_of
 from admin.views.base import PanelView, expose, tell, warn
@@ -56,8 +56,10 @@ class ClientsView(PanelView):
         if kind := exporting.asked_for():
             return exporting.export(kind, "clients", _HEADINGS, _rows)
         with doors().database.read() as session:
-            found = roster.find_clients(session, asked.text("q"), asked.flag("new"), asked.page())
-        return self.page("clients.html", found=found, sees_requests=may_see(me().role, Area.REQUESTS))
+            found = roster.find_clients(
+                session, asked.text("q"), asked.flag("new"), asked.place(), me().reach
+            )
+        return self.page("clients.html", found=found, sees_requests=me().may_see(Area.REQUESTS))
 
     @expose("/<int:client_id>/", methods=("GET", "POST"))
     def one(self, client_id: int) -> Response | str | tuple[str, int]:
@@ -219,7 +221,7 @@ class ClientsView(PanelView):
             kinds=tuple(kind.value for kind in ClientKind),
             history_lines=history,
             seen=seen if form is not None else history[0].history_id if history else 0,
-            sees_requests=may_see(me().role, Area.REQUESTS) and sees_contents(me().role),
+            sees_requests=me().may_see(Area.REQUESTS) and sees_contents(me().role),
         )
 
 
@@ -234,8 +236,9 @@ _HEADINGS = (
 
 def _rows(session: Session) -> Iterator[Row]:
     search, unconfirmed = asked.text("q"), asked.flag("new")
-    pages = lambda page: roster.find_clients(session, search, unconfirmed, page)  # noqa: E731 - one use
-    for row in listing.every_page(pages):
+    reach = me().reach
+    pages = lambda place: roster.find_clients(session, search, unconfirmed, place, reach)  # noqa: E731 - one use
+    for row in listing.every_leaf(pages):
         fields = row.fields
         yield [
             fields.name, fields.inn, label(fields.kind, "client_kind"), row.responsible, fields.phone,
@@ -259,8 +262,9 @@ _TITLES = {
 
 
 def _card(client_id: int) -> ClientRow:
+    known = 0 < client_id <= asked.MAX_NUMBER
     with doors().database.read() as session:
-        found = roster.read_client(session, client_id) if 0 < client_id <= asked.MAX_NUMBER else None
+        found = roster.read_client(session, client_id, me().reach) if known else None
     if found is None:
         abort(404)
     return found

@@ -34,7 +34,7 @@ MEDIA: Mapping[str, str] = {
 class CoverageView(PanelView):
     """`/panel/clients/coverage/`."""
 
-    area = Area.CLIENTS
+    area = Area.COVERAGE
 
     def __init__(self) -> None:
         super().__init__(name=_l("Кто на связи"), endpoint="coverage", url="/panel/clients/coverage")
@@ -49,7 +49,7 @@ class CoverageView(PanelView):
         now = doors().now()
         with doors().database.read() as session:
             count = coverage.coverage(session)
-            found = coverage.missing(session, now, search=asked.text("q"), page=asked.page())
+            found = coverage.missing(session, now, search=asked.text("q"), place=asked.place())
             fresh = coverage.not_invited(session, now)
         return self.page(
             "coverage.html",

@@ -41,6 +41,7 @@ MAX_FILES = 10
 
 _SORTS = ("number", "deadline", "submitted", "status", "unanswered")
 _LISTS = ("unanswered", "working")
+_NOT_NARROWING = ("sort", "order", "list", "after", "before", "last")
 _STATUSES = tuple(status.value for status in Status if status is not Status.DRAFT)
 
 
@@ -61,7 +62,7 @@ class RequestsView(PanelView):
                 kind, "requests", _HEADINGS, lambda session: _rows(session, sort, ascending)
             )
         with doors().database.read() as session:
-            found = reading.find_requests(session, _wanted(), sort, not ascending, asked.page())
+            found = reading.find_requests(session, _wanted(), sort, not ascending, asked.place())
             people, channels = reading.colleagues(session), reading.used_channels(session)
         return self.page(
             "requests.html",
@@ -73,9 +74,7 @@ class RequestsView(PanelView):
             channels=channels,
             kinds=tuple(BY_CODE),
             statuses=_STATUSES,
-            narrowed=any(
-                value for name, value in request.args.items() if name not in ("sort", "order", "page", "list")
-            ),
+            narrowed=any(value for name, value in request.args.items() if name not in _NOT_NARROWING),
             wanted_list=asked.one_of("list", _LISTS),
             can_reassign=Deed.REASSIGN in deeds(me().role),
             sees_all=own_of() is None,

@@ -37,7 +37,7 @@ class UnassignedView(PanelView):
         if kind := exporting.asked_for():
             return exporting.export(kind, "unassigned", _HEADINGS, _rows)
         with doors().database.read() as session:
-            found = reading.unassigned(session, asked.page())
+            found = reading.unassigned(session, asked.place())
             people = reading.colleagues(session, only_active=True)
         return self.page("unassigned.html", found=found, people=people, now=doors().now())
 

@@ -8,6 +8,7 @@ from storage import coverage, invitations
 from storage.casework.submitting import COMPANY_INN_DIGITS
 from storage.coverage import CODE_VALID, NoSuchContact
 from storage.models import Chat, Client, ClientPerson, History, Invitation, Person
+from storage.paging import Place
 from storage.roster import Act, NoSuchCard
 from tests.storage.firm import WEDNESDAY, Firm
 
@@ -101,10 +102,12 @@ def test_who_waits_for_the_directors_word_is_not_counted(firm):
 def test_the_list_is_searched_and_cut_into_pages(firm):
     for number in range(60):
         add_client(firm, f"ООО «Лист {number:02}-й»")
-    assert len(missing(firm)) == 50
-    assert [row.name for row in missing(firm, page=2)] == [
-        f"ООО «Лист {number}-й»" for number in range(50, 60)
-    ]
+    with firm.database.read() as session:
+        first = coverage.missing(session, firm.clock)
+        second = coverage.missing(session, firm.clock, place=Place(first.later))
+    assert len(first.rows) == 50
+    assert [row.name for row in second.rows] == [f"ООО «Лист {number}-й»" for number in range(50, 60)]
+    assert second.later == ""
     assert [row.name for row in missing(firm, search="лист 07-й")] == ["ООО «Лист 07-й»"]
     assert missing(firm, search="%") == ()
 
