@@ -37,7 +37,7 @@ from forms.messages import (
 from forms.texts import _
 from notifications import compose
 from notifications.outbox import Letter, Settlement
-from storage import casework, failover, outages, postoffice, work
+from storage import casework, failover, maintenance, outages, postoffice, work
 from storage.deliveries import Told
 from storage.engine import storage_is_down
 from storage.house import House
@@ -98,6 +98,8 @@ class Intake:
     house_now: Callable[[], House]
     now: Callable[[], datetime]
     owner: str
+    sends: Callable[[str], bool] = lambda _channel: True
+    """Whether this process sends to that messenger: what it writes for others waits for their senders."""
 
     @property
     def house(self) -> House:
@@ -181,7 +183,7 @@ class Intake:
                     settlements.append(operation)
         postoffice.settle(session, self.owner, settlements)
         failover.after_batch(session, self.house, settlements, told, now)
-        posted = batch.flush(self.owner)
+        posted = batch.flush(self.owner, self.sends)
         applied.letters, applied.wakes_delivery = posted.leased, posted.others_wait
         return applied
 
@@ -245,6 +247,7 @@ class Intake:
             said = replace(said, text="")
         if chat.staff is None:
             outages.own_up(batch.session, self.house, chat.chat_id, chat.channel, said_at, batch.now)
+            maintenance.tell(batch.session, self.house, chat.chat_id, batch.now)
         turn = ChatTurn(batch, self.house, chat, inbound, said)
         if chat.staff is not None and linking.code_of(inbound) is None:
             staff_chat.handle(turn)
@@ -279,7 +282,7 @@ class Intake:
                 self._call_a_person(session, chat, inbound, now)
         if isinstance(operation, Fetched):
             work.give_up_waiting(session, [item[0] for item in operation.messages])
-        posted = batch.flush(self.owner)
+        posted = batch.flush(self.owner, self.sends)
         return Applied(posted.leased, wakes_delivery=posted.others_wait)
 
     def _call_a_person(self, session: Session, chat: ChatView, inbound: Inbound, now: datetime) -> None:

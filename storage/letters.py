@@ -161,17 +161,21 @@ def post(session: Session, house: House, now: datetime, postings: Iterable[Posti
 
 
 def write_posted(
-    session: Session, lease_owner: str = "", addresses: Mapping[int, ChatAddress] | None = None
+    session: Session,
+    lease_owner: str = "",
+    addresses: Mapping[int, ChatAddress] | None = None,
+    sends: Callable[[str], bool] = lambda _channel: True,
 ) -> Posted:
     """Write what was posted.
 
-    With a `lease_owner` the letters that may leave at once are leased to that process; `addresses` are
-    chats that the caller has read already.
+    With a `lease_owner` the letters that may leave at once are leased to that process, if it `sends` to
+    their messenger; `addresses` are chats that the caller has read already.
     """
     bag: _Bag | None = session.info.pop(_POSTED, None)
     if bag is None or not bag.postings:
         return Posted()
-    posted, refused = _write(session, bag, lease_owner, addresses or {})
+    lease = _Lease(lease_owner, sends)
+    posted, refused = _write(session, bag, lease, addresses or {})
     if not refused:
         return posted
     from storage.failover import pass_on  # it posts letters itself
@@ -181,12 +185,23 @@ def write_posted(
     collect_postings(session, bag.house)
     pass_on(session, bag.house, refused, at)
     # The copies go to open chats, and what calls for a telephone to staff: this ends.
-    copies = write_posted(session, lease_owner)
+    copies = write_posted(session, lease_owner, sends=sends)
     return Posted(posted.leased + copies.leased, posted.others_wait or copies.others_wait)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """To whom letters are leased as they are written; to nobody when `owner` is empty."""
+
+    owner: str
+    sends: Callable[[str], bool]
+
+    def takes(self, address: ChatAddress) -> bool:
+        return bool(self.owner) and self.sends(address.channel)
+
+
 def _write(
-    session: Session, bag: _Bag, lease_owner: str, addresses: Mapping[int, ChatAddress]
+    session: Session, bag: _Bag, lease: _Lease, addresses: Mapping[int, ChatAddress]
 ) -> tuple[Posted, list[int]]:
     """Write what is in the bag; returns also the letters to people whose chat is closed."""
     session.flush()
@@ -194,9 +209,9 @@ def _write(
     known = dict(addresses)
     wanted = {posting.chat_id for posting in postings if posting.chat_id is not None}
     known |= _addresses(session, wanted - known.keys())
-    busy, waiting_prompts = _unfinished(session, wanted, lease_owner)
+    busy, waiting_prompts = _unfinished(session, wanted, lease.owner)
     postings = _without_superseded(postings)
-    rows = [_row(posting, known, busy, bag, lease_owner) for posting in postings]
+    rows = [_row(posting, known, busy, bag, lease) for posting in postings]
     ids = _insert(session, rows)
     postings = [posting for posting in postings if posting.key in ids]
     _supersede(
@@ -293,7 +308,7 @@ def _supersede(session: Session, chat_ids: Iterable[int | None], prompts: Mappin
 
 
 def _row(
-    posting: Posting, known: Mapping[int, ChatAddress], busy: set[int], bag: _Bag, lease_owner: str
+    posting: Posting, known: Mapping[int, ChatAddress], busy: set[int], bag: _Bag, lease: _Lease
 ) -> dict[str, Any]:
     reply = posting.reply
     address = known.get(posting.chat_id) if posting.chat_id is not None else None
@@ -302,7 +317,12 @@ def _row(
     state, closed = LetterState.TODO, _closed(posting, address)
     if closed is not None:
         state = LetterState.FAILED
-    elif address is not None and lease_owner and not_before <= posting.at and address.chat_id not in busy:
+    elif (
+        address is not None
+        and lease.takes(address)
+        and not_before <= posting.at
+        and address.chat_id not in busy
+    ):
         state = LetterState.DOING
     if state is LetterState.TODO and address is not None:
         # What follows a letter that waits must wait behind it.
@@ -322,7 +342,7 @@ def _row(
         "state": state.value,
         "not_before": not_before,
         "attempts": 0,
-        "lease_owner": lease_owner if leased else "",
+        "lease_owner": lease.owner if leased else "",
         "lease_until": posting.at + timedelta(seconds=LEASE_SECONDS) if leased else None,
         "message_key": "",
         "reason": bag.house.say(closed) if closed is not None else "",

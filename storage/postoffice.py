@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     case,
     column,
+    exists,
     func,
     or_,
     select,
@@ -72,6 +73,24 @@ _is_due = and_(_unfinished, _letter.c.state == _TODO, _letter.c.not_before <= _n
 _EXPIRE_LEASES = (
     update(_letter)
     .where(_unfinished, _letter.c.state == _DOING, _letter.c.lease_until < _now)
+    .values(state=_TODO, **_NO_LEASE)
+)
+_VOID_LEASES = (
+    update(_letter)
+    .where(
+        _unfinished,
+        _letter.c.state == _DOING,
+        or_(
+            _letter.c.lease_until < _now,
+            and_(
+                _letter.c.lease_owner != _owner,
+                exists().where(
+                    _chat.c.id == _letter.c.chat_id,
+                    _chat.c.channel.concat("").in_(bindparam("b_channels", expanding=True)),
+                ),
+            ),
+        ),
+    )
     .values(state=_TODO, **_NO_LEASE)
 )
 _urgency = func.max(case((_letter.c.urgent, 1), else_=0))
@@ -201,15 +220,19 @@ class OldestWaiting:
 
 def claim(
     session: Session, owner: str, channels: Collection[str], limit: int, now: datetime, *,
-    per_chat: int = 1, urgent_only: bool = False,
+    per_chat: int = 1, urgent_only: bool = False, alone: bool = False,
 ) -> tuple[Letter, ...]:  # fmt: skip
     """Lease due letters to `owner`, the letters of a chat together and in order, at most `per_chat`.
 
     Chats with an urgent letter come first, then the oldest. Nothing overtakes an earlier letter of its
-    chat that is not due yet or is leased to another process.
+    chat that is not due yet or is leased to another process. `alone` says that nobody else sends to these
+    messengers any more: what was leased to others comes free at once.
     """
     connection = session.connection()
-    connection.execute(_EXPIRE_LEASES, {"b_now": now})
+    if alone:
+        connection.execute(_VOID_LEASES, {"b_now": now, "b_owner": owner, "b_channels": list(channels)})
+    else:
+        connection.execute(_EXPIRE_LEASES, {"b_now": now})
     chat_ids = _due_chats(connection, owner, channels, limit, now, urgent_only=urgent_only)
     if not chat_ids:
         return ()
@@ -253,13 +276,6 @@ def _read(connection: Connection, letter_ids: Sequence[int]) -> tuple[Letter, ..
         address = ChatAddress(row["chat_id"], channel, chat_key, last_inbound_at=last_inbound_at)
         letters[row["id"]] = letter_of(row["id"], row, address)
     return tuple(letters[letter_id] for letter_id in letter_ids)
-
-
-def release_all(session: Session) -> None:
-    """Give back every lease: at start-up on SQLite, where nobody else can be sending."""
-    session.execute(
-        update(_letter).where(_unfinished, _letter.c.state == _DOING).values(state=_TODO, **_NO_LEASE)
-    )
 
 
 def settle(session: Session, owner: str, settlements: Sequence[Settlement]) -> None:

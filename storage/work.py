@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, exists, insert, literal_column, select, update
+from sqlalchemy import Table, bindparam, delete, exists, insert, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -83,6 +83,17 @@ _CHATS = (
     )
     .where(_chat.c.channel == bindparam("channel"), _chat.c.chat_key.in_(bindparam("keys", expanding=True)))
 )  # fmt: skip
+_TURNS_LOCK = 0x7072
+_TURNS = text(
+    """
+    select pg_advisory_xact_lock(:lock, number) from (
+        select -id as number from chat where (channel, chat_key) in :chats
+        union
+        select person_id from chat where (channel, chat_key) in :chats and person_id is not null
+        order by 1 offset 0
+    ) as numbers
+    """
+).bindparams(bindparam("chats", expanding=True))
 _ADD_CHAT = _in_dialects(
     lambda insert_in: insert_in(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"])
 )
@@ -292,8 +303,11 @@ class Work:
         """Keep where a polling messenger goes on."""
         put_setting(self.session, f"cursor:{channel}", value, self.now)
 
-    def flush(self, lease_owner: str) -> Posted:
-        """Write everything, letters last; those that may leave at once are leased to `lease_owner`."""
+    def flush(self, lease_owner: str, sends: Callable[[str], bool] = lambda _channel: True) -> Posted:
+        """Write everything, letters last.
+
+        Those that may leave at once are leased to `lease_owner`, if it `sends` to their messenger.
+        """
         connection = self.session.connection()
         self.write_messages()
         kept = [row for row in self._drafts.values() if row is not None]
@@ -318,7 +332,7 @@ class Work:
             )
             for chat in self.chats.values()
         }
-        return write_posted(self.session, lease_owner, addresses)
+        return write_posted(self.session, lease_owner, addresses, sends)
 
 
 def open_work(
@@ -350,6 +364,7 @@ def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
             wanted.setdefault(inbound.channel, {}).setdefault(inbound.chat_key, inbound.user_key)
     if not wanted:
         return
+    _take_turns(work.session, wanted)
     _read_chats(work, wanted)
     missing: list[dict[str, Any]] = [
         {
@@ -360,8 +375,8 @@ def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
             "focus": "",
             "created_at": work.now,
         }
-        for channel, keys in wanted.items()
-        for key, user in keys.items()
+        for channel, keys in sorted(wanted.items())
+        for key, user in sorted(keys.items())  # in one order, or two processes would wait for each other
         if (channel, key) not in work.chats
     ]
     if missing:
@@ -371,6 +386,18 @@ def _load_chats(work: Work, inbounds: Sequence[Inbound]) -> None:
         for row in missing:
             absent.setdefault(row["channel"], {})[row["chat_key"]] = row["user_key"]
         _read_chats(work, absent)
+
+
+def _take_turns(session: Session, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    """Let no other process apply a message of these chats, nor of their people, before our commit.
+
+    Not by their rows: those are also locked by who writes to a chat while holding the turn of the history.
+    A chat that is not there yet is waited for where it is added.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    chats = [(channel, key) for channel, keys in wanted.items() for key in keys]
+    session.connection().execute(_TURNS, {"chats": chats, "lock": _TURNS_LOCK})
 
 
 def _read_chats(work: Work, wanted: Mapping[str, Mapping[str, str]]) -> None:

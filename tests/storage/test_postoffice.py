@@ -161,12 +161,19 @@ async def test_processes_that_claim_at_once_share_no_chat(box):
             assert ids == sorted(ids)
 
 
-async def test_at_a_start_all_leases_are_given_back(box):
+async def test_who_alone_sends_to_a_messenger_gets_what_was_leased_to_others(box):
     box.add(("maria", "a"), ("anna", "b"))
     box.claim(THEIRS)
-    with box.database.begin() as session:
-        postoffice.release_all(session)
-    assert sorted(box.claimed()) == ["a", "b"]
+    assert box.claimed() == []
+    assert box.claimed(channels=("webchat",), alone=True) == ["a", "b"]
+    assert box.claimed(channels=("webchat",), alone=True) == []
+
+
+async def test_what_is_leased_for_another_messenger_stays_with_its_sender(box):
+    box.add(("maria", "a"))
+    box.claim(THEIRS)
+    assert box.claimed(channels=("vk", "telegram"), alone=True) == []
+    assert box.letter("a").lease_owner == THEIRS
 
 
 # --- settling ------------------------------------------------------------------------------------
