@@ -27,6 +27,7 @@ from admin.doors import PanelDoors
 from admin.panel import create_panel
 from app import clock
 from app.monitor import Monitor
+from app.nightly import Nightly
 from app.server import Reports, calendar_route, create_app, make_server
 from app.settings import Settings, channel_kinds
 from app.storage_watch import StorageWatch
@@ -322,6 +323,10 @@ class Service:
             failures = 1 if monotonic() - started > RESTART_PAUSES_SECONDS[-1] else failures + 1
             await asyncio.sleep(RESTART_PAUSES_SECONDS[min(failures, len(RESTART_PAUSES_SECONDS)) - 1])
 
+    @property
+    def _nightly(self) -> Nightly:
+        return Nightly(self.settings, self.database, self.live_house, self.now)
+
     def _jobs(self, dispatcher: Dispatcher[Any], monitor: Monitor) -> Sequence[Job]:
         return jobs(
             Bench(
@@ -340,6 +345,7 @@ class Service:
                     if name in self.channels and kind.press_kept_seconds
                 },
                 storage=self.storage,
+                copies=self._nightly,
             )
         )
 

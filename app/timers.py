@@ -18,6 +18,7 @@ from sqlmodel import Session
 
 from app import clock
 from app.monitor import Monitor
+from app.nightly import Nightly
 from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
 from notifications.faults import place_of
 from storage import outages, retention, scanning
@@ -33,6 +34,8 @@ MINUTE_SECONDS = 60.0
 DAY_SECONDS = 24 * 3600.0
 CLOCK_LOOKED_AT_SECONDS = 5.0
 _CLOCK_MAY_MOVE = timedelta(seconds=1)
+COPIES_AFTER_SECONDS = 45.0
+"""How long after the start a night without a copy is made up for: first the clients."""
 FORGET_AFTER_SECONDS = 600.0
 """How long after the start what has been kept long enough is looked for: first the clients."""
 
@@ -45,6 +48,8 @@ class Job:
     run: Callable[[], Awaitable[None]]
     every_seconds: float = MINUTE_SECONDS
     first_after_seconds: float = 0.0
+    at_once: int = 1
+    """How often it may run at the same time; more than once only if it looks itself who else runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Bench:
     forgetting: Mapping[str, timedelta]
     """The messengers that drop a press which was not fetched for so long."""
     storage: StorageWatch
+    copies: Nightly
 
 
 def jobs(bench: Bench) -> tuple[Job, ...]:
@@ -88,6 +94,10 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
 
     async def look_at_storage() -> None:
         if await bench.storage.look(bench.database, bench.house()):
+            bench.wake_delivery()
+
+    async def copy() -> None:
+        if await bench.copies.look():
             bench.wake_delivery()
 
     async def forget() -> None:
@@ -120,6 +130,7 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         Job("virus scans", scan),
         Job("virus scans", scan),
         Job("storage", look_at_storage, LOOK_EVERY_SECONDS),
+        Job("copies", copy, MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
         Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
     )
 
@@ -147,7 +158,7 @@ async def ticking(declared: Sequence[Job]) -> AsyncIterator[None]:
         scheduler.add_job(
             _come_what_may, "interval", args=[job], seconds=job.every_seconds,
             next_run_time=now() + timedelta(seconds=job.first_after_seconds),
-            coalesce=True, max_instances=1, misfire_grace_time=None,
+            coalesce=True, max_instances=job.at_once, misfire_grace_time=None,
         )  # fmt: skip
     scheduler.start()
     async with asyncio.TaskGroup() as tasks:

@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -39,7 +40,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
@@ -51,6 +52,8 @@ from storage.models import Request
 ROWS_AT_ONCE = 2000
 PIPE_BYTES = 64 * 1024
 FORMAT = 1
+LOOKED_AT_BYTES = 8 * 2**20
+"""After so much the free space is looked at again."""
 PARTIAL = ".partial"
 """How the name of a copy ends that is not finished."""
 TRIAL = "priem-verify-"
@@ -125,6 +128,8 @@ class Manifest:
     history_rows: int
     digests: Mapping[str, str]
     """Member of the archive → SHA-256 of its bytes."""
+    row_bytes: int = 0
+    """How long the rows are as they stand in the archive, unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,8 @@ class Verdict:
 
     manifest: Manifest | None
     troubles: tuple[str, ...] = ()
+    no_room: bool = False
+    """Whether the trouble is that it could not be tried."""
 
     @property
     def whole(self) -> bool:
@@ -143,17 +150,20 @@ class Verdict:
 # --- taking a copy ---------------------------------------------------------------------------------
 
 
-def write_copy(url: str, files: KeptFiles, out: Path, key: Key, now: datetime) -> Manifest:
+def write_copy(
+    url: str, files: KeptFiles, out: Path, key: Key, now: datetime, *, keep_free: int = 0
+) -> Manifest:
     """Write a consistent copy while others go on writing. It appears under its name whole or not at all.
 
-    Raises BackupError, NoRoom.
+    It is given up before less than `keep_free` bytes of the disk are left for others. Raises BackupError,
+    NoRoom.
     """
     if migrate.missing(url):
         raise BackupError("There is no database yet: nothing to copy.")
     partial = out.with_name(f".{out.name}{PARTIAL}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _privately(partial) as opened, tarfile.open(fileobj=opened, mode="w") as container:
+        with _privately(partial, keep_free) as opened, tarfile.open(fileobj=opened, mode="w") as container:
             _add(container, _READ_ME, _BY_HAND.encode(), now)
             recipients, wrapped = _lock(key)
             if wrapped:
@@ -207,29 +217,32 @@ def _write_plain(sink: BinaryIO, url: str, files: KeptFiles, now: datetime) -> M
         with _snapshot(url) as connection:
             revision, tables = _reflected(connection)
             _add(archive, _SCHEMA, json.dumps({"format": FORMAT, "revision": revision}).encode(), now)
-            rows = {table.name: _write_table(archive, connection, table, digests, now) for table in tables}
+            written = {table.name: _write_table(archive, connection, table, digests, now) for table in tables}
         count, size_bytes = _write_files(archive, files, digests, now)
         made_at = now.astimezone(UTC).isoformat(timespec="seconds")
+        rows = {name: row_count for name, (row_count, _length) in written.items()}
         manifest = Manifest(
-            FORMAT, made_at, revision, rows, count, size_bytes, rows.get("history", 0), digests
-        )
+            FORMAT, made_at, revision, rows, count, size_bytes, rows.get("history", 0), digests,
+            sum(length for _row_count, length in written.values()),
+        )  # fmt: skip
         _add(archive, _MANIFEST, json.dumps(asdict(manifest), indent=1).encode(), now)
     return manifest
 
 
 def _write_table(
     archive: tarfile.TarFile, connection: Connection, table: Table, digests: dict[str, str], now: datetime
-) -> int:
+) -> tuple[int, int]:
+    """How many rows, and how many bytes they are."""
     ordered = select(table).order_by(*table.primary_key.columns)
     found = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(ordered)
-    count = 0
+    count = size_bytes = 0
     for number, part in enumerate(found.partitions(ROWS_AT_ONCE)):
         lines = b"".join(json.dumps([_plain(value) for value in row]).encode() + b"\n" for row in part)
         name = f"tables/{table.name}/{number:06d}.jsonl"
         digests[name] = hashlib.sha256(lines).hexdigest()
         _add(archive, name, lines, now)
-        count += len(part)
-    return count
+        count, size_bytes = count + len(part), size_bytes + len(lines)
+    return count, size_bytes
 
 
 def _write_files(
@@ -436,10 +449,14 @@ def _renumber(connection: Connection, tables: Sequence[Table]) -> None:
 
 
 def is_live(url: str) -> bool:
-    """Whether something would be overwritten: a database with a person, a client or a setting in it."""
+    """Whether something would be overwritten: a database with a person, a client or a request in it.
+
+    A damaged file counts as such: something of it may still be saved.
+    """
     if migrate.missing(url):
         return False
-    engine = _engine_for(migrate.parsed_url(url))
+    parsed = migrate.parsed_url(url)
+    engine = _engine_for(parsed)
     try:
         with engine.connect() as connection:
             known = set(inspect(connection).get_table_names()) & {"person", "client", "request"}
@@ -447,6 +464,10 @@ def is_live(url: str) -> bool:
                 connection.execute(text(f"select 1 from {name} limit 1")).first()  # noqa: S608 - our own names
                 for name in sorted(known)
             )
+    except DatabaseError:
+        if parsed.get_backend_name() != "sqlite":
+            raise
+        return True
     finally:
         engine.dispose()
 
@@ -504,7 +525,7 @@ def verify(file: Path, key: Key, scratch: Path | None = None) -> Verdict:
         try:
             manifest = restore(file, key, url, files)
         except (BackupError, migrate.MigrationError) as error:
-            return Verdict(None, (str(error),))
+            return Verdict(None, (str(error),), no_room=isinstance(error, NoRoom))
         except DBAPIError as error:
             return Verdict(None, (f"The rows of the copy do not go into a database: {error.orig}.",))
         database = open_database(url)
@@ -647,12 +668,30 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, now: datetime) -> 
 
 
 @contextmanager
-def _privately(path: Path) -> Iterator[BinaryIO]:
+def _privately(path: Path, keep_free: int) -> Iterator[BinaryIO]:
     """A new file that nobody else can read, flushed to the disk at the end."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "w+b") as opened:
+    with io.BufferedRandom(_Considerate(path, keep_free), PIPE_BYTES) as opened:
         yield opened
         opened.flush()
         os.fsync(opened.fileno())
+
+
+class _Considerate(io.FileIO):
+    """A file that is refused growth before the disk is full for everybody else."""
+
+    def __init__(self, path: Path, keep_free: int) -> None:
+        super().__init__(path, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600))
+        self._folder, self._keep_free = path.parent, keep_free
+        self._until_look = 0
+
+    def write(self, content: Any) -> int:
+        if self._keep_free and self._until_look <= 0:
+            self._until_look = LOOKED_AT_BYTES
+            if shutil.disk_usage(self._folder).free < self._keep_free:
+                raise OSError(errno.ENOSPC, "the rest of the disk is left for the service")
+        written = super().write(content)
+        self._until_look -= written
+        return written
 
 
 def _flush(folder: Path) -> None:
