@@ -64,7 +64,6 @@ class Bench:
     now: Callable[[], datetime]
     wake_delivery: Callable[[], None]
     gate: scanning.Gate | None
-    gate: scanning.Gate | None
     up_since: datetime
     forgetting: Mapping[str, timedelta]
     """The messengers that drop a press which was not fetched for so long."""
@@ -115,19 +114,11 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         if await bench.database.transact(lambda session: scanning.tell(session, bench.house(), now)):
             bench.wake_delivery()
 
-    async def scan() -> None:
-        if bench.gate is not None:
-            await asyncio.to_thread(scanning.look_again, bench.gate)
-        now = bench.now()
-        if await bench.database.transact(lambda session: scanning.tell(session, bench.house(), now)):
-            bench.wake_delivery()
-
     return (
         Job("what is due", look_what_is_due),
         Job("messengers", bench.monitor.look),
         Job("outages", lambda: _note_outages(bench)),
         Job("summaries", summarize),
-        Job("virus scans", scan),
         Job("virus scans", scan),
         Job("storage", look_at_storage, LOOK_EVERY_SECONDS),
         Job("copies", copy, MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
