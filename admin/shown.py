@@ -15,6 +15,7 @@ from admin.words import MEASURES_EXPLAINED, word
 from forms.fields import FormContext
 from forms.request_form import BY_NAME
 from forms.texts import Size, Text, _
+from notifications.outage import announced_to_staff, moment
 from router.assign import decision_from_json
 from router.model import Decision
 from storage import clients, scanning
@@ -61,6 +62,14 @@ def iso_day(at: datetime) -> str:
 def day_before(at: datetime) -> str:
     """The last day of a stretch that ends at this midnight."""
     return on_day(at - timedelta(seconds=1))
+
+
+def maintenance() -> Text | None:
+    """What is said on every page while the program is being worked on."""
+    announced, now = doors().house.maintenance, doors().now()
+    if announced is None or not announced.lasts(now):
+        return None
+    return announced_to_staff(moment(announced.until, now, doors().house.calendar.zone), announced.reason)
 
 
 def explained(measure: str) -> str:
@@ -191,4 +200,4 @@ def install(app: Flask) -> None:
         answer, facts, decision,
     )  # fmt: skip
     app.jinja_env.filters.update({shown.__name__: shown for shown in filters})
-    app.jinja_env.globals.update(link=link, firm_name=firm_name, scan_mark=scan_mark)
+    app.jinja_env.globals.update(link=link, firm_name=firm_name, scan_mark=scan_mark, maintenance=maintenance)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
@@ -305,6 +305,38 @@ def migrate(config: Config = None) -> None:
     typer.echo("The database has been brought up to date.")
 
 
+class Switch(StrEnum):
+    """How `priem maintenance` is told."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@app.command("maintenance")
+def announce_maintenance(
+    switch: Annotated[Switch, typer.Argument(help="on or off.", show_default=False)],
+    until: Annotated[str, typer.Option(help="When it is over: 11:30, or 2026-11-30 11:30.")] = "",
+    reason: Annotated[str, typer.Option(help="What is done, for clients: «обновляем программу».")] = "",
+    config: Config = None,
+) -> None:
+    """Tell clients who write that answers come later; everything they write is kept as always."""
+    from app.clock import now
+    from storage import maintenance
+
+    settings = _settings(config)
+    with _database(settings) as database:
+        if switch is Switch.OFF:
+            with database.begin() as session:
+                ended = maintenance.call_off(session, now())
+            typer.echo("It is over." if ended else "Nothing was announced.")
+            return
+        over = _moment("--until", until, settings, now())
+        with database.begin() as session:
+            maintenance.announce(session, over, reason, now())
+    local = over.astimezone(settings.firm.calendar().zone)
+    typer.echo(f"Announced until {local:%Y-%m-%d %H:%M}; the service says so within a minute.")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The entry of `priem`: run a command and leave with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -412,6 +444,23 @@ def _day(option: str, text: str) -> date | None:
     if day.year not in YEARS:
         raise CommandError(f"{option} is a day from {YEARS[0]} to {YEARS[-1]}, not «{text}».")
     return day
+
+
+def _moment(option: str, text: str, settings: Settings, now: datetime) -> datetime:
+    """The next moment that is meant, in the firm's zone."""
+    zone = settings.firm.calendar().zone
+    try:
+        if ":" in text and "-" not in text:
+            local = now.astimezone(zone)
+            moment = datetime.combine(local.date(), time.fromisoformat(text), zone)
+            # Half past midnight, said in the evening, is tomorrow's.
+            return moment if moment > now else moment + timedelta(days=1)
+        moment = datetime.fromisoformat(text).replace(tzinfo=zone)
+    except ValueError:
+        raise CommandError(f"{option} is a time like 11:30 or 2026-11-30 11:30, not «{text}».") from None
+    if moment <= now:
+        raise CommandError(f"{option} {text} is over already.")
+    return moment
 
 
 @contextmanager

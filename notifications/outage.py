@@ -69,3 +69,14 @@ def maintenance_notice(until: str, reason: str) -> Text:
     if reason:
         return _("До {until} {reason}: заявки принимаем, ответим позже.", until=until, reason=reason)
     return _("До {until} обновляем программу: заявки принимаем, ответим позже.", until=until)
+
+
+def announced_to_staff(until: str, reason: str) -> Text:
+    """The same for staff, on every page of the panel."""
+    if reason:
+        return _(
+            "Объявлено до {until}: {reason}. Заявки принимаются, клиенты предупреждены.",
+            until=until,
+            reason=reason,
+        )
+    return _("До {until} обновляем программу. Заявки принимаются, клиенты предупреждены.", until=until)

@@ -40,6 +40,19 @@ class WayIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Work on the program that was announced at `since` and is over at `until` (aware UTC)."""
+
+    since: datetime
+    until: datetime
+    reason: str = ""
+
+    def lasts(self, now: datetime) -> bool:
+        """Whether it is going on."""
+        return self.since <= now < self.until
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """What the firm has settled: its calendar, its words, its norms. Passed to every use case."""
 
@@ -74,6 +87,8 @@ class House:
     """The messengers that are switched on, as a client comes by them."""
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     """The same for staff, who in our own pages have a session apart from a client's."""
+    maintenance: Maintenance | None = None
+    """What is announced to whoever writes or looks; it may be over."""
 
     def rules(self, now: datetime) -> RuleContext:
         """What the rules of the router may know."""

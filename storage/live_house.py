@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from notifications.texts import Catalogue, Forms
-from storage import firm_settings, wordings
+from storage import firm_settings, maintenance, wordings
 from storage.engine import Database
 from storage.firm_settings import Settled
 from storage.house import House
@@ -48,9 +48,11 @@ class LiveHouse:
             with self.database.read() as session:
                 settled = firm_settings.read_settled(session)
                 own_words = wordings.read_own(session, self.catalogue.language)
-            if (settled, own_words) == (self._settled, self._own_words):
-                return
-            self._house = self._made(settled, own_words)
+                announced = maintenance.read(session)
+            if (settled, own_words) != (self._settled, self._own_words):
+                self._house = self._made(settled, own_words)
+            if announced != self._house.maintenance:
+                self._house = replace(self._house, maintenance=announced)
             self._settled, self._own_words = settled, own_words
 
     def _made(self, settled: Settled, own_words: Mapping[str, Forms]) -> House:
