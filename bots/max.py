@@ -61,6 +61,8 @@ from bots.wire import (
     matches,
     network_errors,
     proxied_connector,
+    short_key,
+    whole_number,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
 from forms.texts import plain
@@ -506,7 +508,7 @@ def _read_created(event_key: str, update: Json) -> Inbound | None:
         sent_at=_time(message["timestamp"]),
         kind=kind,
         text=text,
-        message_key=None if mid is None else clean(mid),
+        message_key=None if mid is None else short_key(mid),
         user_name=_name(sender),
         **more,
     )
@@ -558,7 +560,7 @@ def _read_removed(event_key: str, update: Json) -> Inbound | None:
         chat_key=user_key,
         sent_at=_time(update["timestamp"]),
         kind=InboundKind.DELETED,
-        message_key=clean(update["message_id"]),
+        message_key=short_key(update["message_id"]),
     )
 
 
@@ -577,7 +579,7 @@ def _read_press(event_key: str, update: Json) -> Inbound | None:
         sent_at=_time(press["timestamp"]),
         kind=InboundKind.BUTTON,
         button=clean(press["payload"]),
-        message_key=None if mid is None else clean(mid),
+        message_key=None if mid is None else short_key(mid),
         user_name=_name(press["user"]),
         acknowledge=clean(press["callback_id"]),
     )
@@ -672,7 +674,7 @@ _OTHER: Mapping[Json, Callable[[Json], str]] = {
 
 def _user_key(user_id: Json) -> str:
     """Dialogs are addressed by the person: MAX no longer lists them as chats."""
-    if type(user_id) is not int or user_id <= 0:
+    if whole_number(user_id) <= 0:
         raise ValueError("a user without an id")
     return str(user_id)
 

@@ -56,6 +56,7 @@ from bots.wire import (
     header_safe,
     matches,
     network_errors,
+    whole_number,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
 from forms.texts import plain
@@ -386,8 +387,8 @@ def _read_message(event_key: str, message: Json, now: datetime) -> Inbound | Non
     return Inbound(
         channel=NAME,
         event_key=event_key,
-        user_key=str(sender["id"]),
-        chat_key=str(chat["id"]),
+        user_key=str(whole_number(sender["id"])),
+        chat_key=str(whole_number(chat["id"])),
         sent_at=_time(message["date"]),
         kind=kind,
         text=text,
@@ -395,7 +396,7 @@ def _read_message(event_key: str, message: Json, now: datetime) -> Inbound | Non
         contact=contact,
         start_code=code,
         group_id=None if group is None else clean(group),
-        message_key=str(message["message_id"]),
+        message_key=str(whole_number(message["message_id"])),
         user_name=_name(sender),
     )
 
@@ -458,12 +459,12 @@ def _read_press(event_key: str, press: Json, now: datetime) -> Inbound | None:
     return Inbound(
         channel=NAME,
         event_key=event_key,
-        user_key=str(sender["id"]),
-        chat_key=str(message["chat"]["id"]),
+        user_key=str(whole_number(sender["id"])),
+        chat_key=str(whole_number(message["chat"]["id"])),
         sent_at=now,
         kind=InboundKind.BUTTON,
         button=clean(press["data"]),
-        message_key=str(message["message_id"]) if "message_id" in message else None,
+        message_key=str(whole_number(message["message_id"])) if "message_id" in message else None,
         user_name=_name(sender),
         acknowledge=clean(press["id"]),
     )
@@ -477,8 +478,8 @@ def _read_membership(event_key: str, change: Json, now: datetime) -> Inbound | N
     return Inbound(
         channel=NAME,
         event_key=event_key,
-        user_key=str(sender["id"]),
-        chat_key=str(chat["id"]),
+        user_key=str(whole_number(sender["id"])),
+        chat_key=str(whole_number(chat["id"])),
         sent_at=_time(change["date"]),
         kind=kind,
         user_name=_name(sender),

@@ -46,6 +46,7 @@ from bots.wire import (
     decoded,
     limited_body,
     matches,
+    short_key,
     stored,
 )
 from forms.messages import (
@@ -356,8 +357,8 @@ def _read_message(event_key: str, event: Json) -> Inbound | None:
     return Inbound(
         channel=NAME,
         event_key=event_key,
-        user_key=_user_key(sender["id"]),
-        chat_key=_user_key(sender["id"]),
+        user_key=short_key(sender["id"]),
+        chat_key=short_key(sender["id"]),
         sent_at=_time(event["timestamp"]),
         kind=kind,
         text=text,
@@ -409,7 +410,7 @@ def _file(message: Json) -> IncomingFile:
 
 def _read_membership(kind: InboundKind) -> Callable[[str, Json], Inbound]:
     def read(event_key: str, event: Json) -> Inbound:
-        user_key = _user_key(event["user"]["id"] if "user" in event else event["user_id"])
+        user_key = short_key(event["user"]["id"] if "user" in event else event["user_id"])
         return Inbound(NAME, event_key, user_key, user_key, _time(event["timestamp"]), kind)
 
     return read
@@ -417,7 +418,7 @@ def _read_membership(kind: InboundKind) -> Callable[[str, Json], Inbound]:
 
 def _read_delivery(state: DeliveryState) -> Callable[[str, Json], Inbound]:
     def read(event_key: str, event: Json) -> Inbound:
-        user_key = _user_key(event["user_id"])
+        user_key = short_key(event["user_id"])
         return Inbound(
             channel=NAME,
             event_key=event_key,
@@ -457,13 +458,6 @@ def _place(message: Json) -> str:
 
 _OTHER: Mapping[Json, Callable[[Json], str]] = {"sticker": lambda _message: "наклейка", "location": _place}
 """What a person sent that we cannot take → what we call it."""
-
-
-def _user_key(user_id: Json) -> str:
-    key = clean(user_id)
-    if not 1 <= len(key) <= 100:  # noqa: PLR2004 - really 24 characters of base64
-        raise ValueError("a user without an id")
-    return key
 
 
 def _time(unix_milliseconds: Json) -> datetime:

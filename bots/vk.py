@@ -62,6 +62,7 @@ from bots.wire import (
     limited_body,
     matches,
     stored,
+    whole_number,
 )
 from forms.messages import (
     Delivery,
@@ -622,7 +623,7 @@ def _read_press(event_key: str, press: Json, now: datetime) -> Inbound | None:
         now,
         InboundKind.BUTTON,
         button=clean(button) if isinstance(button, str) else "",
-        message_key=f"c{_number(number)}" if number is not None else None,
+        message_key=f"c{whole_number(number)}" if number is not None else None,
         acknowledge=f"{person[0]} {person[1]} {clean(press['event_id'])}",
     )
 
@@ -646,7 +647,7 @@ def _read_receipt(event_key: str, receipt: Json, now: datetime) -> Inbound | Non
         *person,
         now,
         InboundKind.DELIVERY,
-        message_key=str(_number(receipt["read_message_id"])),
+        message_key=str(whole_number(receipt["read_message_id"])),
         delivery=Delivery(DeliveryState.READ),
     )
 
@@ -663,17 +664,17 @@ _READERS: Mapping[str, Callable[[str, Json, datetime], Inbound | None]] = {
 
 def _person(from_id: Json, peer_id: Json) -> tuple[str, str] | None:
     """Keys of the person and of the chat with them; None for communities and group chats."""
-    if _number(from_id) <= 0 or not 0 < _number(peer_id) < FIRST_GROUP_CHAT:
+    if whole_number(from_id) <= 0 or not 0 < whole_number(peer_id) < FIRST_GROUP_CHAT:
         return None
     return str(from_id), str(peer_id)
 
 
 def _message_key(message: Json) -> str | None:
     """The id that `messages.send` gives too. It may be 0 where only the dialog counts its messages."""
-    if _number(message.get("id", 0)):
+    if whole_number(message.get("id", 0)):
         return str(message["id"])
     number = message.get("conversation_message_id")
-    return f"c{_number(number)}" if number else None
+    return f"c{whole_number(number)}" if number else None
 
 
 def _payload(payload: Json) -> dict[str, Json]:
@@ -718,7 +719,7 @@ def _document(document: Json) -> IncomingFile:
     return IncomingFile(
         reference=clean(document["url"]),
         name=title if is_complete else f"{title}.{ending}",
-        size_bytes=None if size_bytes is None else _number(size_bytes),
+        size_bytes=None if size_bytes is None else whole_number(size_bytes),
     )
 
 
@@ -777,12 +778,6 @@ def _other(kind: str, attachment: Json) -> str:
 def _place(geo: Json) -> str:
     point = geo["coordinates"]
     return f"геопозиция {float(point['latitude']):.5g}, {float(point['longitude']):.5g}"
-
-
-def _number(value: Json) -> int:
-    if type(value) is not int:
-        raise TypeError("a number was expected")
-    return value
 
 
 def _time(unix_seconds: Json) -> datetime:

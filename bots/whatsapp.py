@@ -32,6 +32,7 @@ from yarl import URL
 from bots.base import ChannelKind, Cursor, Doors, FileUnavailable, Health, Lent, Limits, Misconfigured
 from bots.rendering import split
 from bots.wire import (
+    LONGEST_KEY,
     Answer,
     AnswerLost,
     BaseUrl,
@@ -46,6 +47,7 @@ from bots.wire import (
     clean,
     limited_body,
     matches,
+    short_key,
 )
 from forms.messages import (
     Delivery,
@@ -504,9 +506,7 @@ def parse(form: Form, now: datetime) -> Inbound:
 
 def _read_message(event_key: str, form: Form, now: datetime) -> Inbound:
     # A phone number today, an opaque id of Meta (BSUID) where people hide their number.
-    address = clean(form["From"])
-    if not address:
-        raise ValueError("nobody wrote this")
+    address = short_key(form["From"])
     sent = Inbound(
         channel=NAME,
         event_key=event_key,
@@ -623,7 +623,7 @@ def parse_status(form: Form, now: datetime) -> Inbound | None:
     """Turn a status of a message of ours into a proof of delivery; one that proves nothing is None."""
     status, sid, address = form.get("MessageStatus", ""), form.get("MessageSid", ""), form.get("To", "")
     state = _STATES.get(status)
-    if state is None or not address:
+    if state is None or not 1 <= len(address) <= LONGEST_KEY:
         return None
     delivery = Delivery(state)
     if state is DeliveryState.FAILED:

@@ -52,6 +52,8 @@ SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 MAX_REDIRECTS = 3
 REMEMBERED_HALF_SENT = 1000
+LONGEST_KEY = 200
+"""Of what messengers call people and messages; databases index it."""
 
 
 class Fault(Exception):  # noqa: N818 - the base of what the network does to us
@@ -318,6 +320,23 @@ def clean(text: Json) -> str:
     if type(text) is not str:
         raise TypeError("a string was expected")
     return text.replace("\x00", "") if "\x00" in text else text
+
+
+def whole_number(value: Json) -> int:
+    """Take a whole number of 64 bits. Raises TypeError or ValueError for anything else."""
+    if type(value) is not int:
+        raise TypeError("a whole number was expected")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("no messenger counts so far")
+    return value
+
+
+def short_key(text: Json) -> str:
+    """Take a messenger's name of a person or a message. Raises TypeError or ValueError for anything else."""
+    name = clean(text)
+    if not 1 <= len(name) <= LONGEST_KEY:
+        raise ValueError("nothing is named like this")
+    return name
 
 
 def header_safe(file_name: str) -> str:

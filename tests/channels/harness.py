@@ -18,10 +18,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import aiohttp
 import uvicorn
 from starlette.applications import Starlette
 
 from bots.base import Channel, Cursor, Doors
+from bots.wire import Pauses
 from forms.messages import Inbound, InboundKind, OutgoingFile
 
 
@@ -65,6 +67,10 @@ class ApiFault(StrEnum):
 
 
 RETRY_AFTER_SECONDS = 7
+
+QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
+
+HOOK_SECRET = "hook-secret_of-the-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,57 @@ class Shelf:
         sha256 = hashlib.sha256(content).hexdigest()
         self.path(sha256).write_bytes(content)
         return OutgoingFile(sha256, name, media_type, len(content))
+
+
+class Stoppable(Protocol):
+    """An emulator of a messenger that can be out of reach."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def forgive(self) -> None: ...
+
+
+class _Seen(Protocol):
+    """A message as an emulator keeps it."""
+
+    text: str
+    files: list[tuple[str, bytes]]
+
+    @property
+    def buttons(self) -> list[str]: ...
+
+
+@asynccontextmanager
+async def failing(emulator: Stoppable, fault: ApiFault, spoil: Callable[[], object]) -> AsyncIterator[None]:
+    """`api_fails` of a messenger that has an emulator: `spoil` arranges any fault but an unreachable one."""
+    if fault is ApiFault.UNREACHABLE:
+        await emulator.stop()
+        # Idle connections must notice that they were closed: what is written into one is Unknown.
+        await asyncio.sleep(0.05)
+    else:
+        spoil()
+    try:
+        yield
+    finally:
+        emulator.forgive()
+        if fault is ApiFault.UNREACHABLE:
+            await emulator.start()
+
+
+def as_shown(messages: Sequence[_Seen]) -> Sequence[Shown]:
+    """What an emulator keeps of the messages that a person sees."""
+    return [Shown(each.text, tuple(each.buttons), tuple(each.files)) for each in messages]
+
+
+async def posted_by_a_stranger(url: str, value: object, headers: Mapping[str, str] | None = None) -> int:
+    """Post JSON to a webhook; the status of the answer."""
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as stranger,
+        stranger.post(url, json=value, headers=headers) as response,
+    ):
+        return response.status
 
 
 class Refused(Exception):  # noqa: N818

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import aiohttp
-
 from bots.base import Channel, Lent
 from bots.max import SECRET_HEADER, MaxChannel, Settings
-from bots.wire import Pauses
 from forms.messages import OutgoingFile
 from tests.channels.harness import (
+    HOOK_SECRET,
+    QUICK,
     RETRY_AFTER_SECONDS,
     Ability,
     ApiFault,
@@ -24,12 +22,12 @@ from tests.channels.harness import (
     Shelf,
     Shown,
     Variant,
+    failing,
+    posted_by_a_stranger,
 )
 from tests.channels.webchat import MemoryLog, render
 from tests.emulators.max import MaxEmulator, Person
 
-HOOK_SECRET = "hook-secret_of-the-tests"
-QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 USER_ID = 523_000_001
 
 Mode = Literal["polling", "webhook"]
@@ -126,26 +124,13 @@ class MaxHarness:
         if not self.emulator.subscriptions:
             raise Lacks("updates are polled: nobody posts")
         url = next(iter(self.emulator.subscriptions))
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as stranger,
-            stranger.post(url, json=update, headers={SECRET_HEADER: "guessed"}) as response,
-        ):
-            return response.status
+        return await posted_by_a_stranger(url, update, {SECRET_HEADER: "guessed"})
 
-    @asynccontextmanager
-    async def api_fails(self, fault: ApiFault, *, times: int = 1) -> AsyncIterator[None]:
-        if fault is ApiFault.UNREACHABLE:
-            await self.emulator.stop()
-            # Idle connections must notice that they were closed: what is written into one is Unknown.
-            await asyncio.sleep(0.05)
-        else:
+    def api_fails(self, fault: ApiFault, *, times: int = 1) -> AbstractAsyncContextManager[None]:
+        def spoil() -> None:
             self.emulator.fail_next("POST messages", times=times, **_FAULTS[fault])
-        try:
-            yield
-        finally:
-            self.emulator.forgive()
-            if fault is ApiFault.UNREACHABLE:
-                await self.emulator.start()
+
+        return failing(self.emulator, fault, spoil)
 
     async def shown(self, count: int) -> Sequence[Shown]:
         messages = await self.person.shown(count)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import aiohttp
-
 from bots.base import Channel
 from bots.telegram import SECRET_HEADER, Settings, TelegramChannel
-from bots.wire import Pauses
-from tests.channels.harness import RETRY_AFTER_SECONDS, Ability, ApiFault, Harness, Shelf, Shown, Variant
+from tests.channels.harness import (
+    HOOK_SECRET,
+    QUICK,
+    RETRY_AFTER_SECONDS,
+    Ability,
+    ApiFault,
+    Harness,
+    Shelf,
+    Shown,
+    Variant,
+    as_shown,
+    failing,
+    posted_by_a_stranger,
+)
 from tests.emulators.telegram import Chat, TelegramEmulator
-
-HOOK_SECRET = "hook-secret_of-the-tests"
-QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 
 Mode = Literal["polling", "webhook"]
 
@@ -83,30 +89,16 @@ class TelegramHarness:
     async def stranger_posts(self) -> int:
         update = {"update_id": 1, "message": {"message_id": 1}}
         headers = {SECRET_HEADER: "guessed"}
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as stranger,
-            stranger.post(self.emulator.hook_url, json=update, headers=headers) as response,
-        ):
-            return response.status
+        return await posted_by_a_stranger(self.emulator.hook_url, update, headers)
 
-    @asynccontextmanager
-    async def api_fails(self, fault: ApiFault, *, times: int = 1) -> AsyncIterator[None]:
-        if fault is ApiFault.UNREACHABLE:
-            await self.emulator.stop()
-            # Idle connections must notice that they were closed: what is written into one is Unknown.
-            await asyncio.sleep(0.05)
-        else:
+    def api_fails(self, fault: ApiFault, *, times: int = 1) -> AbstractAsyncContextManager[None]:
+        def spoil() -> None:
             self.emulator.fail_next("sendMessage", times=times, **_FAULTS[fault])  # type: ignore[arg-type]
-        try:
-            yield
-        finally:
-            self.emulator.forgive()
-            if fault is ApiFault.UNREACHABLE:
-                await self.emulator.start()
+
+        return failing(self.emulator, fault, spoil)
 
     async def shown(self, count: int) -> Sequence[Shown]:
-        messages = await self.chat.shown(count)
-        return [Shown(each.text, tuple(each.buttons), tuple(each.files)) for each in messages]
+        return as_shown(await self.chat.shown(count))
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ from notifications.outbox import (
 )
 from tests.channels.harness import House, Shelf, free_address, serving, stopped
 from tests.channels.max import HOOK_SECRET, QUICK, USER_ID, MaxHarness, Mode, lent_by, settings_for
+from tests.channels.tunnel import Tunnel
 from tests.emulators.max import BOT, MaxEmulator, Person, RateLimits
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -1059,33 +1060,6 @@ def test_default_hosts_are_those_of_max():
 
 
 # ---------------------------------------------------------------------- proxies, certificates and logs
-
-
-class Tunnel:
-    """An HTTP proxy that leads every CONNECT to the emulator and remembers where it was meant to go."""
-
-    def __init__(self, target: str) -> None:
-        self.asked: list[str] = []
-        self._port = int(target.rsplit(":", 1)[1])
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head.split()[1].decode())
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_pour(reader, inner_writer))
-            tasks.create_task(_pour(inner_reader, writer))
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    writer.close()
 
 
 async def test_everything_goes_through_the_proxy(emulator: MaxEmulator, olga: Person, shelf: Shelf):

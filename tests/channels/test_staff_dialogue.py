@@ -14,7 +14,7 @@ from bots.staff_pending import StaffPending, Step, pending_from_json
 from forms.messages import FileRole, InboundKind, OutgoingFile
 from router.model import Role, Status
 from storage import casework, history
-from storage.models import Attachment, Chat, Message, Request, Shift, Staff
+from storage.models import Attachment, Chat, Client, Message, Request, Shift, Staff
 from storage.staff_reading import Wanted
 from tests.client import Town
 
@@ -770,6 +770,21 @@ async def test_a_reader_only_reads(scene):
     assert (await reader.says("Привет клиенту"))[0].startswith("Писать клиентам могут")
     assert scene.client.hears() == []
     assert scene.status() is Status.ASSIGNED
+
+
+async def test_a_controller_of_other_clients_learns_nothing_of_this_one(scene):
+    reader = await scene.town.staff("Зоя Читатель", Role.CONTROLLER)
+    with scene.town.database.begin() as session:
+        row = session.exec(select(Staff).order_by(Staff.id.desc())).first()
+        named, (theirs,) = row.id, session.exec(select(Client)).all()
+        theirs.controller_id = 1
+    for text in ("Все заявки", "№ 1", "/find ромашка", "7707083893", "/board"):
+        assert "Ромашка" not in " ".join(await reader.says(text))
+    for action in ("card", "history"):
+        assert "Ромашка" not in " ".join(await reader.presses_id(f"req:1:{action}:1"))
+    with scene.town.database.begin() as session:
+        session.get_one(Client, theirs.id).controller_id = named
+    assert "Ромашка" in " ".join(await reader.says("№ 1"))
 
 
 # --- random lives ------------------------------------------------------------------------------

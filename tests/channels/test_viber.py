@@ -47,6 +47,7 @@ from notifications.outbox import (
 )
 from tests.channels.file_links import served_links
 from tests.channels.harness import House, Shelf, free_address, serving, stopped
+from tests.channels.tunnel import Tunnel
 from tests.channels.viber import QUICK, USER_ID, ViberHarness, lent_by, settings_for
 from tests.emulators.viber import JSON_BYTES, Person, ViberEmulator
 
@@ -846,33 +847,6 @@ async def test_announced_oversize_is_not_even_asked_for(channel: ViberChannel):
 
 
 # ---------------------------------------------------------------------- proxies and logs
-
-
-class Tunnel:
-    """An HTTP proxy that leads every CONNECT to the emulator and remembers where it was meant to go."""
-
-    def __init__(self, target: str) -> None:
-        self.asked: list[str] = []
-        self._port = int(target.rsplit(":", 1)[1])
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head.split()[1].decode())
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_pour(reader, inner_writer))
-            tasks.create_task(_pour(inner_reader, writer))
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    writer.close()
 
 
 async def test_everything_goes_through_the_proxy(viber: ViberEmulator, olga: Person, shelf: Shelf):

@@ -51,6 +51,7 @@ from notifications.outbox import (
 )
 from tests.channels.file_links import served_links
 from tests.channels.harness import House, Shelf, free_address, serving, stopped
+from tests.channels.tunnel import Tunnel
 from tests.channels.whatsapp import ADDRESS, QUICK, TEMPLATES, emulated, settings_for
 from tests.emulators.whatsapp import (
     ACCOUNT_SID,
@@ -970,35 +971,6 @@ async def test_wrong_token_is_named(shelf: Shelf):
 # ---------------------------------------------------------------------- proxies, mirrors, logs
 
 
-class Tunnel:
-    """An HTTP proxy that leads every CONNECT where the test says, and remembers where it was meant to go."""
-
-    def __init__(self, ports: Mapping[str, str]) -> None:
-        self.asked: list[str] = []
-        self._ports = ports
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        host = head.split()[1].decode().partition(":")[0]
-        self.asked.append(host)
-        port = int(self._ports[host].rpartition(":")[2])
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_pour(reader, inner_writer))
-            tasks.create_task(_pour(inner_reader, writer))
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    writer.close()
-
-
 async def test_everything_goes_through_the_proxy_to_the_mirror(shelf: Shelf):
     async with emulated(TEMPLATES) as twilio, served_links(shelf) as link:
         tunnel = Tunnel({"mirror.test": twilio.base_url, "storage.test": twilio.storage_url})
@@ -1027,7 +999,7 @@ async def test_everything_goes_through_the_proxy_to_the_mirror(shelf: Shelf):
             await channel.close()
         assert twilio.violations == []
     # These names exist nowhere: whoever does not ask the proxy cannot have got an answer.
-    assert set(tunnel.asked) == {"mirror.test", "storage.test"}
+    assert tunnel.hosts == {"mirror.test", "storage.test"}
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
 
 from bots.base import Channel, Lent
 from bots.viber import SIGNATURE_HEADER, Settings, ViberChannel
-from bots.wire import Pauses
 from forms.messages import OutgoingFile
 from tests.channels.file_links import served_links
-from tests.channels.harness import RETRY_AFTER_SECONDS, Ability, ApiFault, Harness, Shelf, Shown, Variant
+from tests.channels.harness import (
+    QUICK,
+    RETRY_AFTER_SECONDS,
+    Ability,
+    ApiFault,
+    Harness,
+    Shelf,
+    Shown,
+    Variant,
+    failing,
+)
 from tests.channels.webchat import MemoryLog, render
 from tests.emulators.viber import Person, ViberEmulator
 
-QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 USER_ID = "01234567890Aa+/x=="
 
 _FAULTS: dict[ApiFault, dict[str, object]] = {
@@ -100,20 +107,11 @@ class ViberHarness:
         ):
             return response.status
 
-    @asynccontextmanager
-    async def api_fails(self, fault: ApiFault, *, times: int = 1) -> AsyncIterator[None]:
-        if fault is ApiFault.UNREACHABLE:
-            await self.emulator.stop()
-            # Idle connections must notice that they were closed: what is written into one is Unknown.
-            await asyncio.sleep(0.05)
-        else:
+    def api_fails(self, fault: ApiFault, *, times: int = 1) -> AbstractAsyncContextManager[None]:
+        def spoil() -> None:
             self.emulator.fail_next("send_message", times=times, **_FAULTS[fault])
-        try:
-            yield
-        finally:
-            self.emulator.forgive()
-            if fault is ApiFault.UNREACHABLE:
-                await self.emulator.start()
+
+        return failing(self.emulator, fault, spoil)
 
     async def shown(self, count: int) -> Sequence[Shown]:
         messages = await self.person.shown(count)

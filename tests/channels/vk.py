@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import aiohttp
-
 from bots.base import Channel
 from bots.vk import Settings, VkChannel
-from bots.wire import Pauses
-from tests.channels.harness import RETRY_AFTER_SECONDS, Ability, ApiFault, Harness, Shelf, Shown, Variant
+from tests.channels.harness import (
+    HOOK_SECRET,
+    QUICK,
+    RETRY_AFTER_SECONDS,
+    Ability,
+    ApiFault,
+    Harness,
+    Shelf,
+    Shown,
+    Variant,
+    as_shown,
+    failing,
+    posted_by_a_stranger,
+)
 from tests.emulators.vk import Chat, VkEmulator
-
-HOOK_SECRET = "hook-secret_of-the-tests"
-QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 
 Mode = Literal["longpoll", "callback"]
 
@@ -99,30 +106,16 @@ class VkHarness:
     async def stranger_posts(self) -> int:
         assert self.emulator.hook is not None, "nobody posts in this mode"
         event = {"type": "message_new", "group_id": self.emulator.group_id, "secret": "guessed", "object": {}}
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as stranger,
-            stranger.post(self.emulator.hook.url, json=event) as response,
-        ):
-            return response.status
+        return await posted_by_a_stranger(self.emulator.hook.url, event)
 
-    @asynccontextmanager
-    async def api_fails(self, fault: ApiFault, *, times: int = 1) -> AsyncIterator[None]:
-        if fault is ApiFault.UNREACHABLE:
-            await self.emulator.stop()
-            # Idle connections must notice that they were closed: what is written into one is Unknown.
-            await asyncio.sleep(0.05)
-        else:
+    def api_fails(self, fault: ApiFault, *, times: int = 1) -> AbstractAsyncContextManager[None]:
+        def spoil() -> None:
             self.emulator.fail_next("messages.send", times=times, **_FAULTS[fault])
-        try:
-            yield
-        finally:
-            self.emulator.forgive()
-            if fault is ApiFault.UNREACHABLE:
-                await self.emulator.start()
+
+        return failing(self.emulator, fault, spoil)
 
     async def shown(self, count: int) -> Sequence[Shown]:
-        messages = await self.chat.shown(count)
-        return [Shown(each.text, tuple(each.buttons), tuple(each.files)) for each in messages]
+        return as_shown(await self.chat.shown(count))
 
 
 @asynccontextmanager

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from bots.base import Channel
 from bots.whatsapp import HOOK_PATH, Reconciling, Settings, WhatsAppChannel
-from bots.wire import Pauses
 from tests.channels.file_links import served_links
 from tests.channels.harness import (
+    QUICK,
     RETRY_AFTER_SECONDS,
     Ability,
     ApiFault,
@@ -23,6 +22,8 @@ from tests.channels.harness import (
     Shelf,
     Shown,
     Variant,
+    as_shown,
+    failing,
 )
 from tests.emulators.whatsapp import (
     ACCOUNT_SID,
@@ -36,7 +37,6 @@ from tests.emulators.whatsapp import (
     sid_of,
 )
 
-QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 ADDRESS = "whatsapp:+79165230001"
 
 TEMPLATES: dict[str, Mapping[str, Any]] = {
@@ -122,24 +122,14 @@ class WhatsAppHarness:
         form = {"MessageSid": "SM" + "f" * 32, "From": ADDRESS, "Body": "Это не Twilio"}
         return await self.emulator.posts(form, signature="bm90IHR3aWxpbyBhdCBhbGw=")
 
-    @asynccontextmanager
-    async def api_fails(self, fault: ApiFault, *, times: int = 1) -> AsyncIterator[None]:
-        if fault is ApiFault.UNREACHABLE:
-            await self.emulator.stop()
-            # Idle connections must notice that they were closed: what is written into one is Unknown.
-            await asyncio.sleep(0.05)
-        else:
+    def api_fails(self, fault: ApiFault, *, times: int = 1) -> AbstractAsyncContextManager[None]:
+        def spoil() -> None:
             self.emulator.fail_next(times=times, **_FAULTS[fault])
-        try:
-            yield
-        finally:
-            self.emulator.forgive()
-            if fault is ApiFault.UNREACHABLE:
-                await self.emulator.start()
+
+        return failing(self.emulator, fault, spoil)
 
     async def shown(self, count: int) -> Sequence[Shown]:
-        messages = await self.person.shown(count)
-        return [Shown(each.text, tuple(each.buttons), tuple(each.files)) for each in messages]
+        return as_shown(await self.person.shown(count))
 
 
 @asynccontextmanager

@@ -29,6 +29,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from tests.emulators.listening import listen
+
 Json = Any
 
 TEXT_LENGTH = 4000
@@ -347,9 +349,7 @@ class MaxEmulator:
         app.router.add_route("*", "/{endpoint:.*}", self._serve)
         # A client that goes away ends what hangs, as on the real server.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
-        self._port = self._runner.addresses[0][1]
+        self._port = await listen(self._runner, self._port)
         self.base_url = f"http://127.0.0.1:{self._port}"
         for subscription in self.subscriptions.values():
             subscription.poster = asyncio.create_task(self._post_all(subscription))

@@ -28,6 +28,7 @@ import orjson
 from aiohttp import web
 
 from tests.emulators.judge import Judge
+from tests.emulators.listening import listen, once_there
 
 Json = Any
 
@@ -279,17 +280,7 @@ class Chat:
 
     async def shown(self, count: int, *, timeout_seconds: float = 5) -> list[Message]:
         """Give all messages of the bot once there are at least `count`."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                while len(self.messages) < count:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            missing = count - len(self.messages)
-            raise AssertionError(
-                f"{missing} answers are missing after {timeout_seconds} s:\n{self.transcript()}"
-            ) from None
-        return list(self.messages)
+        return await once_there(self.messages, count, self._changed, timeout_seconds, self.transcript)
 
     def skip(self) -> None:
         """Take all that was shown for read."""
@@ -427,10 +418,7 @@ class TelegramEmulator:
         # A client that goes away ends its long poll, as on the real server.
         server = web.Server(self._serve, access_log=None, handler_cancellation=True)
         self._runner = web.ServerRunner(server, shutdown_timeout=0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        self._port = await listen(self._runner, self._port)
         self.base_url = f"http://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:

@@ -28,6 +28,8 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 from aiohttp import web
 
+from tests.emulators.listening import listen
+
 Json = Any
 
 JSON_BYTES = 30_000
@@ -274,9 +276,7 @@ class ViberEmulator:
         app.router.add_get("/media/{key}/{name}", self._give)
         # A client that goes away ends what hangs, as on the real server.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
-        self._port = self._runner.addresses[0][1]
+        self._port = await listen(self._runner, self._port)
         self.base_url = f"http://127.0.0.1:{self._port}"
         self._poster = asyncio.create_task(self._post_all(), name="viber's poster")
 

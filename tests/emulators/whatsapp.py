@@ -32,6 +32,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import aiohttp
 from aiohttp import web
 
+from tests.emulators.listening import listen
+
 Json = Any
 
 ACCOUNT_SID = "AC" + "5e" * 16
@@ -287,9 +289,7 @@ class TwilioEmulator:
             runner = web.ServerRunner(
                 web.Server(handler, access_log=None, handler_cancellation=True), shutdown_timeout=0
             )
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", self._ports[number], reuse_address=True).start()
-            self._ports[number] = runner.addresses[0][1]
+            self._ports[number] = await listen(runner, self._ports[number])
             self._runners.append(runner)
         self.base_url = f"http://127.0.0.1:{self._ports[0]}"
         # Another host, as far as credentials are concerned.
