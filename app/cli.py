@@ -93,6 +93,8 @@ def demo(
 @app.command()
 def run(config: Config = None) -> None:
     """Start the service: every configured messenger, deliveries, timers and the panel in one process."""
+    import structlog
+
     from app import logs
     from app.loop import run_in_loop
     from app.server import listening
@@ -104,6 +106,8 @@ def run(config: Config = None) -> None:
     logs.configure(as_json=not sys.stderr.isatty(), secrets=settings.secrets())
     with listening(settings.server.host, settings.server.port) as port:
         refuse_damaged(settings.storage.url)
+        if (copy := _copy_before_migrating(settings)) is not None:
+            structlog.get_logger(__name__).info("copied before the migration", file=str(copy))
         bring_up_to_date(settings.storage.url)
         run_in_loop(lambda: run_service(settings, port))
 
@@ -233,11 +237,13 @@ def backup(
 ) -> None:
     """Copy the database and the files, locked, while the service runs."""
     from app.clock import now
+    from bots.base import MAX_FILE_BYTES
     from storage.backup import write_copy
 
     settings = _settings(config)
     key = _backup_key(settings, recipient=recipient)
-    manifest = write_copy(settings.storage.url, settings.storage.files, file, key, now())
+    files = settings.storage.open_files(MAX_FILE_BYTES)
+    manifest = write_copy(settings.storage.url, files, file, key, now())
     typer.echo(_told_of(manifest.rows, manifest.files, manifest.made_at))
 
 
@@ -264,11 +270,15 @@ def restore(
     identity: Identity = None,
     replace: Annotated[bool, typer.Option("--replace", help="There is data already: replace it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask again; only with --replace.")] = False,
+    faulty: Annotated[
+        bool, typer.Option("--faulty", help="Bring it back although the trial found faults in it.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Bring a copy back to where the configuration points. Live data is not overwritten unless told twice."""
     from app.clock import now
     from app.server import listening
+    from bots.base import MAX_FILE_BYTES
     from storage import backup as copies
 
     settings = _settings(config)
@@ -282,18 +292,24 @@ def restore(
                 raise CommandError("Nothing was changed.")
         # Whatever the copy lacks must be known before the present data is moved.
         verdict = copies.verify(file, key)
-        if not verdict.whole:
-            raise CommandError(f"Nothing was changed: {' '.join(verdict.troubles)}")
+        if not verdict.whole and not (faulty and verdict.manifest is not None):
+            way_out = " To bring it back all the same, repeat with --faulty." if verdict.manifest else ""
+            raise CommandError(f"Nothing was changed: {' '.join(verdict.troubles)}{way_out}")
         aside = copies.put_aside(url, now())
-        manifest = copies.restore(file, key, url, settings.storage.files)
+        manifest = copies.restore(file, key, url, settings.storage.open_files(MAX_FILE_BYTES))
     typer.echo(_told_of(manifest.rows, manifest.files, manifest.made_at))
     if aside is not None:
         typer.echo(f"What was there before lies in {aside}.")
 
 
 @app.command()
-def migrate(config: Config = None) -> None:
-    """Create the database or bring its schema up to date."""
+def migrate(
+    without_copy: Annotated[
+        bool, typer.Option("--without-copy", help="Do not copy the data before; for when there is no room.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Create the database or bring its schema up to date; what is in it is copied before."""
     from storage.migrate import migrate as bring_up_to_date
     from storage.migrate import pending
 
@@ -301,6 +317,8 @@ def migrate(config: Config = None) -> None:
     if not pending(settings.storage.url):
         typer.echo("The database is up to date.")
         return
+    if not without_copy and (copy := _copy_before_migrating(settings)) is not None:
+        typer.echo(f"A copy of what was there before lies in {copy}.")
     bring_up_to_date(settings.storage.url)
     typer.echo("The database has been brought up to date.")
 
@@ -507,17 +525,32 @@ PASSPHRASE_VARIABLE = "PRIEM_BACKUP_PASSPHRASE"  # noqa: S105 - a variable's nam
 
 
 def _backup_key(settings: Settings, *, recipient: str = "", identity: Path | None = None) -> Key:
-    """What a copy is locked with. Without anything else the key of the service is the passphrase."""
+    """What a copy is locked with and opened with.
+
+    A key that is named comes first, then the configured one; without anything else the key of the service
+    is the passphrase. To open a copy that one is tried, too.
+    """
     from storage.backup import Key
 
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE) or settings.server.secret_key.get_secret_value()
+    secret_key = settings.server.secret_key.get_secret_value()
+    named = os.environ.get(PASSPHRASE_VARIABLE, "")
+    passphrase = named or settings.backup.passphrase.get_secret_value() or secret_key
+    recipient = recipient or ("" if named else settings.backup.public_key)
     try:
         told = identity.read_text(encoding="utf-8") if identity else ""
     except OSError as error:
         raise CommandError(f"{identity} cannot be read: {error.strerror}.") from error
     # age's own files begin with comments.
     lines = [line for line in told.splitlines() if line and not line.startswith("#")]
-    return Key(passphrase, recipient, lines[0] if lines else "")
+    return Key(passphrase, recipient, lines[0] if lines else "", other_passphrase=secret_key)
+
+
+def _copy_before_migrating(settings: Settings) -> Path | None:
+    """The copy of what a migration is about to change; None when there is nothing to change or to lose."""
+    from app.clock import now
+    from app.copying import before_migrating
+
+    return before_migrating(settings, now())
 
 
 def _told_of(rows: Mapping[str, int], files: int, made_at: str) -> str:

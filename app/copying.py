@@ -24,12 +24,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.settings import Backup, Storage
+from app.settings import Backup, Settings, Storage
 from bots.base import MAX_FILE_BYTES
 from notifications.copying import CopyTrouble
 from notifications.faults import place_of
 from storage import copies, migrate
-from storage.backup import PARTIAL, TRIAL, BackupError, Key, NoRoom, Verdict, verify, write_copy
+from storage.backup import PARTIAL, TRIAL, BackupError, Key, NoRoom, Verdict, is_live, verify, write_copy
 from storage.copies import CopyPlan, Outcome, Told, made_at, superfluous
 from storage.copy_places import UNFINISHED, CopyPlace, PlaceError, open_place
 
@@ -83,10 +83,10 @@ def carry_out(order: Order) -> Outcome:
     verdict = _proved(order, file, key, manifest.row_bytes)
     outcome = Outcome(
         file.name, size_bytes, sha256, manifest.rows.get("request", 0), manifest.files, verdict.whole,
-        None, tuple(_told_of(verdict)),
+        None, tuple(_told_of(verdict)), verdict.manifest is not None,
     )  # fmt: skip
     # What cannot even be opened is no use elsewhere.
-    if verdict.manifest is not None and not order.before_revision:
+    if outcome.opens and not order.before_revision:
         outcome = _carried(order, file, outcome)
     return _thinned(order, outcome)
 
@@ -98,6 +98,29 @@ def _failed(what: CopyTrouble, detail: str) -> Outcome:
 def _told_of(verdict: Verdict) -> Iterator[Told]:
     what = CopyTrouble.NO_ROOM if verdict.no_room else CopyTrouble.DAMAGED
     return (Told(what, trouble) for trouble in verdict.troubles)
+
+
+def before_migrating(settings: Settings, now: datetime) -> Path | None:
+    """Copy what a migration is about to change, and try the migration on the copy; blocks.
+
+    Without a key of its own the copy is locked with `server.secret_key`, which lies on the same machine
+    (docs/decisions/0009). None when there is nothing to migrate, or nothing in the database. Raises
+    BackupError, and then nothing may be migrated.
+    """
+    url, backup = settings.storage.url, settings.backup
+    if migrate.missing(url) or migrate.is_newest(url) or not is_live(url):
+        return None
+    key = backup.key() or Key(settings.server.secret_key.get_secret_value())
+    zone, revision = settings.firm.time_zone, migrate.newest_revision()
+    order = Order(settings.storage, backup, zone, now, key=key, before_revision=revision)
+    outcome = carry_out(order)
+    if not outcome.opens:
+        why = " ".join(told.detail for told in outcome.troubles)
+        raise BackupError(
+            f"The database was left as it is, since it could not be copied before: {why} Mend that, or run "
+            "`priem migrate --without-copy`."
+        )
+    return backup.folder / outcome.file_name
 
 
 # --- this machine's disk -----------------------------------------------------------------------

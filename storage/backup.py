@@ -95,13 +95,15 @@ class Taker(Protocol):
 class Key:
     """What a copy is locked with: a passphrase, or age's public key (`age1…`); to open, its identity.
 
-    `witness` is a second public key that may open the copy: see `with_witness`.
+    `witness` is a second public key that may open the copy: see `with_witness`. `other_passphrase` is tried
+    when the first does not open it.
     """
 
     passphrase: str = field(default="", repr=False)
     recipient: str = ""
     identity: str = field(default="", repr=False)
     witness: str = ""
+    other_passphrase: str = field(default="", repr=False)
 
     def with_witness(self) -> Key:
         """A key with which a copy can be proved although its own identity lies elsewhere.
@@ -597,10 +599,20 @@ def _unlock(key: Key, wrapped: bytes | None) -> Any:
     try:
         if wrapped is None or key.identity:
             return age.x25519.Identity.from_str(key.identity.strip())
-        return age.x25519.Identity.from_str(age.passphrase.decrypt(wrapped, key.passphrase).decode())
+        return age.x25519.Identity.from_str(_unwrapped(key, wrapped).decode())
     except age.IdentityError as error:
         sentence = "The copy was made for a public key: give the identity that belongs to it."
         raise BackupError(sentence) from error
+
+
+def _unwrapped(key: Key, wrapped: bytes) -> bytes:
+    age = _age()
+    try:
+        return bytes(age.passphrase.decrypt(wrapped, key.passphrase))
+    except age.DecryptError:
+        if not key.other_passphrase:
+            raise
+        return bytes(age.passphrase.decrypt(wrapped, key.other_passphrase))
 
 
 class _Piped:

@@ -178,6 +178,8 @@ class Outcome:
     whole: bool = False
     second_whole: bool | None = None
     troubles: tuple[Told, ...] = ()
+    opens: bool = False
+    """Whether it can be restored at all, whatever its rows are like."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,15 +66,13 @@ def _is_newest(url: URL) -> bool:
     """Whether there is nothing to do, found out without Alembic: it would stay in memory for ever."""
     if not _exists(url):
         return False
-    # Revisions are numbered, and a file's name begins with its number.
-    newest = max(path.name for path in (MIGRATIONS_FOLDER / "versions").glob("[0-9]*.py")).partition("_")[0]
     engine = _engine(url)
     try:
         with engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return False
             versions = connection.execute(text("select version_num from alembic_version")).scalars()
-            return list(versions) == [newest]
+            return list(versions) == [newest_revision()]
     finally:
         engine.dispose()
 
@@ -90,6 +88,17 @@ def pending(url: str) -> bool:
     with alembic_config(parsed) as config:
         _refuse_newer(config)
         return _current(config) != set(_script(config).get_heads())
+
+
+def is_newest(url: str) -> bool:
+    """The same the other way round, without reading Alembic into memory; False for one of a newer version."""
+    return _is_newest(parsed_url(url))
+
+
+def newest_revision() -> str:
+    """What `migrate` brings a database to."""
+    # Revisions are numbered, and a file's name begins with its number.
+    return max(path.name for path in (MIGRATIONS_FOLDER / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 def missing(url: str) -> bool:
