@@ -34,7 +34,6 @@ from app.storage_watch import StorageWatch
 from app.timers import Bench, Job, jobs, ticking
 from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
 from bots.checked import Checked
-from bots.checked import Checked
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
 from bots.rendering import fit
@@ -51,7 +50,6 @@ from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
 from storage.letters import LEASE_SECONDS
 from storage.live_house import LiveHouse
-from storage.scanning import Clamd, Gate, withheld
 from storage.scanning import Clamd, Gate, withheld
 from storage.work import get_setting
 
@@ -244,26 +242,6 @@ class Service:
             await channel.close()
         await self.database.transact(lambda session: outages.stop(session, self.now()))
         await self.database.close()
-
-    def _checked(self) -> Mapping[str, Channel | Checked]:
-        """The messengers as delivery gets them."""
-        return {
-            name: Checked(channel, self.database, lambda text: self.house.say(text))
-            for name, channel in self.channels.items()
-        }
-
-    @property
-    def gate(self) -> Gate | None:
-        """What looks at every file that comes; None where no scanner is set up."""
-        scan = self.settings.scan
-        if scan is None:
-            return None
-        scanner = Clamd(scan.clamd, scan.timeout_seconds)
-        return Gate(scanner, self.store, self.database, self.now, holds=scan.when_down == "hold")
-
-    def _is_withheld(self, sha256: str) -> bool:
-        with self.database.read() as session:
-            return bool(withheld(session, [sha256]))
 
     def _checked(self) -> Mapping[str, Channel | Checked]:
         """The messengers as delivery gets them."""
