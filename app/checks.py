@@ -14,6 +14,7 @@ from app.service import lent_to_channels
 from app.settings import Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
 from notifications.texts import Catalogue
+from storage.copy_places import PlaceError, open_place
 from storage.engine import open_database
 from storage.object_store import ObjectStore, StoreUnreachable
 
@@ -39,6 +40,7 @@ async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[F
     kinds = channel_kinds()
     findings = [*_configuration(settings), await asyncio.to_thread(_database, settings)]
     findings.append(await asyncio.to_thread(_files, settings))
+    findings.append(await asyncio.to_thread(_copies, settings))
     findings += [
         Finding(name, f"a page of our own: {settings.server.public_url}{kinds[name].own_page}")
         for name in settings.bots
@@ -114,6 +116,25 @@ def _database(settings: Settings) -> Finding:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         return Finding("database", f"does not answer: {reason}", is_wrong=True)
     return Finding("database", "answers and is up to date")
+
+
+def _copies(settings: Settings) -> Finding:
+    """Nightly copies that are off are told, but are no mistake: somebody may copy in another way."""
+    plan, folder = settings.backup.plan(settings.firm.calendar().zone), settings.backup.folder
+    if not plan.is_on:
+        told = f"none are made at night: {plan.why_off}"
+        return Finding("copies", f"{told}; somebody must copy in another way")
+    nearest: Path = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        return Finding("copies", f"{nearest} cannot be written to", is_wrong=True)
+    address = settings.backup.address()
+    if address is None:
+        return Finding("copies", f"each night at {settings.backup.at} to {folder}; there is no second place")
+    try:
+        open_place(address).sizes()
+    except PlaceError as error:
+        return Finding("copies", f"the second place does not take any: {error}", is_wrong=True)
+    return Finding("copies", f"each night at {settings.backup.at} to {folder} and {address.shown()}")
 
 
 def _files(settings: Settings) -> Finding:

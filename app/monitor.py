@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from admin.doors import MessengerState
 from bots.base import Channel, Health
-from storage import reports
+from storage import copies, reports
+from storage.copies import CopyPlan, CopyState
 from storage.engine import Database
 from storage.house import House
 from storage.reports import Figures
@@ -53,6 +54,8 @@ class Monitor:
     """Where each messenger said that its chat is opened."""
     more_attention: Callable[[], Iterable[str]] = tuple
     """What else a person must do."""
+    copy_plan: CopyPlan | None = None
+    """What is settled about the copies."""
     _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _swept_at: datetime | None = None
@@ -61,8 +64,8 @@ class Monitor:
         """A post to this messenger's webhook was turned away."""
         self._refused[channel, reason] += 1
 
-    def swept(self, at: datetime) -> None:
-        """The timers have looked at everything that was due at `at`."""
+    def swept(self, at: datetime | None) -> None:
+        """The timers have looked at everything that was due at `at`; None: another process has them."""
         self._swept_at = at
 
     async def look(self) -> None:
@@ -148,6 +151,7 @@ class Monitor:
             )
         if self._swept_at and (now - self._swept_at).total_seconds() > TIMERS_LATE_SECONDS:
             attention.append("The timers have not run for a while: look for «job failed» in the log.")
+        last_backup = await self._last_backup(figures is not None, attention, now)
         return not attention, {
             "status": "attention" if attention else "ok",
             "attention": attention,
@@ -156,8 +160,34 @@ class Monitor:
             "channels": pages,
             "oldest_letter_seconds": oldest,
             "failed_messages": figures.failed_messages if figures else None,
-            "last_backup": None,
+            "last_backup": last_backup,
         }
+
+    async def _last_backup(self, answers: bool, attention: list[str], now: datetime) -> dict[str, Any] | None:
+        """What became of the latest copy; None while the database cannot say."""
+        plan = self.copy_plan
+        if plan is None or not answers:
+            return None
+        found = await asyncio.to_thread(self._copies)
+        troubles = found.troubles(plan, now)
+        newest, whole = found.newest, found.last_whole
+        attention += [f"{copies.WHAT_TO_DO[trouble]} See «Копии» in the panel." for trouble in troubles]
+        return {
+            "on": plan.is_on,
+            "why_off": plan.why_off,
+            "started_at": _iso(newest.started_at) if newest else None,
+            "ended_at": _iso(newest.ended_at) if newest else None,
+            "whole": newest.whole if newest else None,
+            "size_bytes": newest.size_bytes if newest else None,
+            "second_place_whole": newest.second_whole if newest else None,
+            "troubles": [trouble.value for trouble in troubles],
+            "last_whole_at": _iso(whole.started_at) if whole else None,
+            "next_at": _iso(plan.next_due(now)),
+        }
+
+    def _copies(self) -> CopyState:
+        with self.database.read() as session:
+            return copies.state(session)
 
     def _page(self, name: str, figures: Figures | None, attention: list[str]) -> dict[str, Any]:
         seen = self._seen.get(name)
@@ -207,11 +237,24 @@ class Monitor:
         Gauge("priem_failed_messages", "Messages kept for a person to look at", registry=registry).set(
             figures.failed_messages
         )
+        if self.copy_plan is not None:
+            _add_copies(registry, await asyncio.to_thread(self._copies))
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
     def _figures(self, now: datetime) -> Figures:
         with self.database.read() as session:
             return reports.figures(session, now)
+
+
+def _add_copies(registry: CollectorRegistry, found: CopyState) -> None:
+    """Nothing is there before the first whole copy, so that its age can be asked for."""
+    if found.last_whole is not None:
+        at = found.last_whole.started_at.timestamp()
+        name = "priem_last_backup_timestamp_seconds"
+        Gauge(name, "When the last whole copy was begun", registry=registry).set(at)
+    if found.newest is not None and found.newest.whole is not None:
+        name, about = "priem_last_backup_whole", "Whether the trial restore of the last copy found nothing"
+        Gauge(name, about, registry=registry).set(found.newest.whole)
 
 
 def _iso(at: datetime | None) -> str | None:

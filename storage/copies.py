@@ -6,9 +6,10 @@ The rules are pure; what was done stands in `copy_run`. The work itself is `app.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, exists, select
@@ -31,6 +32,20 @@ WISH_KEY = "copy:wanted"
 _TOLD_FROM = time(8)
 """Nobody is woken for a copy: it can wait for the morning."""
 _NAME = re.compile(r"priem-(\d{8}T\d{6})Z(-before-\w+)?\.tar")
+
+
+WHAT_TO_DO: Mapping[CopyTrouble, str] = MappingProxyType(
+    {
+        CopyTrouble.MISSING: "There is no whole copy of the last 36 hours: run `priem check`, look at the log.",
+        CopyTrouble.NO_ROOM: "There was no room for a copy: free some space.",
+        CopyTrouble.NOT_WRITTEN: "The copy could not be made.",
+        CopyTrouble.DAMAGED: "The trial restore of the copy found a fault.",
+        CopyTrouble.NOT_CARRIED: "The copy did not get to the second place.",
+        CopyTrouble.DAMAGED_THERE: "The second place gave back another copy than it was given.",
+        CopyTrouble.BROKEN_OFF: "The copy was broken off; it is made again.",
+    }
+)
+"""For the operator, on /health."""
 
 
 # --- names, and which copies stay ------------------------------------------------------------------
@@ -115,6 +130,13 @@ class CopyPlan:
     def is_on(self) -> bool:
         """Whether copies are made by themselves."""
         return self.at is not None and self.has_key
+
+    @property
+    def why_off(self) -> str:
+        """Why no copies are made by themselves, for the operator; empty when they are."""
+        if not self.has_key:
+            return "[backup] has neither a passphrase nor a public_key"
+        return "" if self.at is not None else "[backup] at is empty"
 
     def latest_due(self, now: datetime) -> datetime | None:
         """When the latest copy should have begun."""
