@@ -119,7 +119,7 @@ def mutated(draw: st.DrawFn, samples: Sequence[Json]) -> Json:
         holder = _at(value, parents)
         match draw(st.sampled_from(["replace", "replace", "replace", "drop", "wrap", "swap", "add"])):
             case "replace":
-                holder[last] = draw(HOSTILE)
+                holder[last] = copy.deepcopy(draw(HOSTILE))
             case "drop":
                 del holder[last]
             case "wrap":
@@ -129,9 +129,9 @@ def mutated(draw: st.DrawFn, samples: Sequence[Json]) -> Json:
             case "swap":
                 holder[last] = copy.deepcopy(_at(value, draw(st.sampled_from(places))))
             case _ if isinstance(holder, dict):
-                holder[draw(st.text(max_size=8))] = draw(HOSTILE)
+                holder[draw(st.text(max_size=8))] = copy.deepcopy(draw(HOSTILE))
             case _:
-                holder.append(draw(HOSTILE))
+                holder.append(copy.deepcopy(draw(HOSTILE)))
     return value
 
 
