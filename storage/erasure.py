@@ -1,9 +1,9 @@
 """Deleting what the law lets go: a client that is nothing but a record, the data of a client's person.
 
-A request is never deleted. Its number, kind, times and company stay, as does the history of changes,
-whose rows cover each other with hashes. The files of work that was carried out stay for the years for
-which primary documents must be kept (402-ФЗ, article 29). A consent that was given stays as a proof,
-without a name.
+A request is never deleted. Its number, kind, times and company stay, and of the history of changes that
+something was done, when and by whom; what was written there goes. The files of work that was carried out
+stay for the years for which primary documents must be kept (402-ФЗ, article 29). A consent that was given
+stays as a proof, without a name.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ UNDISTURBED_SECONDS = 3600.0
 """A file that came a moment ago may be about to be named by a row."""
 
 _KEPT_FIELDS = frozenset({"inn", "company", "kind", "deadline"})
+_HARMLESS = frozenset(
+    {"status", "stage", "assignee_id", "person_id", "channel", "version", "kind", "deadline", "rating"}
+)
+"""What the history of their requests may go on to tell."""
 _EMPTY_LISTS = frozenset({"files", "goods"})
 _CLOSED = (Status.CLOSED.value, Status.CANCELLED.value)
 _TO_FORGET = "erased_file:"
@@ -134,7 +138,9 @@ def erase_person(session: Session, act: Act, person_id: int, zone: ZoneInfo) -> 
     session.execute(delete(Attachment).where(col(Attachment.id).in_([row.id for row in going])))
     _erase_identity(session, person_id, act.now)
     remember_to_forget(session, digests, act.now)
-    _record_erasure(session, act, found)
+    subjects = _subjects(session, person_id)
+    history.forget_values(session, subjects, _HARMLESS)
+    _record_erasure(session, act, found, subjects)
     return found
 
 
@@ -299,18 +305,26 @@ def _erase_identity(session: Session, person_id: int, now: datetime) -> None:
     session.flush()
 
 
-def _record_erasure(session: Session, act: Act, found: PersonErasure) -> None:
+def _subjects(session: Session, person_id: int) -> list[str]:
+    """What the history calls them, their requests and the calls to them."""
+    own = select(col(Request.id)).where(col(Request.person_id) == person_id).order_by(col(Request.id))
+    calls = select(col(CallTask.id)).where(col(CallTask.person_id) == person_id).order_by(col(CallTask.id))
+    return [
+        f"person:{person_id}",
+        *(f"request:{number}" for number in session.execute(own).scalars()),
+        *(f"call:{number}" for number in session.execute(calls).scalars()),
+    ]
+
+
+def _record_erasure(session: Session, act: Act, found: PersonErasure, subjects: Iterable[str]) -> None:
     counted = {
         "person_id": found.person_id, "requests": found.requests, "messages": found.messages,
         "letters": found.letters, "files": found.files, "kept_files": found.kept_files,
     }  # fmt: skip
-    subjects = [f"person:{found.person_id}"]
-    own = select(col(Request.id)).where(col(Request.person_id) == found.person_id).order_by(col(Request.id))
-    subjects += [f"request:{number}" for number in session.execute(own).scalars()]
     for subject in subjects:
         history.record(
             session, at=act.now, actor_id=act.who.person_id, through=act.who.through,
-            action="person_erased", subject=subject, before=None, after=counted,
+            action=history.PERSON_ERASED, subject=subject, before=None, after=counted,
         )  # fmt: skip
 
 

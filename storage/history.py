@@ -1,20 +1,22 @@
 """The history of changes: rows are only added, and each row's hash covers the row before it.
 
-The database refuses to change or delete a row (migration 0002); whoever goes round that breaks the
-chain, and `verify` says where.
+The database refuses to change or delete a row (migrations 0002 and 0006); whoever goes round that breaks
+the chain, and `verify` says where. One thing may go: the values of rows about a person who was erased. The
+chain covers their salted digest, not themselves, so it holds without them (docs/decisions/0011).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import Row, exists, insert, select, text, update
 from sqlmodel import Session, col
 
 from storage.models import History, metadata
@@ -22,13 +24,17 @@ from storage.models import History, metadata
 GENESIS = "0" * 64
 """What stands in the first row for the hash of the row before it."""
 
+PERSON_ERASED = "person_erased"
+"""The action of the rows that say why values are gone."""
+
 _LOCK = 7_263_513
 _TAIL = "history_tail"
 _ROWS_AT_ONCE = 1000
 
 
 _NEWEST = select(col(History.hash)).order_by(col(History.id).desc()).limit(1)
-_ADD = insert(metadata.tables["history"])
+_ROWS = metadata.tables["history"]
+_ADD = insert(_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class _Entry:
     subject: str
     before: str
     after: str
+    salt: str
+    values_digest: str
     previous_hash: str
 
 
@@ -81,16 +89,18 @@ def record(
     On PostgreSQL other writers of history wait for this transaction. Whoever locks rows that another
     use case may lock calls `wait_turn` before.
     """
-    previous_hash = _tail(session)
+    was, became, salt = _canonical(before), _canonical(after), secrets.token_hex(16)
     entry = _Entry(
-        at.astimezone(UTC),
-        actor_id,
-        through,
-        action,
-        subject,
-        _canonical(before),
-        _canonical(after),
-        previous_hash,
+        at=at.astimezone(UTC),
+        actor_id=actor_id,
+        through=through,
+        action=action,
+        subject=subject,
+        before=was,
+        after=became,
+        salt=salt,
+        values_digest=_digest_of(salt, was, became),
+        previous_hash=_tail(session),
     )
     digest = _hash_of(entry)
     session.connection().execute(_ADD, asdict(entry) | {"hash": digest})
@@ -105,6 +115,26 @@ def wait_turn(session: Session) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.connection().execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def forget_values(session: Session, subjects: Collection[str], harmless: Collection[str]) -> int:
+    """Erase for good what the rows about these subjects say, unless all of it has harmless names.
+
+    That it happened, when, by whom and through what stays. Whoever calls it records `PERSON_ERASED` for
+    each of the subjects afterwards: without it `verify` calls the chain broken. Returns the number of rows.
+    """
+    told = select(_ROWS.c.id, _ROWS.c.before, _ROWS.c.after).where(
+        _ROWS.c.subject.in_(subjects), _ROWS.c.salt != ""
+    )
+    going = [
+        row.id
+        for row in session.connection().execute(told)
+        if not (_names(row.before) | _names(row.after)).issubset(harmless)
+    ]
+    blank = update(_ROWS).values(before="", after="", salt="")
+    for first in range(0, len(going), _ROWS_AT_ONCE):
+        session.connection().execute(blank.where(_ROWS.c.id.in_(going[first : first + _ROWS_AT_ONCE])))
+    return len(going)
 
 
 def verify(session: Session) -> HistoryCheck:
@@ -126,16 +156,15 @@ def verify_part(session: Session, after_id: int = 0, most_rows: int | None = Non
     rows, last_id = 0, after_id
     for row in islice(_oldest_first(session, after_id), most_rows):
         rows += 1
-        if row.previous_hash != previous_hash or row.hash != _hash_of(row):
+        if row.previous_hash != previous_hash or row.hash != _hash_of(row) or not _holds(session, row):
             return HistoryPart(rows, last_id, finished=False, broken_at=row.id)
         previous_hash, last_id = row.hash, row.id
     return HistoryPart(rows, last_id, finished=most_rows is None or rows < most_rows)
 
 
 def _oldest_first(session: Session, last_id: int = 0) -> Iterator[Row[*tuple[Any, ...]]]:
-    table = metadata.tables["history"]
     while True:
-        page = select(*table.c).where(table.c.id > last_id).order_by(table.c.id).limit(_ROWS_AT_ONCE)
+        page = select(*_ROWS.c).where(_ROWS.c.id > last_id).order_by(_ROWS.c.id).limit(_ROWS_AT_ONCE)
         rows = session.connection().execute(page).all()
         yield from rows
         if len(rows) < _ROWS_AT_ONCE:
@@ -163,16 +192,29 @@ def _canonical(values: Mapping[str, object] | None) -> str:
     return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def _names(kept: str) -> set[str]:
+    return set(json.loads(kept)) if kept else set()
+
+
+def _digest_of(salt: str, before: str, after: str) -> str:
+    return _sha256([salt, before, after])
+
+
+def _holds(session: Session, row: Row[*tuple[Any, ...]]) -> bool:
+    """Whether the values are those that were written, or were erased with the person they tell of."""
+    if not row.values_digest:
+        return True  # written before values had digests: the row's own hash covers them
+    if row.salt:
+        return bool(row.values_digest == _digest_of(row.salt, row.before, row.after))
+    why = exists().where(_ROWS.c.subject == row.subject, _ROWS.c.action == PERSON_ERASED, _ROWS.c.id > row.id)
+    return not row.before and not row.after and bool(session.connection().execute(select(why)).scalar())
+
+
 def _hash_of(row: _Entry | Row[*tuple[Any, ...]]) -> str:
     at = row.at.astimezone(UTC).isoformat(timespec="microseconds")
-    covered = [
-        row.previous_hash,
-        at,
-        row.actor_id,
-        row.through,
-        row.action,
-        row.subject,
-        row.before,
-        row.after,
-    ]
+    values = [row.values_digest] if row.values_digest else [row.before, row.after]
+    return _sha256([row.previous_hash, at, row.actor_id, row.through, row.action, row.subject, *values])
+
+
+def _sha256(covered: list[Any]) -> str:
     return hashlib.sha256(json.dumps(covered, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()

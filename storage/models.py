@@ -455,6 +455,10 @@ class History(SQLModel, table=True):
     """What was changed: `request:17`, `client:3`, `staff:2`."""
     before: str = Field(default="", sa_column=Column(Text, nullable=False))
     after: str = Field(default="", sa_column=Column(Text, nullable=False))
+    salt: str = Field(default="", max_length=32, sa_column_kwargs={"server_default": ""})
+    """Keeps what was erased from being guessed by its digest; it goes with the values."""
+    values_digest: str = Field(default="", max_length=64, sa_column_kwargs={"server_default": ""})
+    """SHA-256 of salt, `before` and `after`: the chain covers this, so values can be erased and it holds."""
     previous_hash: str = Field(max_length=64)
     hash: str = Field(max_length=64, unique=True)
 
@@ -561,7 +565,7 @@ class Outage(SQLModel, table=True):
 
 
 class CopyRun(SQLModel, table=True):
-    """One attempt to copy everything. `whole` is None while it goes on, and when it never came to a verdict."""
+    """One attempt to copy everything. `whole` is None while it goes on, and when it came to no verdict."""
 
     __tablename__ = "copy_run"
     id: int | None = Field(default=None, primary_key=True)
@@ -588,7 +592,7 @@ class FileScan(SQLModel, table=True):
     __table_args__ = (_one_of("state", "held", "passed", "infected"),)
     sha256: str = Field(primary_key=True, max_length=64)
     state: str = Field(max_length=10)
-    """held: not looked at yet, given to nobody; passed: the same, but given out; infected: never given out."""
+    """held: not looked at yet, given to nobody; passed: the same, but given out; infected: never."""
     name: str = Field(default="", max_length=200)
     virus: str = Field(default="", max_length=100)
     found_at: datetime

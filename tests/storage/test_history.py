@@ -149,3 +149,49 @@ async def test_a_break_is_found(database, statement, broken_at):
     with database.read() as session:
         check = history.verify(session)
     assert (check.ok, check.broken_at) == (False, broken_at)
+
+
+def forget(session, subject: str) -> None:
+    history.forget_values(session, [subject], {"status"})
+
+
+def say_why(session, subject: str) -> None:
+    history.record(
+        session, at=NOW, actor_id=None, through="panel", action=history.PERSON_ERASED, subject=subject,
+        before=None, after={"requests": 1},
+    )  # fmt: skip
+
+
+async def test_values_go_with_the_person_and_the_chain_holds(database):
+    with database.begin() as session:
+        for number in (1, 2, 1):
+            record(session, number)
+        record(session, 1, before=None, after={"status": "new"})
+        forget(session, "client:1")
+        say_why(session, "client:1")
+    with database.read() as session:
+        rows = session.execute(text("select subject, before, after from history order by id")).all()
+        assert history.verify(session) == history.HistoryCheck(ok=True, rows=5)
+    assert [(row.before, row.after) for row in rows if row.subject == "client:1"][:2] == [("", ""), ("", "")]
+    assert rows[1].after
+    assert rows[3].after == '{"status":"new"}'
+
+
+@pytest.mark.parametrize("why", [None, "client:2"])
+async def test_values_that_nobody_erased_for_a_person_are_missed(database, why):
+    with database.begin() as session:
+        for number in (1, 2):
+            record(session, number)
+        forget(session, "client:1")
+        if why:
+            say_why(session, why)
+    with database.read() as session:
+        assert history.verify(session).broken_at == 1
+
+
+async def test_erased_values_cannot_be_written_anew(database):
+    with database.begin() as session:
+        record(session, 1)
+        forget(session, "client:1")
+    with pytest.raises(DBAPIError, match="append-only"), database.begin() as session:
+        session.connection().execute(text("update history set after = '{}' where id = 1"))

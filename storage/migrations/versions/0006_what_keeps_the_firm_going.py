@@ -75,6 +75,50 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('sha256', name=op.f('pk_file_scan')),
     )
     _find_without_walking_the_years()
+    _let_values_of_history_go()
+
+
+# The chain covers a digest of the values; the values of rows about somebody who was erased may go. Alembic
+# sees no triggers, and a batch would drop those of SQLite: the columns are added plainly.
+_SAME = ' AND '.join(
+    f'NEW.{name} = OLD.{name}'
+    for name in ('id', 'at', 'through', 'action', 'subject', 'values_digest', 'previous_hash', 'hash')
+)
+_ONLY_FORGETS = (
+    f"{_SAME} AND OLD.values_digest <> '' AND NEW.salt = '' AND NEW.before = '' AND NEW.after = ''"
+)
+_SQLITE_FORGETS = (
+    'DROP TRIGGER history_keeps_values',
+    'CREATE TRIGGER history_keeps_values BEFORE UPDATE ON history '
+    f'WHEN NOT ({_ONLY_FORGETS} AND NEW.actor_id IS OLD.actor_id) '
+    "BEGIN SELECT RAISE(ABORT, 'history is append-only'); END",
+)
+_SQLITE_KEEPS = (
+    'DROP TRIGGER history_keeps_values',
+    'CREATE TRIGGER history_keeps_values BEFORE UPDATE ON history '
+    "BEGIN SELECT RAISE(ABORT, 'history is append-only'); END",
+)
+_POSTGRESQL_FORGETS = (
+    'DROP TRIGGER history_is_append_only ON history',
+    'CREATE TRIGGER history_is_append_only BEFORE DELETE OR TRUNCATE ON history '
+    'FOR EACH STATEMENT EXECUTE FUNCTION history_is_append_only()',
+    'CREATE TRIGGER history_keeps_values BEFORE UPDATE ON history FOR EACH ROW '
+    f'WHEN (NOT ({_ONLY_FORGETS} AND NEW.actor_id IS NOT DISTINCT FROM OLD.actor_id)) '
+    'EXECUTE FUNCTION history_is_append_only()',
+)
+_POSTGRESQL_KEEPS = (
+    'DROP TRIGGER history_keeps_values ON history',
+    'DROP TRIGGER history_is_append_only ON history',
+    'CREATE TRIGGER history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON history '
+    'FOR EACH STATEMENT EXECUTE FUNCTION history_is_append_only()',
+)
+
+
+def _let_values_of_history_go() -> None:
+    for name, length in (('salt', 32), ('values_digest', 64)):
+        op.add_column('history', sa.Column(name, sa.String(length=length), nullable=False, server_default=''))
+    for statement in _SQLITE_FORGETS if op.get_bind().dialect.name == 'sqlite' else _POSTGRESQL_FORGETS:
+        op.execute(statement)
 
 
 # Of so many requests the words are brought over at a time, so that the years do not fill the memory.
@@ -141,6 +185,10 @@ def _bring_words_over(words: sa.Table) -> None:
 
 
 def downgrade() -> None:
+    for statement in _SQLITE_KEEPS if op.get_bind().dialect.name == 'sqlite' else _POSTGRESQL_KEEPS:
+        op.execute(statement)
+    op.drop_column('history', 'values_digest')
+    op.drop_column('history', 'salt')
     op.drop_table('ownership')
     op.drop_table('process')
     op.drop_table('request_word')
