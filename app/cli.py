@@ -49,6 +49,8 @@ Config = Annotated[
 
 HEALTH_TIMEOUT_SECONDS = 20.0
 LINK_TIMEOUT_SECONDS = 5.0
+OTHER_PROCESS_ENDS_SECONDS = 60.0
+"""How long a start waits for another process on the same SQLite file to end, as at an update."""
 YEARS = range(2000, 2101)
 """Of the days that an option may name; others are slips, and their midnights may not exist."""
 
@@ -100,16 +102,24 @@ def run(config: Config = None) -> None:
     from app.server import listening
     from app.service import run_service
     from storage.migrate import migrate as bring_up_to_date
+    from storage.ownership import sole_process
     from storage.troubles import refuse_damaged
 
     settings = _settings(config)
     logs.configure(as_json=not sys.stderr.isatty(), secrets=settings.secrets())
-    with listening(settings.server.host, settings.server.port) as port:
+    with (
+        listening(settings.server.host, settings.server.port) as port,
+        sole_process(settings.storage.url, OTHER_PROCESS_ENDS_SECONDS, _told_to_wait),
+    ):
         refuse_damaged(settings.storage.url)
         if (copy := _copy_before_migrating(settings)) is not None:
             structlog.get_logger(__name__).info("copied before the migration", file=str(copy))
         bring_up_to_date(settings.storage.url)
         run_in_loop(lambda: run_service(settings, port))
+
+
+def _told_to_wait() -> None:
+    typer.echo("Another priem works on this database: waiting a minute for it to end.", err=True)
 
 
 @app.command()
@@ -392,8 +402,9 @@ def _sentence(error: Exception) -> str | None:
     """What to tell the operator; None for what is no mistake of theirs."""
     from app.server import PortError
     from app.settings import ConfigError
+    from storage.ownership import InUse
 
-    if isinstance(error, CommandError | ConfigError | PortError):
+    if isinstance(error, CommandError | ConfigError | PortError | InUse):
         return str(error)
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""

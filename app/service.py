@@ -12,9 +12,9 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -28,28 +28,27 @@ from admin.panel import create_panel
 from app import clock
 from app.monitor import Monitor
 from app.nightly import Nightly
+from app.senders import Senders
 from app.server import Reports, calendar_route, create_app, make_server
 from app.settings import Settings, channel_kinds
 from app.storage_watch import StorageWatch
 from app.timers import Bench, Job, jobs, ticking
-from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured
+from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigured, Shown
 from bots.checked import Checked
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
-from bots.rendering import fit
 from forms.messages import Inbound, OutgoingFile
 from forms.texts import Text
-from notifications.delivery import Dispatcher
 from notifications.faults import place_of
-from notifications.outbox import Letter, Settlement
 from notifications.texts import Catalogue
-from storage import calendars, chat_log, outages, postoffice, retention, troubles
+from storage import calendars, chat_log, outages, retention, troubles
+from storage.bells import EVERYTHING, HOUSE, LETTERS, PAGES, Bells
 from storage.engine import Database, open_database
 from storage.files import FileLinks, KeptFiles
 from storage.group_commit import GroupCommit
 from storage.house import House, WayIn
-from storage.letters import LEASE_SECONDS
 from storage.live_house import LiveHouse
+from storage.ownership import TIMERS, Ownership, channel_thing, open_ownership
 from storage.scanning import Clamd, Gate, withheld
 from storage.work import get_setting
 
@@ -113,29 +112,6 @@ def ways_in(
 
 
 @dataclass(frozen=True, slots=True)
-class _PostOffice:
-    """The outbox for the dispatcher: claims in transactions of their own, settlements in the group commit."""
-
-    database: Database
-    owner: str
-    now: Callable[[], datetime]
-    keep: Callable[[Sequence[Op]], Coroutine[Any, Any, None]]
-
-    async def claim(
-        self, channels: Collection[str], limit: int, *, per_chat: int, urgent_only: bool
-    ) -> Sequence[Letter]:
-        now = self.now()
-        return await self.database.transact(
-            lambda session: postoffice.claim(
-                session, self.owner, channels, limit, now, per_chat=per_chat, urgent_only=urgent_only
-            )
-        )
-
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        await self.keep(settlements)
-
-
-@dataclass(frozen=True, slots=True)
 class _ChatLog:
     """The web chat's memory."""
 
@@ -190,65 +166,66 @@ class Service:
         await self.database.transact(
             lambda session: outages.beat(session, self.house, self.now(), starting=True)
         )
-        intake = Intake(self.database, self.live_house, self.now, self.owner)
-        commit: GroupCommit[Op, Applied] = GroupCommit(intake.apply, intake.poisoned)
-        dispatcher = Dispatcher(
-            self._checked(),
-            _PostOffice(self.database, self.owner, self.now, commit.do),
-            self.now,
-            monotonic,
-            fit,
-            lease_seconds=LEASE_SECONDS,
+        ownership = open_ownership(
+            self.settings.storage.url, [*map(channel_thing, self.channels), TIMERS], self.owner
         )
-        fetcher = Fetcher(self.database, self.channels, self.store, commit.do, self.gate)
-        monitor = Monitor(self.database, self.channels, self.live_house, self.now, self.links)
-        monitor.more_attention = self.storage.attention
+        async with asyncio.TaskGroup() as sharing:
+            await self._share(ownership, sharing)
+        await self.database.close()
 
-        def after(applied: Applied) -> None:
-            dispatcher.hand_over(applied.letters)
-            if applied.wakes_delivery:
-                dispatcher.wake()
-            if applied.chats_to_fetch:
-                fetcher.want(applied.chats_to_fetch)
-
-        commit.after = after
-        if self.database.is_sqlite:
-            await self.database.transact(postoffice.release_all)
+    async def _share(self, ownership: Ownership, sharing: asyncio.TaskGroup) -> None:
+        """Serve until `stop`, doing what is ours among the processes on this database."""
+        floor = _Floor(self, ownership, sharing)
+        monitor, commit = floor.monitor, floor.commit
+        owning = [sharing.create_task(ownership.run(floor.peer_gone), name="own")]
+        if not self.database.is_sqlite:
+            owning.append(sharing.create_task(floor.bells.run(), name="bells"))
         async with asyncio.TaskGroup() as tasks:
             committing = tasks.create_task(commit.run(), name="commit")
-            delivering = tasks.create_task(dispatcher.run(), name="deliver")
-            fetching = tasks.create_task(fetcher.run(), name="fetch")
-            doors = {
-                name: await self._doors(channel, commit, tasks, monitor)
-                for name, channel in self.channels.items()
-            }
+            delivering = tasks.create_task(floor.senders.run(), name="deliver")
+            fetching = tasks.create_task(floor.fetcher.run(), name="fetch")
+            doors = {name: self._doors(channel, floor, tasks) for name, channel in self.channels.items()}
             inward = [
-                tasks.create_task(self._receive(channel, doors[name]), name=f"receive {name}")
+                tasks.create_task(self._receive_here(channel, doors[name], ownership), name=f"receive {name}")
                 for name, channel in self.channels.items()
             ]
-            async with (
-                ticking(self._jobs(dispatcher, monitor)),
-                self._serving(tasks, doors, dispatcher, monitor),
-            ):
+            timing = tasks.create_task(ownership.keep(TIMERS, lambda: self._tick(floor)), name="timers")
+            everywhere = [job for job in self._jobs(floor.wake, monitor) if job.everywhere]
+            async with ticking(everywhere), self._serving(tasks, doors, floor):
                 await self.stop.wait()
                 log.info("stopping")
-            for task in (*inward, fetching):
+            for task in (*inward, fetching, timing):
                 await _ended(task)
             # A batch that was under way has letters, which delivery must get while it still listens.
             await commit.drain(STOP_SECONDS)
             for task in (delivering, committing):
                 await _ended(task)
+        if not ownership.has_peers:
+            await self.database.transact(lambda session: outages.stop(session, self.now()))
+        for task in owning:
+            await _ended(task)
+        await ownership.leave()
         for channel in self.channels.values():
             await channel.close()
-        await self.database.transact(lambda session: outages.stop(session, self.now()))
-        await self.database.close()
 
-    def _checked(self) -> Mapping[str, Channel | Checked]:
+    async def _tick(self, floor: _Floor) -> None:
+        """Do what is done by the clock by one process for all."""
+        try:
+            async with ticking([job for job in self._jobs(floor.wake, floor.monitor) if not job.everywhere]):
+                await asyncio.Event().wait()
+        finally:
+            floor.monitor.swept(None)
+
+    def checked(self) -> Mapping[str, Channel | Checked]:
         """The messengers as delivery gets them."""
         return {
-            name: Checked(channel, self.database, lambda text: self.house.say(text))
+            name: Checked(channel, self.database, self._say)
             for name, channel in self.channels.items()
         }
+
+    def _say(self, text: Text) -> str:
+        """Say it in the words of the moment: the firm may change its own."""
+        return self.house.say(text)
 
     @property
     def gate(self) -> Gate | None:
@@ -263,37 +240,47 @@ class Service:
         with self.database.read() as session:
             return bool(withheld(session, [sha256]))
 
-    async def _doors(
+    def _doors(
         self,
         channel: Channel,
-        commit: GroupCommit[Op, Applied],
+        floor: _Floor,
         tasks: asyncio.TaskGroup,
-        monitor: Monitor,
     ) -> Doors:
         async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
+            if cursor is not None and not floor.ownership.holds(channel_thing(channel.name)):
+                raise NotOurs
             operations: list[Op] = [Arrival(inbound) for inbound in inbounds]
-            await commit.do([*operations, cursor] if cursor else operations)
+            await floor.commit.do([*operations, cursor] if cursor else operations)
             for inbound in inbounds:
                 if inbound.acknowledge is not None and not self.stop.is_set():
                     tasks.create_task(_acknowledge(channel, inbound))
+                if isinstance(channel, Shown):
+                    floor.bells.ring(f"{PAGES}{inbound.chat_key}")
 
-        key = f"cursor:{channel.name}"
-        cursor = await self.database.transact(lambda session: get_setting(session, key))
         return Doors(
             accept=accept,
-            cursor=cursor,
             public_url=self.settings.server.public_url,
             now=self.now,
-            refused=lambda reason: monitor.refused(channel.name, reason),
+            refused=lambda reason: floor.monitor.refused(channel.name, reason),
         )
+
+    async def _receive_here(self, channel: Channel, doors: Doors, ownership: Ownership) -> None:
+        """Run one messenger where it is ours; one that is shown by our own server runs in every process."""
+        if isinstance(channel, Shown):
+            await self._receive(channel, doors)
+        else:
+            await ownership.keep(channel_thing(channel.name), lambda: self._receive(channel, doors))
 
     async def _receive(self, channel: Channel, doors: Doors) -> None:
         """Keep one messenger running whatever happens to it; the others do not notice."""
         failures = 0
+        key = f"cursor:{channel.name}"
         while True:
             started = monotonic()
             try:
-                await channel.receive(doors)
+                # Read each time: another process may have moved it meanwhile.
+                cursor = await self.database.transact(lambda session: get_setting(session, key))
+                await channel.receive(replace(doors, cursor=cursor))
             except Misconfigured as error:
                 log.error("messenger is not set up right", channel=channel.name, what=str(error))  # noqa: TRY400
             except Exception as error:  # noqa: BLE001 - the channel runner: the others go on
@@ -305,7 +292,7 @@ class Service:
     def _nightly(self) -> Nightly:
         return Nightly(self.settings, self.database, self.live_house, self.now)
 
-    def _jobs(self, dispatcher: Dispatcher[Any], monitor: Monitor) -> Sequence[Job]:
+    def _jobs(self, wake: Callable[[], None], monitor: Monitor) -> Sequence[Job]:
         return jobs(
             Bench(
                 database=self.database,
@@ -314,7 +301,7 @@ class Service:
                 monitor=monitor,
                 retention=retention.Retention(**self.settings.retention.model_dump()),
                 now=self.now,
-                wake_delivery=dispatcher.wake,
+                wake_delivery=wake,
                 gate=self.gate,
                 up_since=self.now(),
                 forgetting={
@@ -332,20 +319,23 @@ class Service:
         self,
         tasks: asyncio.TaskGroup,
         doors: Mapping[str, Doors],
-        dispatcher: Dispatcher[Any],
-        monitor: Monitor,
+        floor: _Floor,
     ) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
+        loop, monitor = asyncio.get_running_loop(), floor.monitor
 
         def wake() -> None:
-            loop.call_soon_threadsafe(dispatcher.wake)
+            loop.call_soon_threadsafe(floor.wake)
+
+        def settled() -> None:
+            self.live_house.refresh()
+            loop.call_soon_threadsafe(floor.bells.ring, HOUSE)
 
         panel = create_panel(
             PanelDoors(
                 database=self.database,
                 house_now=self.live_house,
                 filed=self.live_house.filed,
-                settled=self.live_house.refresh,
+                settled=settled,
                 language=self.settings.firm.language,
                 secret_key=self.settings.server.secret_key.get_secret_value(),
                 public_url=self.settings.server.public_url,
@@ -354,6 +344,7 @@ class Service:
                 files=self.store,
                 ways_in_for_staff=self._ways_in_for_staff,
                 messengers=monitor.messengers,
+                copies=self._nightly.plan,
                 gate=self.gate,
                 require_second_factor=self.settings.server.require_second_factor,
                 session_idle_hours=self.settings.server.session_idle_hours,
@@ -395,6 +386,88 @@ class Service:
         gc.collect()
         gc.freeze()
         self.ready()
+
+
+@dataclass(slots=True)
+class _Floor:
+    """What works together while the service runs, and what the other processes have to be told."""
+
+    service: Service
+    ownership: Ownership
+    tasks: asyncio.TaskGroup
+    commit: GroupCommit[Op, Applied] = field(init=False)
+    bells: Bells = field(init=False)
+    senders: Senders = field(init=False)
+    fetcher: Fetcher = field(init=False)
+    monitor: Monitor = field(init=False)
+
+    def __post_init__(self) -> None:
+        house = self.service
+        intake = Intake(house.database, house.live_house, house.now, house.owner, self._sends)
+        self.commit = GroupCommit(intake.apply, intake.poisoned, after=self._after)
+        self.bells = Bells(house.database.url, self._heard, lambda: self.ownership.has_peers)
+        self.senders = Senders(
+            house.checked(),
+            house.database,
+            house.owner,
+            house.now,
+            self.commit.do,
+            self.ownership,
+            self._shown,
+        )
+        self.fetcher = Fetcher(
+            house.database, house.channels, house.store, self.commit.do, house.gate,
+            is_elsewhere=self.ownership.is_peer,
+        )  # fmt: skip
+        self.monitor = Monitor(house.database, house.channels, house.live_house, house.now, house.links)
+        self.monitor.more_attention = house.storage.attention
+
+    def wake(self) -> None:
+        """There are new letters: for our senders, or for those of another process."""
+        self.senders.wake()
+        self.bells.ring(LETTERS)
+
+    def peer_gone(self) -> None:
+        """What it was fetching is nobody's now."""
+        self.tasks.create_task(_tried(self.fetcher.look_again), name="fetch what is left over")
+
+    def _sends(self, channel: str) -> bool:
+        return self.senders.sends(channel)
+
+    def _after(self, applied: Applied) -> None:
+        self.senders.hand_over(applied.letters)
+        if applied.wakes_delivery:
+            self.wake()
+        if applied.chats_to_fetch:
+            self.fetcher.want(applied.chats_to_fetch)
+
+    def _shown(self, channel: str, chat_key: str) -> None:
+        if isinstance(self.service.channels[channel], Shown):
+            self.bells.ring(f"{PAGES}{chat_key}")
+
+    def _heard(self, word: str) -> None:
+        """What another process rang."""
+        if word in (LETTERS, EVERYTHING):
+            self.senders.wake()
+        if word in (HOUSE, EVERYTHING):
+            refresh = self.service.live_house.refresh
+            self.tasks.create_task(_tried(lambda: asyncio.to_thread(refresh)), name="refresh")
+        if word.startswith(PAGES):
+            for channel in self.service.channels.values():
+                if isinstance(channel, Shown):
+                    channel.look_again(word.removeprefix(PAGES))
+
+
+class NotOurs(Exception):  # noqa: N818 - the name says what happened
+    """Another process asks this messenger now: what we were given is given to it too."""
+
+
+async def _tried(work: Callable[[], Awaitable[object]]) -> None:
+    """Do what a later look does again if it fails."""
+    try:
+        await work()
+    except Exception as error:  # noqa: BLE001 - see above
+        log.warning("not done this time", **_told(error))
 
 
 async def _acknowledge(channel: Channel, inbound: Inbound) -> None:

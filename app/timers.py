@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 24 * 3600.0
 CLOCK_LOOKED_AT_SECONDS = 5.0
+REFRESHED_SECONDS = 10.0
 _CLOCK_MAY_MOVE = timedelta(seconds=1)
 COPIES_AFTER_SECONDS = 45.0
 """How long after the start a night without a copy is made up for: first the clients."""
@@ -50,6 +51,8 @@ class Job:
     first_after_seconds: float = 0.0
     at_once: int = 1
     """How often it may run at the same time; more than once only if it looks itself who else runs."""
+    everywhere: bool = False
+    """Whether each process does it for itself; else only one of them all does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,6 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
 
     async def look_what_is_due() -> None:
         now = bench.now()
-        # Another process may have taken what the director settled.
-        await asyncio.to_thread(bench.house.refresh)
         quiet = bench.monitor.unreachable()
         swept = await bench.database.transact(
             lambda session: sweep(session, bench.house(), now, quiet, up_since=bench.up_since)
@@ -85,6 +86,10 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         bench.monitor.swept(now)
         if swept.anything:
             bench.wake_delivery()
+
+    async def refresh() -> None:
+        # Another process may have taken what the director settled.
+        await asyncio.to_thread(bench.house.refresh)
 
     async def summarize() -> None:
         now = bench.now()
@@ -115,12 +120,13 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
             bench.wake_delivery()
 
     return (
+        Job("what was settled", refresh, REFRESHED_SECONDS, everywhere=True),
         Job("what is due", look_what_is_due),
-        Job("messengers", bench.monitor.look),
+        Job("messengers", bench.monitor.look, everywhere=True),
         Job("outages", lambda: _note_outages(bench)),
         Job("summaries", summarize),
         Job("virus scans", scan),
-        Job("storage", look_at_storage, LOOK_EVERY_SECONDS),
+        Job("storage", look_at_storage, LOOK_EVERY_SECONDS, everywhere=True),
         Job("copies", copy, MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
         Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
     )

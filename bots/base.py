@@ -123,6 +123,14 @@ class Channel(Protocol):
         """Let connections go."""
 
 
+@runtime_checkable
+class Shown(Protocol):
+    """A messenger of our own, whose open pages hang on one process each."""
+
+    def look_again(self, chat_key: str) -> None:
+        """Another process has shown or stored something in that chat: read it from the log."""
+
+
 class StoredFiles(Protocol):
     """Where a channel finds the content of the files that it sends."""
 

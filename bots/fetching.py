@@ -12,7 +12,7 @@ import structlog
 
 from bots.albums import Messages
 from bots.base import Channel, FileRefused, FileUnavailable
-from bots.intake import Fetched, Transactions, inbound_from_json
+from bots.intake import FETCHER, Fetched, Transactions, inbound_from_json
 from forms.fields import ReceivedFile
 from forms.messages import FileRole, Inbound, IncomingFile
 from forms.texts import _
@@ -41,6 +41,8 @@ class Fetcher:
     deliver: Callable[[Sequence[Fetched]], Awaitable[None]]
     gate: Callable[[KeptFile], KeptFile] | None = None
     """What looks at a kept file before anybody may see it; called in a thread."""
+    is_elsewhere: Callable[[str], bool] = lambda _process: False
+    """Whether that is another process, still at work: what it fetches is left to it."""
     _wanted: set[int] = field(default_factory=set)
     _busy: set[int] = field(default_factory=set)
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,8 +54,7 @@ class Fetcher:
 
     async def run(self) -> None:
         """Serve until cancelled; what was left over from before a restart comes first."""
-        left_over = await self.database.transact(work.waiting_events)
-        self.want({chat_id for _event_id, chat_id, _payload in left_over})
+        await self.look_again()
         slots = asyncio.Semaphore(CHATS_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -64,10 +65,15 @@ class Fetcher:
                     self._busy.add(chat_id)
                     tasks.create_task(self._serve(chat_id, slots))
 
+    async def look_again(self) -> None:
+        """Take up what nobody fetches: its process is gone."""
+        left_over = await self.database.transact(work.waiting_events)
+        self.want({chat_id for _event_id, chat_id, _payload in left_over})
+
     async def _serve(self, chat_id: int, slots: asyncio.Semaphore) -> None:
         try:
             async with slots:
-                while waiting := await self._waiting(chat_id):
+                while (waiting := await self._waiting(chat_id)) and not self._is_left_to_another(waiting):
                     messages = await self._with_rest_of_album(chat_id, await self._complete(waiting))
                     if messages:
                         await self.deliver([Fetched(chat_id, messages)])
@@ -78,6 +84,10 @@ class Fetcher:
         finally:
             self._busy.discard(chat_id)
             self._bell.set()
+
+    def _is_left_to_another(self, waiting: Sequence[Waiting]) -> bool:
+        """Who fetches the first of a chat goes on with all that comes behind it."""
+        return self.is_elsewhere(str(waiting[0][2].get(FETCHER, "")))
 
     async def _complete(self, waiting: Sequence[Waiting]) -> Messages:
         """Fetch the files of these messages."""

@@ -210,7 +210,7 @@ class Intake:
         may_keep = self._may_keep(chat) or agreed(inbound.text) is not None
         if chat.has_waiting or (inbound.files and may_keep):
             inbound = with_album(inbound, lambda: batch.earlier(chat))
-            work.keep_waiting(batch.session, inbound, inbound_to_json(inbound))
+            work.keep_waiting(batch.session, inbound, {**inbound_to_json(inbound), FETCHER: self.owner})
             chat.has_waiting = True
             applied.chats_to_fetch.add(chat.chat_id)
             return
@@ -341,6 +341,10 @@ def _inns(inbounds: Iterable[Inbound]) -> set[str]:
     return {_NOT_DIGIT.sub("", number) for number, _name in map(split_company, texts) if number}
 
 
+FETCHER = "fetcher"
+"""In what is kept of a message: the process that fetches its files."""
+
+
 def inbound_to_json(inbound: Inbound) -> dict[str, Any]:
     """A message as JSON can hold it."""
     return {**asdict(inbound), "sent_at": inbound.sent_at.isoformat()}
@@ -351,7 +355,8 @@ def _delivery_from_json(stored: dict[str, Any] | None) -> Delivery | None:
 
 
 def inbound_from_json(stored: dict[str, Any]) -> Inbound:
-    """Read what `inbound_to_json` wrote."""
+    """Read what `inbound_to_json` wrote, whoever fetches its files."""
+    stored = {name: value for name, value in stored.items() if name != FETCHER}
     files = tuple(IncomingFile(**{**file, "role": FileRole(file["role"])}) for file in stored["files"])
     return Inbound(
         **{

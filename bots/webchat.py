@@ -285,6 +285,11 @@ class WebChat:
             room.say(frame)
         return Sent(_shown_key(parcel.key))
 
+    def look_again(self, chat_key: str) -> None:
+        """Have the open pages of that chat read the log: another process wrote there."""
+        if room := self._rooms.get(chat_key):
+            room.say(_LOOK)
+
     async def acknowledge_button(self, inbound: Inbound) -> None:
         """The page disables the pressed buttons by itself."""
 
@@ -328,6 +333,10 @@ def open_channel(settings: Settings, lent: Lent) -> WebChat:
 
 
 CHANNEL = ChannelKind(NAME, Settings, open_channel, _("чат на сайте"), own_page="/chat")
+
+
+_LOOK: Mapping[str, object] = {"type": "look"}
+"""Never sent: the page is sent what the log has instead."""
 
 
 class _Page:
@@ -616,6 +625,8 @@ class _Entrance:
                     async with asyncio.timeout(self._settings.refresh_seconds or None):
                         frame = await page.next()
                 except TimeoutError:
+                    frame = _LOOK
+                if frame is _LOOK:
                     frame = await self._news(page)
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                     if frame is None:

@@ -58,8 +58,11 @@ class Ownership(Protocol):
     def holds(self, thing: str) -> bool:
         """Whether this process may do that right now."""
 
-    async def run(self) -> None:
-        """Keep what we have until cancelled."""
+    def is_peer(self, name: str) -> bool:
+        """Whether another process of that name is at work."""
+
+    async def run(self, peer_gone: Callable[[], None] = lambda: None) -> None:
+        """Keep what we have until cancelled; `peer_gone` is called when another process is gone."""
 
     async def keep(self, thing: str, work: Work, lost: Callable[[], None] = lambda: None) -> None:
         """Run `work` whenever the thing is ours, until cancelled.
@@ -82,8 +85,14 @@ class SoleOwner:
         del thing
         return True
 
-    async def run(self) -> None:
+    def is_peer(self, name: str) -> bool:
+        """There are no others."""
+        del name
+        return False
+
+    async def run(self, peer_gone: Callable[[], None] = lambda: None) -> None:
         """There is nothing to keep."""
+        del peer_gone
         await asyncio.Event().wait()
 
     async def keep(self, thing: str, work: Work, lost: Callable[[], None] = lambda: None) -> None:
@@ -148,7 +157,7 @@ class SharedOwner:
     _alarm: asyncio.TimerHandle | None = field(default=None, init=False)
     _things: dict[str, _Thing] = field(init=False)
     _leaving: set[str] = field(default_factory=set, init=False)
-    _alive: int = field(default=1, init=False)
+    _peers: frozenset[str] = field(default=frozenset(), init=False)
     _failures: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -157,24 +166,30 @@ class SharedOwner:
     @property
     def has_peers(self) -> bool:
         """Whether other processes work on this database."""
-        return self._alive > 1
+        return bool(self._peers)
 
     def holds(self, thing: str) -> bool:
         """Whether this process may do that right now."""
         known = self._things[thing]
         return (known.ours.is_set() or (known.workers > 0 and not known.lost)) and self._is_certain()
 
+    def is_peer(self, name: str) -> bool:
+        """Whether another process of that name is at work."""
+        return any(peer.rpartition(":")[0] == name for peer in self._peers)
+
     def _is_certain(self) -> bool:
         return monotonic() < self._certain_until
 
-    async def run(self) -> None:
-        """Renew, bury, take and give up, until cancelled."""
+    async def run(self, peer_gone: Callable[[], None] = lambda: None) -> None:
+        """Renew, bury, take and give up, until cancelled; `peer_gone` is called when a process is gone."""
         try:
             while True:
-                started = monotonic()
+                started, peers = monotonic(), self._peers
                 try:
                     await self._beat()
                     self._failures = 0
+                    if peers - self._peers:
+                        peer_gone()
                 except Exception as error:  # noqa: BLE001 - the database is away: the alarm ends our work in time
                     await self._disconnect()
                     if not self._failures:
@@ -237,7 +252,7 @@ class SharedOwner:
                     owners[thing] = owner
                 else:
                     alive.add(owner)
-        self._alive = len(alive)
+        self._peers = frozenset(alive - {self._me})
         return owners, alive
 
     async def _take_share(self, owners: dict[str, str], alive: Collection[str]) -> None:

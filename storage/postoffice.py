@@ -278,6 +278,11 @@ def _read(connection: Connection, letter_ids: Sequence[int]) -> tuple[Letter, ..
     return tuple(letters[letter_id] for letter_id in letter_ids)
 
 
+def void_leases(session: Session, channel: str, now: datetime) -> None:
+    """Give back what is leased for this messenger, to whom ever: by who begins to send to it alone."""
+    session.connection().execute(_VOID_LEASES, {"b_now": now, "b_owner": "", "b_channels": [channel]})
+
+
 def settle(session: Session, owner: str, settlements: Sequence[Settlement]) -> None:
     """Write down what became of letters that were leased to `owner`, one statement for each new state.
 
