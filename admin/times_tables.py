@@ -12,9 +12,11 @@ from admin.doors import doors
 from admin.shown import label, minutes, say, spent
 from admin.tables import Cell, Column, Table
 from forms.texts import Text, _
+from storage.outages import SERVICE, Cause
 from storage.times import (
     BEFORE,
     IN_SECONDS,
+    Absence,
     By,
     Clarified,
     Conduct,
@@ -120,6 +122,40 @@ def is_late(figure: Figure | None, measure: Measure, norms: Norms) -> bool:
 
 def _range(found: tuple[int, int] | None) -> Cell:
     return Cell(f"{found[0]}–{found[1]}" if found else None, "" if found else "—")
+
+
+_CAUSES: Mapping[Cause, Text] = {
+    Cause.STOPPED: _("программу выключали"),
+    Cause.CRASHED: _("программа упала"),
+    Cause.STALLED: _("программа не отвечала"),
+    Cause.UNREACHABLE: _("мессенджер не отвечал"),
+}
+
+
+def without_us(found: Absence, names: Names) -> Table:
+    """The outages of the period, which the figures count as waiting like any other."""
+    rows = [
+        (
+            Cell(
+                say(_("вся программа")) if each.span.scope == SERVICE else label(each.span.scope, "channel")
+            ),
+            Cell(say(_CAUSES[each.span.cause])),
+            names.moment(each.span.started_at),
+            names.moment(each.span.ended_at),
+            Cell(number_of(each.seconds / 60), minutes(each.seconds / 60)),
+            Cell(each.requests),
+        )
+        for each in found.missed
+    ]
+    titles = (_("Рабочих минут"), _("Ждали ответа, заявок"))
+    return Table(
+        say(_("Были без связи")),
+        (
+            *(Column(say(title)) for title in (_("Что"), _("Отчего"), _("С"), _("До"))),
+            *(Column(say(title), numeric=True) for title in titles),
+        ),
+        tuple(rows),
+    )
 
 
 def overall(found: Times, norms: Norms, behind: Link) -> Table:
@@ -297,7 +333,8 @@ def people(reports: Iterable[PersonReport], names: Names, norms: Norms, behind: 
     columns = [Column(say(_("Сотрудник")))]
     for what in Conduct:
         title = say(CONDUCT_WORDS[what])
-        columns.append(Column(f"{title}, {say(_('мин'))}" if what in IN_SECONDS else title, numeric=True))
+        exported = (say(_("мин")),) if what in IN_SECONDS else ()
+        columns.append(Column(title, numeric=True, parts=exported))
         if what is Conduct.TALK:
             columns.append(Column(say(_("Доля общения, %")), numeric=True))
     return Table(say(_("Сотрудники")), tuple(columns), tuple(rows))

@@ -63,6 +63,7 @@ class TimesView(PanelView):
             norms = times.read_norms(session)
             found = times.response_times(session, question.filter, calendar, by)
             clarified = times.clarified(session, question.filter, calendar)
+            absent = times.without_us(session, question.filter, calendar, doors().now())
             offered = _Offered(
                 times.clients_of(session, question.filter.since, question.filter.until),
                 reading.used_channels(session),
@@ -75,6 +76,7 @@ class TimesView(PanelView):
             "weeks": times_tables.weeks(found, trend, norms, question.behind),
             "heat": times_tables.heat(found, by_response, question.behind),
             "clarified": times_tables.clarifications(clarified, question.behind),
+            "absent": times_tables.without_us(absent, names),
         }
         if export := asked.one_of("format", _MEDIA):
             return _exported(export, "times", [question.chosen(names), *tables.values()])
@@ -94,6 +96,7 @@ class TimesView(PanelView):
             kinds=tuple(BY_CODE),
             departments=tuple(DEPARTMENTS),
             sent=found.sent,
+            absent=absent,
         )
 
     @expose("/people")

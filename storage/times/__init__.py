@@ -7,6 +7,7 @@ minutes are made of them only to be shown.
 
 from __future__ import annotations
 
+from storage.times.absent import Absence, Missed, without_us
 from storage.times.clarifications import Clarified, clarified
 from storage.times.conduct import IN_SECONDS, Conduct, PersonReport, conduct_events, people_report
 from storage.times.measures import (
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT_NORMS",
     "IN_SECONDS",
     "OWN_STAGES",
+    "Absence",
     "By",
     "Clarified",
     "Conduct",
@@ -37,6 +39,7 @@ __all__ = [
     "Group",
     "HeatCell",
     "Measure",
+    "Missed",
     "Norms",
     "NormsChanged",
     "PersonReport",
@@ -57,4 +60,5 @@ __all__ = [
     "save_norms",
     "sent",
     "staff_names",
+    "without_us",
 ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
 from router.worktime import WorkCalendar, parse_hours
-from storage import outages
+from storage import casework, outages
 from storage.models import History, Letter, Outage
 from storage.outages import SERVICE, Cause, Span, beat, during, follow, stop, working_seconds
 from storage.sweeps import Unreachable
+from storage.times import Measure, TimesFilter, response_times, without_us
 from tests.storage.firm import MINUTE, MOSCOW, WEDNESDAY, Firm
 
 
@@ -167,6 +169,7 @@ spans = st.lists(st.tuples(minutes, st.integers(1, 500), st.integers(0, 9)), max
 )  # fmt: skip
 
 
+@settings(deadline=None, max_examples=50)
 @given(spans)
 def test_outages_that_overlap_count_once(found):
     counted = working_seconds(found, CALENDAR, BEGIN, END)
@@ -189,3 +192,63 @@ def test_outages_that_overlap_count_once(found):
 def test_the_beginning_outside_the_period_does_not_count():
     span = Span(1, SERVICE, Cause.CRASHED, WEDNESDAY - 60 * MINUTE, WEDNESDAY + 10 * MINUTE)
     assert outages.working_seconds([span], CALENDAR, WEDNESDAY, WEDNESDAY + 60 * MINUTE) == 600
+
+
+# --- reports ------------------------------------------------------------------------------------
+
+WANTED = TimesFilter(WEDNESDAY - timedelta(days=1), WEDNESDAY + timedelta(days=1))
+
+
+def figures(firm, wanted=WANTED):
+    with firm.database.read() as session:
+        found = response_times(session, wanted, firm.house.calendar)
+        return found, without_us(session, wanted, firm.house.calendar, firm.clock)
+
+
+def answers_late(firm):
+    """A request that is answered after forty minutes, twenty of which nobody was there."""
+    number = firm.accepted_by("anna")
+    firm.clock += 10 * MINUTE
+    firm.beats()
+    firm.clock += 20 * MINUTE
+    beaten = firm.clock
+    firm.clock += 10 * MINUTE
+    firm.do(casework.answer, "anna", number, "Сделаем сегодня.", ())
+    return beaten
+
+
+def test_minutes_without_us_stand_apart_and_change_no_figure(firm):
+    back_at = answers_late(firm)
+    before, nothing = figures(firm)
+    assert (nothing.missed, nothing.seconds, nothing.first_response) == ((), 0, None)
+    now, firm.clock = firm.clock, back_at
+    firm.beats(starting=True)
+    firm.clock = now
+    after, absent = figures(firm)
+    assert after == before
+    assert after.overall[Measure.FIRST_RESPONSE].median_minutes == 40
+    assert absent.first_response.median_minutes == 20
+    assert (absent.seconds, [(each.seconds, each.requests) for each in absent.missed]) == (1200, [(1200, 1)])
+
+
+def test_another_messengers_outage_costs_a_request_nothing(firm):
+    answers_late(firm)
+    with firm.database.begin() as session:
+        session.add(
+            Outage(scope="vk", cause="unreachable", started_at=WEDNESDAY, ended_at=WEDNESDAY + 20 * MINUTE)
+        )
+    _found, absent = figures(firm)
+    assert absent.first_response.median_minutes == 40
+    assert [each.requests for each in absent.missed] == [0]
+    assert figures(firm, replace(WANTED, channel="webchat"))[1].missed == ()
+
+
+def test_the_night_is_no_working_time(firm):
+    evening = WEDNESDAY.replace(hour=15)  # closing
+    with firm.database.begin() as session:
+        session.add(
+            Outage(scope=SERVICE, cause="crashed", started_at=evening, ended_at=evening + timedelta(hours=15))
+        )
+    firm.clock = WEDNESDAY + timedelta(days=1)
+    _found, absent = figures(firm, TimesFilter(WEDNESDAY, firm.clock))
+    assert [each.seconds for each in absent.missed] == [0]
