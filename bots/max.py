@@ -462,7 +462,7 @@ def _event_key(update: Json) -> str:
     """MAX numbers no updates: each kind is told by what is its own and comes again with a repetition."""
     try:
         key = _KEYS[update["update_type"]](update)
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         try:
             key = f"other:{hashlib.sha256(repr(update).encode('utf-8', 'replace')).hexdigest()}"
         except RecursionError:
@@ -474,17 +474,17 @@ def _event_key(update: Json) -> str:
 
 
 def _of_dialog(update: Json) -> str:
-    return f"{update['update_type']}:{update['chat_id']}:{update['timestamp']}"
+    return f"{update['update_type']}:{whole_number(update['chat_id'])}:{whole_number(update['timestamp'])}"
 
 
 _KEYS: Mapping[str, Callable[[Json], str]] = {
     "message_created": lambda update: f"created:{clean(update['message']['body']['mid'])}",
     "message_edited": lambda update: (
-        f"edited:{clean(update['message']['body']['mid'])}:{update['timestamp']}"
+        f"edited:{clean(update['message']['body']['mid'])}:{whole_number(update['timestamp'])}"
     ),
     "message_removed": lambda update: f"removed:{clean(update['message_id'])}",
     "message_callback": lambda update: (
-        f"callback:{clean(update['callback']['callback_id'])}:{update['callback']['timestamp']}"
+        f"callback:{clean(update['callback']['callback_id'])}:{whole_number(update['callback']['timestamp'])}"
     ),
     "bot_started": _of_dialog,
     "bot_stopped": _of_dialog,
