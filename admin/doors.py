@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from flask import current_app
 
+from storage.copies import CopyPlan
 from storage.engine import Database
 from storage.files import KeptFile, KeptFiles
 from storage.house import House, WayIn
@@ -50,6 +52,8 @@ class PanelDoors:
     language: str = "ru"
     ways_in_for_staff: Callable[[], Sequence[WayIn]] = tuple
     messengers: Callable[[], Sequence[MessengerState]] = tuple
+    copies: CopyPlan = field(default_factory=lambda: CopyPlan(ZoneInfo("UTC")))
+    """What is settled about the copies."""
     gate: Callable[[KeptFile], KeptFile] | None = None
     """What looks at a kept file before anybody may see it."""
     settled: Callable[[], None] = lambda: None

@@ -44,7 +44,7 @@ _ORDER = (
     ("", ("admin",)),
     (_REQUESTS, ("requests", "board", "calendar", "unassigned", "calls", "recording")),
     ("", ("times", "clients", "colleagues")),
-    (_MORE, ("messengers", "history", "settings")),
+    (_MORE, ("messengers", "copies", "history", "settings")),
 )
 _IN_GROUPS = {"requests": _l("Список")}
 """What a section is called inside the group that has its name."""

@@ -25,6 +25,7 @@ class Area(StrEnum):
     COVERAGE = "coverage"
     STAFF = "staff"
     MESSENGERS = "messengers"
+    COPIES = "copies"
     HISTORY = "history"
     CALLS = "calls"
     PROFILE = "profile"
@@ -67,6 +68,7 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.COVERAGE,
                 Area.STAFF,
                 Area.MESSENGERS,
+                Area.COPIES,
                 Area.HISTORY,
                 Area.SETTINGS,
                 Area.ERASURE,
@@ -90,6 +92,7 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.STAFF,
                 Area.SETTINGS,
                 Area.ERASURE,
+                Area.COPIES,
             }
         ),
         Role.DEPUTY: frozenset(
@@ -104,7 +107,7 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
             }
         ),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
-        Role.ADMIN: frozenset({Area.CLIENTS, Area.COVERAGE, Area.STAFF, Area.ERASURE}),
+        Role.ADMIN: frozenset({Area.CLIENTS, Area.COVERAGE, Area.STAFF, Area.ERASURE, Area.COPIES}),
         Role.ACCOUNTANT: frozenset({Area.RECORDING, Area.REQUESTS}),
         Role.LAWYER: frozenset({Area.RECORDING, Area.REQUESTS}),
     }

@@ -36,7 +36,7 @@ _NAME = re.compile(r"priem-(\d{8}T\d{6})Z(-before-\w+)?\.tar")
 
 WHAT_TO_DO: Mapping[CopyTrouble, str] = MappingProxyType(
     {
-        CopyTrouble.MISSING: "There is no whole copy of the last 36 hours: run `priem check`, look at the log.",
+        CopyTrouble.MISSING: "There is no whole copy of the last 36 hours: look at the log.",
         CopyTrouble.NO_ROOM: "There was no room for a copy: free some space.",
         CopyTrouble.NOT_WRITTEN: "The copy could not be made.",
         CopyTrouble.DAMAGED: "The trial restore of the copy found a fault.",
@@ -317,7 +317,6 @@ def settle(session: Session, house: House, number: int, outcome: Outcome, now: d
     after = {
         "file": outcome.file_name, "bytes": outcome.size_bytes, "sha256": outcome.sha256,
         "whole": outcome.whole, "second_whole": outcome.second_whole,
-        "troubles": [told.what.value for told in outcome.troubles],
     }  # fmt: skip
     history.record(
         session, at=now, actor_id=None, through="timer", action="copy_made", subject="firm", before=None,

@@ -9,6 +9,7 @@ from admin.views.calls import CallsView
 from admin.views.client_card import ClientCardView
 from admin.views.clients import ClientsView
 from admin.views.colleague_card import ColleagueCardView
+from admin.views.copies import CopiesView
 from admin.views.coverage import CoverageView
 from admin.views.erasure import ErasureView
 from admin.views.history import HistoryView
@@ -42,6 +43,7 @@ VIEWS = (
     ColleagueCardView,
     StaffView,
     MessengersView,
+    CopiesView,
     HistoryView,
     SettingsView,
     TextsView,

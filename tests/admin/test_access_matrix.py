@@ -43,6 +43,8 @@ clients.index                GET   ---++++
 clients.one                  GET   ---++++
 clients.one                  POST  ----+++
 clients.confirm              POST  ----+++
+copies.index                 GET   ---++++
+copies.now                   POST  -----++
 coverage.index               GET   ---++++
 coverage.invite              POST  ----+++
 coverage.export              POST  ----+++

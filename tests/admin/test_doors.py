@@ -37,6 +37,7 @@ SECTIONS = {
     "/panel/clients/import": {"director", "deputy", "admin"},
     "/panel/clients/coverage/": {"director", "deputy", "controller", "admin"},
     "/panel/staff/": {"director", "deputy", "controller", "admin"},
+    "/panel/copies/": {"director", "deputy", "controller", "admin"},
     "/panel/messengers/": {"director", "deputy", "controller", "admin"},
     "/panel/profile/": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/profile/factor": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
@@ -77,7 +78,16 @@ OUTSIDE_THE_MENU = {
 }
 
 
-ADMINISTERED = ("clients.", "client.", "coverage.", "colleagues.", "colleague.", "access.", "erasure.")
+ADMINISTERED = (
+    "copies.",
+    "clients.",
+    "client.",
+    "coverage.",
+    "colleagues.",
+    "colleague.",
+    "access.",
+    "erasure.",
+)
 """What the administrator may change."""
 
 

@@ -25,7 +25,7 @@ def test_whoever_sees_all_has_one_short_line(office, role):
     assert found[:5] == ["Сегодня", ("Заявки", REQUESTS), "Время ответа", "Клиенты", "Сотрудники"]
     word, sections = found[5]
     assert word == "Ещё"
-    assert sections[:2] == ["Мессенджеры", "История"]
+    assert sections[:3] == ["Мессенджеры", "Копии", "История"]
     assert len(found) == 6
 
 

@@ -91,6 +91,7 @@ class Open:
             "/panel/profile/",
             "/panel/profile/factor",
             "/panel/messengers/",
+            "/panel/copies/",
             "/panel/history/",
             "/panel/history/check",
             "/panel/history/archive",
