@@ -37,6 +37,7 @@ from bots.base import MAX_FILE_BYTES, Channel, Cursor, Doors, Lent, Misconfigure
 from bots.checked import Checked
 from bots.fetching import Fetcher
 from bots.intake import Applied, Arrival, Intake, Op
+from bots.pace import ChatPace
 from forms.messages import Inbound, OutgoingFile
 from forms.texts import Text
 from notifications.faults import place_of
@@ -249,7 +250,7 @@ class Service:
         async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
             if cursor is not None and not floor.ownership.holds(channel_thing(channel.name)):
                 raise NotOurs
-            operations: list[Op] = [Arrival(inbound) for inbound in inbounds]
+            operations: list[Op] = [floor.arrival(inbound) for inbound in inbounds]
             await floor.commit.do([*operations, cursor] if cursor else operations)
             for inbound in inbounds:
                 if inbound.acknowledge is not None and not self.stop.is_set():
@@ -400,6 +401,7 @@ class _Floor:
     senders: Senders = field(init=False)
     fetcher: Fetcher = field(init=False)
     monitor: Monitor = field(init=False)
+    pace: ChatPace = field(default_factory=ChatPace)
 
     def __post_init__(self) -> None:
         house = self.service
@@ -426,6 +428,12 @@ class _Floor:
         """There are new letters: for our senders, or for those of another process."""
         self.senders.wake()
         self.bells.ring(LETTERS)
+
+    def arrival(self, inbound: Inbound) -> Arrival:
+        """A message with the pace of its chat."""
+        now = self.service.now()
+        pace = self.pace.of(inbound, now)
+        return Arrival(inbound, pace, self.pace.tells(inbound, pace, now))
 
     def peer_gone(self) -> None:
         """What it was fetching is nobody's now."""

@@ -20,6 +20,7 @@ from sqlmodel import Session, col, update
 from bots import client_chat, edits, linking, staff_chat
 from bots.albums import Messages, by_album, merged_albums, with_album
 from bots.base import Cursor
+from bots.pace import Pace, hold_off
 from bots.turns import ChatTurn, press_of
 from forms.fields import ReceivedFile, Said
 from forms.freetext import agreed
@@ -65,9 +66,11 @@ class Transactions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message as it came."""
+    """A message as it came, how its chat writes, and whether it is to be told so."""
 
     inbound: Inbound
+    pace: Pace = Pace.EASY
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,8 @@ class Intake:
             match operation:
                 case Arrival(inbound) if inbound.kind is InboundKind.DELIVERY:
                     told += _told(batch, inbound)
-                case Arrival(inbound):
-                    self._arrived(batch, inbound, applied)
+                case Arrival():
+                    self._arrived(batch, operation, applied)
                 case Fetched():
                     self._fetched(batch, operation)
                 case Cursor(channel, value):
@@ -187,7 +190,8 @@ class Intake:
         applied.letters, applied.wakes_delivery = posted.leased, posted.others_wait
         return applied
 
-    def _arrived(self, batch: Work, inbound: Inbound, applied: Applied) -> None:
+    def _arrived(self, batch: Work, arrival: Arrival, applied: Applied) -> None:
+        inbound = arrival.inbound
         event = (inbound.channel, inbound.event_key)
         if event not in batch.fresh:
             return
@@ -206,6 +210,8 @@ class Intake:
             return
         if inbound.kind is InboundKind.UNBLOCKED:
             batch.seen(chat, inbound.sent_at)
+            return
+        if hold_off(batch, self.house, chat, inbound, arrival.pace, tells=arrival.tells):
             return
         may_keep = self._may_keep(chat) or agreed(inbound.text) is not None
         if chat.has_waiting or (inbound.files and may_keep):
