@@ -62,7 +62,10 @@ def latest(session: Session, channel: str, chat_key: str, limit: int, before: in
         for row in session.execute(said.order_by(col(Message.id).desc()).limit(more)).scalars()
     ]
     found += [
-        _of_letter(row) for row in session.execute(sent.order_by(col(Letter.id).desc()).limit(more)).scalars()
+        _of_letter(row)
+        for row in session.execute(
+            sent.order_by(col(Letter.created_at).desc(), col(Letter.id).desc()).limit(more)
+        ).scalars()
     ]
     found = sorted((item for item in found if before is None or item.id < before), key=lambda item: item.id)
     return found[-limit:]

@@ -105,8 +105,9 @@ class _Side:
         """What was said about this side's requests or about none."""
         if self.client_id is None:
             return []
-        ours = select(col(Request.id)).where(col(Request.client_id) == self.client_id)
-        return [or_(col(request_id).is_(None), col(request_id).in_(ours))]
+        # Asked of each line that is shown, and not made a list of: a client has thousands of requests.
+        ours = exists().where(col(Request.id) == col(request_id), col(Request.client_id) == self.client_id)
+        return [or_(col(request_id).is_(None), ours)]
 
 
 def _conversation(
@@ -141,32 +142,46 @@ _Found = tuple[Place, "Message | Letter"]
 
 def _written(session: Session, side: _Side, before: Place | None) -> list[_Found]:
     earlier = _earlier(Message.sent_at, Message.id, _WRITTEN, before)
-    query = (
-        select(Message)
-        .where(col(Message.chat_id).in_(list(side.channels)), *side.about(Message.request_id), *earlier)
-        .order_by(col(Message.sent_at).desc(), col(Message.id).desc())
-        .limit(SAID_AT_ONCE + 1)
-    )
-    return [(Place(row.sent_at, _WRITTEN, row.id or 0), row) for row in session.execute(query).scalars()]
+    found: list[_Found] = []
+    for chat_id in side.channels:
+        query = (
+            select(Message)
+            .where(col(Message.chat_id) == chat_id, *side.about(Message.request_id), *earlier)
+            .order_by(col(Message.id).desc())
+            # They come nearly in the order in which they were sent: a little more than is shown.
+            .limit(SAID_AT_ONCE * 2)
+        )
+        rows = session.execute(query).scalars()
+        found += [(Place(row.sent_at, _WRITTEN, row.id or 0), row) for row in rows]
+    return found
 
 
 def _sent(session: Session, side: _Side, before: Place | None) -> list[_Found]:
+    """The newest of every chat and of every person: each is an index of its own."""
     copy = Letter.__table__.alias("copy")  # type: ignore[attr-defined]
     copied = exists().where(copy.c.replaces_id == Letter.id)
-    query = (
-        select(Letter)
-        .where(
-            or_(col(Letter.chat_id).in_(list(side.channels)), col(Letter.person_id).in_(list(side.people))),
-            *side.about(Letter.request_id),
-            # Copies stand with the letter that they replace.
-            col(Letter.replaces_id).is_(None),
-            or_(col(Letter.state) != "superseded", copied),
-            *_earlier(Letter.created_at, Letter.id, _SENT, before),
+    whose = [
+        *(col(Letter.chat_id) == chat_id for chat_id in side.channels),
+        *(col(Letter.person_id) == person_id for person_id in side.people),
+    ]
+    found: dict[int, _Found] = {}
+    for theirs in whose:
+        query = (
+            select(Letter)
+            .where(
+                theirs,
+                *side.about(Letter.request_id),
+                # Copies stand with the letter that they replace.
+                col(Letter.replaces_id).is_(None),
+                or_(col(Letter.state) != "superseded", copied),
+                *_earlier(Letter.created_at, Letter.id, _SENT, before),
+            )
+            .order_by(col(Letter.created_at).desc(), col(Letter.id).desc())
+            .limit(SAID_AT_ONCE + 1)
         )
-        .order_by(col(Letter.created_at).desc(), col(Letter.id).desc())
-        .limit(SAID_AT_ONCE + 1)
-    )
-    return [(Place(row.created_at, _SENT, row.id or 0), row) for row in session.execute(query).scalars()]
+        for row in session.execute(query).scalars():
+            found[row.id or 0] = Place(row.created_at, _SENT, row.id or 0), row
+    return list(found.values())
 
 
 def _earlier(at: Any, row_id: Any, half: int, before: Place | None) -> list[ColumnElement[bool]]:

@@ -26,6 +26,8 @@ from storage.models import metadata
 
 KEPT_FOR = timedelta(days=1)
 """So long news about a message that we do not know (yet) is kept: parts of a long letter have none."""
+READ_WITHIN = timedelta(days=60)
+"""A look into a chat reads what was sent to it so long before."""
 _EARLY = "early:"
 _SWEPT_AT_ONCE = 1000
 MAX_KEY_LENGTH = 200
@@ -61,6 +63,8 @@ _READ_BEFORE = (
     .where(
         _letter.c.chat_id == bindparam("b_chat"),
         _letter.c.id < bindparam("b_id"),
+        # What is older and unread stays so: a chat's years are not walked for every look into it.
+        _letter.c.created_at > bindparam("b_since", type_=_moment),
         _letter.c.state == _SENT,
         _letter.c.read_at.is_(None),
     )
@@ -231,7 +235,8 @@ def _sort(news: _News, told: Told, letter_id: int) -> None:
         case DeliveryState.READ:
             news.arrived.append({"b_id": letter_id, "b_at": told.at, "b_read": told.at})
             # Who has read a message has seen those above it; some messengers name only the last.
-            news.read.append({"b_chat": told.chat_id, "b_id": letter_id, "b_at": told.at})
+            since = told.at - READ_WITHIN
+            news.read.append({"b_chat": told.chat_id, "b_id": letter_id, "b_at": told.at, "b_since": since})
         case _:
             news.arrived.append({"b_id": letter_id, "b_at": told.at, "b_read": None})
 

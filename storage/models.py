@@ -161,6 +161,7 @@ class Shift(SQLModel, table=True):
     __table_args__ = (
         _one_of("kind", "work", "pause"),
         Index("ix_shift_staff_id_started_at", "staff_id", "started_at"),
+        Index("ix_shift_open", "staff_id", **_where("ended_at is null")),
     )
     id: int | None = Field(default=None, primary_key=True)
     staff_id: int = Field(foreign_key="staff.id")
@@ -297,9 +298,11 @@ class Message(SQLModel, table=True):
     __table_args__ = (
         _one_of("direction", "in", "note"),
         Index("ix_message_message_key", "chat_id", "message_key", **_where("message_key != ''")),
+        Index("ix_message_chat_id_id", "chat_id", "id"),
+        Index("ix_message_unplaced", "chat_id", "received_at", **_where("request_id is null")),
     )
     id: int | None = Field(default=None, primary_key=True)
-    chat_id: int | None = Field(default=None, foreign_key="chat.id", index=True)
+    chat_id: int | None = Field(default=None, foreign_key="chat.id")
     request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
     person_id: int | None = Field(default=None, foreign_key="person.id")
     direction: str = Field(max_length=10)
@@ -408,12 +411,15 @@ class Letter(SQLModel, table=True):
             **_where("state = 'failed'"),
         ),
         Index("ix_letter_message_key", "chat_id", "message_key", **_where("message_key != ''")),
+        # The newest in a chat and to a person, without the years before.
+        Index("ix_letter_chat_id_created_at", "chat_id", "created_at", "id"),
+        Index("ix_letter_person_id_created_at", "person_id", "created_at", "id"),
         Index("ix_letter_author_id", "author_id", "created_at", **_where("author_id is not null")),
     )  # fmt: skip
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(max_length=200, unique=True)
-    chat_id: int | None = Field(default=None, foreign_key="chat.id", index=True)
-    person_id: int | None = Field(default=None, foreign_key="person.id", index=True)
+    chat_id: int | None = Field(default=None, foreign_key="chat.id")
+    person_id: int | None = Field(default=None, foreign_key="person.id")
     request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
     author_id: int | None = Field(default=None, foreign_key="person.id")
     """Who speaks through the bot: a member of staff; empty when the bot itself speaks."""

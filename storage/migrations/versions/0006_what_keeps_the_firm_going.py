@@ -125,11 +125,17 @@ def _let_values_of_history_go() -> None:
 REQUESTS_AT_ONCE = 1000
 
 _BEFORE = (
+    ('ix_letter_chat_id', 'letter', ['chat_id']),
+    ('ix_letter_person_id', 'letter', ['person_id']),
+    ('ix_message_chat_id', 'message', ['chat_id']),
     ('ix_request_client_id', 'request', ['client_id']),
     ('ix_request_inn', 'request', ['inn']),
     ('ix_request_kind', 'request', ['kind']),
 )
 _AFTER = (
+    ('ix_letter_chat_id_created_at', 'letter', ['chat_id', 'created_at', 'id']),
+    ('ix_letter_person_id_created_at', 'letter', ['person_id', 'created_at', 'id']),
+    ('ix_message_chat_id_id', 'message', ['chat_id', 'id']),
     ('ix_request_assignee_id_id', 'request', ['assignee_id', 'id']),
     ('ix_request_channel_id', 'request', ['channel', 'id']),
     ('ix_request_client_id_id', 'request', ['client_id', 'id']),
@@ -142,17 +148,23 @@ _AFTER = (
     ('ix_history_actor_id_id', 'history', ['actor_id', 'id']),
 )
 
+_OF_FEW = (
+    ('ix_history_human_called', 'history', ['at'], "action = 'human_called'"),
+    ('ix_message_unplaced', 'message', ['chat_id', 'received_at'], 'request_id is null'),
+    ('ix_shift_open', 'shift', ['staff_id'], 'ended_at is null'),
+)
+
 
 def _find_without_walking_the_years() -> None:
     for name, table, _columns in _BEFORE:
         op.drop_index(name, table_name=table)
     for name, table, columns in _AFTER:
         op.create_index(name, table, columns, unique=False)
-    op.create_index(
-        'ix_history_human_called', 'history', ['at'], unique=False,
-        sqlite_where=sa.text("action = 'human_called'"),
-        postgresql_where=sa.text("action = 'human_called'"),
-    )
+    for name, table, columns, condition in _OF_FEW:
+        op.create_index(
+            name, table, columns, unique=False,
+            sqlite_where=sa.text(condition), postgresql_where=sa.text(condition),
+        )
     words = op.create_table(
         'request_word',
         sa.Column('block', sa.Integer(), nullable=False),
@@ -192,7 +204,8 @@ def downgrade() -> None:
     op.drop_table('ownership')
     op.drop_table('process')
     op.drop_table('request_word')
-    op.drop_index('ix_history_human_called', table_name='history')
+    for name, table, _columns, _condition in _OF_FEW:
+        op.drop_index(name, table_name=table)
     for name, table, _columns in _AFTER:
         op.drop_index(name, table_name=table)
     for name, table, columns in _BEFORE:
