@@ -181,7 +181,8 @@ def board(sections: Mapping[Waiting, Section], role: Role, context: FormContext)
 
 def found(section: Section, role: Role, context: FormContext) -> Reply:
     """Several requests that were found."""
-    title = _("Нашли заявок: {count}", count=section.total)
+    many = _("Нашли больше {count} заявок, вот новые", count=section.total)
+    title = many if section.is_cut else _("Нашли заявок: {count}", count=section.total)
     return Reply(lines(title, *_section_lines(section, role, context)), _number_rows((section,)), prompt=True)
 
 
@@ -194,6 +195,8 @@ def nothing_found(role: Role) -> Text:
 def _section_lines(section: Section, role: Role, context: FormContext) -> list[Text | None]:
     rest = section.total - len(section.lines)
     shown: list[Text | None] = [request_line(line, role, context) for line in section.lines]
+    if section.is_cut:
+        return [*shown, _("Это не все. Добавьте слов: /find и слова.")]
     return [*shown, _("Ещё {count}. Найти: /find и слова.", count=rest) if rest else None]
 
 

@@ -201,6 +201,12 @@ def _by_number(
     return replace(shown, rows=(*map(request_row, first), *shown.rows))
 
 
+def newest_with_words(session: Session, typed: str, own_of: Reach = None) -> Iterator[int]:
+    """The numbers of the requests with all these words, the newest first, as they are asked for."""
+    words = search.asked_words(typed)
+    return _found(session, RequestFilter(own_of=own_of), _Asked(None, words)) if words else iter(())
+
+
 def _own_number(session: Session, fitting: Sequence[ColumnElement[bool]], asked: _Asked) -> list[int]:
     query = select(col(Request.id)).where(col(Request.id) == asked.number, *fitting)
     return list(session.execute(query).scalars()) if asked.number is not None else []

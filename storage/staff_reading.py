@@ -10,20 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select, true
+from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select
 from sqlmodel import Session, col
 
 from router.model import Status
-from storage.casework import search_text
 from storage.models import AnswerVersion, Assignment, Chat, History, Letter, Message, Person, Request, Staff
 from storage.reach import Reach, within
+from storage.reading import newest_with_words
 
 EVENTS_SHOWN = 8
 DIALOGUE_SHOWN = 6
 OTHERS_SHOWN = 3
-_MAX_WORDS = 8
+MOST_COUNTED = 100
+"""Of more requests that are found it is only said that they are more."""
 
 
 class Waiting(StrEnum):
@@ -55,10 +57,12 @@ class RequestLine:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The first lines of a list and how many there are in all."""
+    """The first lines of a list and how many there are in all, or at least."""
 
     lines: tuple[RequestLine, ...] = ()
     total: int = 0
+    is_cut: bool = False
+    """Whether there are more than `total`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,15 @@ def unaccepted(session: Session, staff_id: int, limit: int) -> Section:
 
 def search(session: Session, wanted: Wanted, reach: Reach, limit: int) -> Section:
     """Requests in any state that fit, the newest first."""
-    return _section(session, [_fits(wanted), *within(reach)], limit, col(Request.id).desc())
+    if wanted.number is not None or wanted.inn:
+        own = (
+            col(Request.id) == wanted.number if wanted.number is not None else col(Request.inn) == wanted.inn
+        )
+        return _section(session, [own, *within(reach)], limit, col(Request.id).desc())
+    found = list(islice(newest_with_words(session, wanted.words, reach), MOST_COUNTED + 1))
+    query = _lines().where(col(Request.id).in_(found[:limit])).order_by(col(Request.id).desc())
+    lines = tuple(_line(row) for row in session.execute(query))
+    return Section(lines, min(len(found), MOST_COUNTED), len(found) > MOST_COUNTED)
 
 
 def was_given(session: Session, number: int, staff_id: int) -> bool:
@@ -153,15 +165,6 @@ def _on_board(reach: Reach) -> list[ColumnElement[bool]]:
         col(Request.unanswered_since).is_not(None),
     )
     return [live, *within(reach)]
-
-
-def _fits(wanted: Wanted) -> ColumnElement[bool]:
-    if wanted.number is not None:
-        return col(Request.id) == wanted.number
-    if wanted.inn:
-        return col(Request.inn) == wanted.inn
-    words = search_text(wanted.words).split()[:_MAX_WORDS]
-    return and_(true(), *(col(Request.search).contains(word, autoescape=True) for word in words))
 
 
 def _by_deadline() -> tuple[Any, ...]:
