@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from storage.engine import Database, open_database
 from storage.migrate import migrate
 from storage.models import metadata
+from tests.storage.lines import Line
 
 _numbers = count(1)
 
@@ -142,3 +143,19 @@ async def database(database_url) -> Database:
     opened = open_database(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def line_to_postgresql():
+    """Makes lines that can be cut; see `tests.storage.lines`."""
+    lines = []
+
+    async def made(url):
+        line = Line(url)
+        await line.open()
+        lines.append(line)
+        return line
+
+    yield made
+    for line in lines:
+        await line.close()
