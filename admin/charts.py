@@ -7,16 +7,19 @@ survive paper; whatever matters is told by form or number too. `name` makes the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log10
 
 from markupsafe import Markup
 
 _WIDTH = 640
-_LABELS = 190
+_LABELS = 180
 _LABEL_LETTERS = 26
-_FIGURES = 50
+_FIGURES = 52
+"""The values stand in a column of their own, so that nothing is drawn over them."""
+_EDGE = 16
+"""Room for half of the last figure of the axis."""
 _ROW = 34
 _BAR = 16
 _TICKS = 4
@@ -49,27 +52,29 @@ def bars(name: str, title: str, description: str, values: Sequence[Bar]) -> Mark
     """Bars one below the other, from a common zero."""
     most = max([_LEAST, *(reach for bar in values for reach in _reaches(bar))])
     top = _round_up(most)
-    room = _WIDTH - _LABELS - _FIGURES
+    start = _LABELS + _FIGURES
+    room = _WIDTH - start - _EDGE
     height = len(values) * _ROW + 24
 
     def across(value: float) -> float:
         return round(value / top * room, 1)
 
-    drawn = [_grid(top, across, height - 22)]
+    drawn = [_grid(top, start, across, height - 22)]
     for number, bar in enumerate(values):
         y = number * _ROW + 8
         middle = y + _BAR / 2
         drawn.append(
-            Markup('<text class="what" x="{}" y="{}" text-anchor="end">{}</text>').format(
-                _LABELS - 10, middle + 4, _short(bar.label)
-            )
+            Markup(
+                '<text class="what" x="{}" y="{}" text-anchor="end">{}</text>'
+                '<text class="value" x="{}" y="{}" text-anchor="end">{}</text>'
+            ).format(_LABELS - 10, middle + 4, _short(bar.label), start - 10, middle + 4, bar.shown)
         )
         for stretch, style, edge in ((bar.before, "before", 7), (bar.norm, "norm", 4)):
             if stretch is not None:
                 drawn.append(
                     Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>').format(
                         style,
-                        _LABELS + across(stretch[0]),
+                        start + across(stretch[0]),
                         y - edge,
                         max(across(stretch[1]) - across(stretch[0]), 2),
                         _BAR + 2 * edge,
@@ -79,15 +84,9 @@ def bars(name: str, title: str, description: str, values: Sequence[Bar]) -> Mark
             length = max(across(bar.value), 1)
             drawn.append(
                 Markup('<rect class="gauge{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>').format(
-                    " late" if bar.late else "", _LABELS, y, length, _BAR
+                    " late" if bar.late else "", start, y, length, _BAR
                 )
             )
-        reach = max(bar.value or 0.0, bar.norm[1] if bar.norm else 0.0)
-        drawn.append(
-            Markup('<text class="value" x="{}" y="{}">{}</text>').format(
-                _LABELS + across(reach) + 8, middle + 4, bar.shown
-            )
-        )
     return _svg(name, "bars", title, description, (_WIDTH, height), drawn)
 
 
@@ -203,12 +202,11 @@ def _reaches(bar: Bar) -> list[float]:
     return [end for end in ends if end is not None]
 
 
-def _grid(top: float, across: object, height: int) -> Markup:
-    assert callable(across)
+def _grid(top: float, start: int, across: Callable[[float], float], height: int) -> Markup:
     drawn = Markup("")
     for tick in range(_TICKS + 1):
         value = top / _TICKS * tick
-        x = _LABELS + across(value)
+        x = start + across(value)
         drawn += Markup('<line class="grid" x1="{}" x2="{}" y1="0" y2="{}"/>').format(x, x, height)
         drawn += Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
             x, height + 16, _number(value)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from storage.sheets import harmless
+from storage.sheets import Sheet, write_csv_tables, write_workbook
 
 Value = str | int | float | None
-
-_SHEET_NAME = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,50 +61,21 @@ class Table:
                 cells.extend((*values, *[None] * width)[:width])
             yield cells
 
-
-def as_csv(tables: Sequence[Table], decimal: str = ",") -> bytes:
-    """The tables one below the other, each with its title, for a spreadsheet: UTF-8 with its mark."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=";")
-    for number, table in enumerate(tables):
-        if number:
-            writer.writerow([])
-        writer.writerow([harmless(table.title)])
-        writer.writerow([harmless(heading) for heading in table.headings()])
-        for row in table.values():
-            writer.writerow([_localized(harmless(value), decimal) for value in row])
-    return out.getvalue().encode("utf-8-sig")
+    def sheet(self, number: int | None = None) -> Sheet:
+        """The same for the writers; a number keeps the names of a workbook's sheets apart."""
+        name = self.title if number is None else f"{number}. {self.title}"
+        return Sheet(name, self.headings(), self.values())
 
 
-def _localized(value: Value, decimal: str) -> Value:
-    return str(value).replace(".", decimal) if isinstance(value, float) else value
-
-
-def as_xlsx(tables: Sequence[Table]) -> bytes:
-    """A workbook of a sheet per table; numbers are numbers, texts never become formulas."""
-    from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-
-    book = Workbook(write_only=True)
-    for number, table in enumerate(tables, 1):
-        sheet = book.create_sheet(f"{number}. {_sheet_name(table.title)}"[:_SHEET_NAME])
-        sheet.freeze_panes = "A2"
-
-        def cell(value: Value, sheet: object = sheet) -> object:
-            if not isinstance(value, str):
-                return value
-            made = WriteOnlyCell(sheet, value=ILLEGAL_CHARACTERS_RE.sub("", str(harmless(value))))
-            made.data_type = "s"
-            return made
-
-        sheet.append([cell(heading) for heading in table.headings()])
-        for row in table.values():
-            sheet.append([cell(value) for value in row])
+def as_csv(tables: Sequence[Table]) -> bytes:
+    """The tables one below the other, each with its title."""
     out = io.BytesIO()
-    book.save(out)
+    write_csv_tables((table.sheet() for table in tables), out)
     return out.getvalue()
 
 
-def _sheet_name(title: str) -> str:
-    return "".join(letter for letter in title if letter not in "[]:*?/\\'")
+def as_xlsx(tables: Sequence[Table]) -> bytes:
+    """A workbook of a sheet per table."""
+    out = io.BytesIO()
+    write_workbook((table.sheet(number) for number, table in enumerate(tables, 1)), out)
+    return out.getvalue()
