@@ -333,6 +333,30 @@ def migrate(
     typer.echo("The database has been brought up to date.")
 
 
+@app.command("duty-list")
+def write_duty_list(
+    out: Annotated[Path, typer.Option(help="The file to write: .html or .xlsx.")],
+    config: Config = None,
+) -> None:
+    """Write the list of the day: open requests, telephones, who is away and whom to call."""
+    from app.clock import now
+    from app.service import house_of
+    from notifications.texts import Catalogue
+    from storage import duty_list, firm_settings
+
+    settings = _settings(config)
+    writers = {".html": duty_list.as_html, ".xlsx": duty_list.as_xlsx}
+    written = writers.get(out.suffix.lower())
+    if written is None:
+        raise CommandError(f"--out ends with .html or .xlsx, unlike {out}.")
+    with _database(settings) as database, database.read() as session:
+        filed = house_of(settings, Catalogue.open(settings.firm.language))
+        house = firm_settings.house_with(filed, firm_settings.read_settled(session))
+        found = duty_list.gather(session, house, now())
+    duty_list.write_privately(out, written(found))
+    typer.echo(f"{out} is written; it holds personal data.")
+
+
 class Switch(StrEnum):
     """How `priem maintenance` is told."""
 

@@ -305,6 +305,7 @@ class Service:
                 wake_delivery=wake,
                 gate=self.gate,
                 up_since=self.now(),
+                duty_list=self.settings.duty_list.plan(),
                 forgetting={
                     name: timedelta(seconds=kind.press_kept_seconds)
                     for name, kind in channel_kinds().items()

@@ -37,6 +37,7 @@ from storage import copy_places
 from storage.backup import Key
 from storage.copies import CopyPlan, KeepRules
 from storage.copy_places import Address
+from storage.duty_list import Plan
 from storage.files import KeptFiles
 from storage.object_store import Bucket, S3Server, open_store
 
@@ -336,6 +337,32 @@ class Backup(Section):
         return self.model_copy(update={"folder": (folder / self.folder).resolve()})
 
 
+class DutyList(Section):
+    """`[duty_list]`: the list of the day, for a morning without the server. Without a place there is none."""
+
+    at: str = Field(default="07:30", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    folder: Path | None = None
+    email: tuple[str, ...] = ()
+
+    @field_validator("email")
+    @classmethod
+    def _are_addresses(cls, email: tuple[str, ...]) -> tuple[str, ...]:
+        for address in email:
+            if not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
+                raise ValueError(f"write addresses like anna@example.ru, not «{address}»")
+        return email
+
+    def plan(self) -> Plan | None:
+        """What is settled, or None when there is nowhere to put it."""
+        if self.folder is None and not self.email:
+            return None
+        return Plan(time.fromisoformat(self.at), self.folder, self.email)
+
+    def beside(self, folder: Path) -> DutyList:
+        """The same with a path that no longer depends on the current folder."""
+        return self.model_copy(update={"folder": self.folder and (folder / self.folder).resolve()})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A checked configuration, the paths in `storage` absolute.
@@ -353,6 +380,7 @@ class Settings:
     retention: Retention = field(default_factory=Retention)
     scan: Scan | None = None
     backup: Backup = field(default_factory=Backup)
+    duty_list: DutyList = field(default_factory=DutyList)
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, for the redaction of logs."""
@@ -426,6 +454,7 @@ def load(option: Path | None = None) -> Settings:
         raise ConfigError(_sentence(model, error.errors(include_url=False))) from None
     except SettingsError as error:
         raise ConfigError(f"The environment cannot be read: {error}; lists are written as JSON.") from None
+    kinds = channel_kinds()
     switched_on = {
         name: section
         for name in type(read.bots).model_fields
@@ -441,9 +470,17 @@ def load(option: Path | None = None) -> Settings:
         read.retention,
         read.scan,
         read.backup,
+        read.duty_list,
     )
+    if settings.duty_list.email and not any(kinds[name].by_email for name in switched_on):
+        raise ConfigError("[duty_list] email: letters go through [bots.mail], which is not set up.")
     folder = file.resolve().parent if file else Path.cwd()
-    return replace(settings, storage=settings.storage.beside(folder), backup=settings.backup.beside(folder))
+    return replace(
+        settings,
+        storage=settings.storage.beside(folder),
+        backup=settings.backup.beside(folder),
+        duty_list=settings.duty_list.beside(folder),
+    )
 
 
 class _Layered(BaseSettings):
@@ -478,6 +515,7 @@ def _whole_file() -> type[_Layered]:
         "storage": Storage,
         "retention": Retention,
         "backup": Backup,
+        "duty_list": DutyList,
         "bots": bots,
     }
     fields: dict[str, Any] = {name: (model, Field(default_factory=model)) for name, model in optional.items()}

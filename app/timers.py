@@ -20,8 +20,9 @@ from app import clock
 from app.monitor import Monitor
 from app.nightly import Nightly
 from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
+from forms.messages import OutgoingFile
 from notifications.faults import place_of
-from storage import outages, retention, scanning
+from storage import duty_list, outages, retention, scanning
 from storage.digests import send_digests
 from storage.engine import Database
 from storage.files import KeptFiles
@@ -68,6 +69,7 @@ class Bench:
     wake_delivery: Callable[[], None]
     gate: scanning.Gate | None
     up_since: datetime
+    duty_list: duty_list.Plan | None
     forgetting: Mapping[str, timedelta]
     """The messengers that drop a press which was not fetched for so long."""
     storage: StorageWatch
@@ -124,12 +126,38 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         Job("what is due", look_what_is_due),
         Job("messengers", bench.monitor.look, everywhere=True),
         Job("outages", lambda: _note_outages(bench)),
+        Job("list of the day", lambda: _make_duty_list(bench)),
         Job("summaries", summarize),
         Job("virus scans", scan),
         Job("storage", look_at_storage, LOOK_EVERY_SECONDS, everywhere=True),
         Job("copies", copy, MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
         Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
     )
+
+
+async def _make_duty_list(bench: Bench) -> None:
+    plan, house, now = bench.duty_list, bench.house(), bench.now()
+    day = duty_list.is_due(plan, house, now) if plan else None
+    if plan is None or day is None:
+        return
+
+    def made() -> tuple[duty_list.DutyList, tuple[str, ...], tuple[OutgoingFile, ...]] | None:
+        writes = plan.folder is not None and not duty_list.is_written(plan.folder, day)
+        with bench.database.read() as session:
+            emails = duty_list.unsent(session, plan, day) if house.email_channel else ()
+            if not writes and not emails:
+                return None
+            found = duty_list.gather(session, house, now)
+        return found, emails, duty_list.keep(bench.store, day, found) if emails else ()
+
+    if (done := await asyncio.to_thread(made)) is None:
+        return
+    found, emails, files = done
+    if emails:
+        await bench.database.transact(lambda session: duty_list.send(session, house, day, emails, files, now))
+        bench.wake_delivery()
+    if plan.folder is not None:
+        await asyncio.to_thread(duty_list.write, plan.folder, day, found)
 
 
 async def _note_outages(bench: Bench) -> None:
