@@ -29,6 +29,7 @@ from yarl import URL
 from bots.base import MAX_FILE_BYTES, Doors, FileRefused, FileUnavailable
 from forms.messages import Delivery, DeliveryState, Inbound
 from notifications.outbox import Blocked, Outcome, Rejected, Retry, Sent, Unknown, WindowClosed
+from storage.object_store import StoreUnreachable
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -182,6 +183,8 @@ class HalfSent:
                     outcome = fault.outcome
                 except refusal as refused:
                     outcome = meaning(refused)
+                except StoreUnreachable as error:
+                    outcome = Retry(reason=str(error))
                 except OSError as error:
                     outcome = Rejected(f"the stored file cannot be read: {type(error).__name__}")
             comes_again = isinstance(outcome, Retry | Unknown)
