@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from app.throttle import AddressBrake, is_inside
 from storage.calendars import Feed
 from storage.files import FileLinks, KeptFiles, LinkExpired, LinkForged, NoSuchFile
 from storage.inspection import type_by_name
@@ -51,11 +52,15 @@ def create_app(
 ) -> Starlette:  # fmt: skip
     """Put all routes under one roof. Flask-Admin makes its own /panel, so Flask stands at / and last."""
 
-    async def health(_request: Request) -> Response:
+    async def health(request: Request) -> Response:
         well, page = await reports.health()
+        if not is_inside(request.scope):
+            page = {"status": page["status"]}
         return JSONResponse(page, status_code=200 if well else 503, headers={"Cache-Control": "no-store"})
 
-    async def metrics(_request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
+        if not is_inside(request.scope):
+            return PlainTextResponse("Not found", status_code=404)
         body, content_type = await reports.metrics()
         return Response(body, headers={"Content-Type": content_type})
 
@@ -73,7 +78,8 @@ def create_app(
         Route("/files/{token}", file),
         Mount("/", PanelOnly(WSGIMiddleware(panel, workers=PANEL_THREADS))),  # type: ignore[arg-type]
     ]
-    return Starlette(routes=routes, middleware=[Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)])
+    doors = [Middleware(AddressBrake, now=now), Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)]
+    return Starlette(routes=routes, middleware=doors)
 
 
 def _file(
