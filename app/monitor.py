@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from admin.doors import MessengerState
 from bots.base import Channel, Health
-from storage import copies, reports
+from storage import copies, history_watch, reports
 from storage.copies import CopyPlan, CopyState
 from storage.engine import Database
+from storage.history_watch import Walk
 from storage.house import House
 from storage.reports import Figures
 from storage.sweeps import Unreachable
@@ -151,6 +152,12 @@ class Monitor:
             )
         if self._swept_at and (now - self._swept_at).total_seconds() > TIMERS_LATE_SECONDS:
             attention.append("The timers have not run for a while: look for «job failed» in the log.")
+        walked = await asyncio.to_thread(self._walked) if figures else None
+        if walked and not walked.whole:
+            attention.append(
+                f"The history of changes is broken at row {walked.broken_at}: take a copy, then compare it "
+                "with an older one."
+            )
         last_backup = await self._last_backup(figures is not None, attention, now)
         return not attention, {
             "status": "attention" if attention else "ok",
@@ -161,6 +168,9 @@ class Monitor:
             "oldest_letter_seconds": oldest,
             "failed_messages": figures.failed_messages if figures else None,
             "last_backup": last_backup,
+            "history": {"checked_at": _iso(walked.at), "rows": walked.rows, "whole": walked.whole}
+            if walked
+            else None,
         }
 
     async def _last_backup(self, answers: bool, attention: list[str], now: datetime) -> dict[str, Any] | None:
@@ -184,6 +194,10 @@ class Monitor:
             "last_whole_at": _iso(whole.started_at) if whole else None,
             "next_at": _iso(plan.next_due(now)),
         }
+
+    def _walked(self) -> Walk | None:
+        with self.database.read() as session:
+            return history_watch.last_walk(session)
 
     def _copies(self) -> CopyState:
         with self.database.read() as session:

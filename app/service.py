@@ -219,10 +219,7 @@ class Service:
 
     def checked(self) -> Mapping[str, Channel | Checked]:
         """The messengers as delivery gets them."""
-        return {
-            name: Checked(channel, self.database, self._say)
-            for name, channel in self.channels.items()
-        }
+        return {name: Checked(channel, self.database, self._say) for name, channel in self.channels.items()}
 
     def _say(self, text: Text) -> str:
         """Say it in the words of the moment: the firm may change its own."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -22,7 +23,7 @@ from app.nightly import Nightly
 from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
 from forms.messages import OutgoingFile
 from notifications.faults import place_of
-from storage import duty_list, outages, retention, scanning
+from storage import duty_list, history_watch, outages, retention, scanning
 from storage.digests import send_digests
 from storage.engine import Database
 from storage.files import KeptFiles
@@ -38,6 +39,8 @@ REFRESHED_SECONDS = 10.0
 _CLOCK_MAY_MOVE = timedelta(seconds=1)
 COPIES_AFTER_SECONDS = 45.0
 """How long after the start a night without a copy is made up for: first the clients."""
+HOUR_SECONDS = 3600.0
+WALK_AFTER_SECONDS = 300.0
 FORGET_AFTER_SECONDS = 600.0
 """How long after the start what has been kept long enough is looked for: first the clients."""
 
@@ -78,61 +81,81 @@ class Bench:
 
 def jobs(bench: Bench) -> tuple[Job, ...]:
     """Every job of the service."""
-
-    async def look_what_is_due() -> None:
-        now = bench.now()
-        quiet = bench.monitor.unreachable()
-        swept = await bench.database.transact(
-            lambda session: sweep(session, bench.house(), now, quiet, up_since=bench.up_since)
-        )
-        bench.monitor.swept(now)
-        if swept.anything:
-            bench.wake_delivery()
-
-    async def refresh() -> None:
-        # Another process may have taken what the director settled.
-        await asyncio.to_thread(bench.house.refresh)
-
-    async def summarize() -> None:
-        now = bench.now()
-        if await bench.database.transact(lambda session: send_digests(session, bench.house(), now)):
-            bench.wake_delivery()
-
-    async def look_at_storage() -> None:
-        if await bench.storage.look(bench.database, bench.house()):
-            bench.wake_delivery()
-
-    async def copy() -> None:
-        if await bench.copies.look():
-            bench.wake_delivery()
-
-    async def forget() -> None:
-        zone = bench.house().calendar.zone
-        done = await asyncio.to_thread(
-            retention.sweep, bench.database, bench.store, bench.retention, zone, bench.now()
-        )
-        if done.anything:
-            log.info("kept no longer", **asdict(done))
-
-    async def scan() -> None:
-        if bench.gate is not None:
-            await asyncio.to_thread(scanning.look_again, bench.gate)
-        now = bench.now()
-        if await bench.database.transact(lambda session: scanning.tell(session, bench.house(), now)):
-            bench.wake_delivery()
-
     return (
-        Job("what was settled", refresh, REFRESHED_SECONDS, everywhere=True),
-        Job("what is due", look_what_is_due),
+        Job("what was settled", partial(_refresh, bench), REFRESHED_SECONDS, everywhere=True),
+        Job("what is due", partial(_look_what_is_due, bench)),
         Job("messengers", bench.monitor.look, everywhere=True),
-        Job("outages", lambda: _note_outages(bench)),
-        Job("list of the day", lambda: _make_duty_list(bench)),
-        Job("summaries", summarize),
-        Job("virus scans", scan),
-        Job("storage", look_at_storage, LOOK_EVERY_SECONDS, everywhere=True),
-        Job("copies", copy, MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
-        Job("retention", forget, DAY_SECONDS, FORGET_AFTER_SECONDS),
+        Job("outages", partial(_note_outages, bench)),
+        Job("list of the day", partial(_make_duty_list, bench)),
+        Job("summaries", partial(_summarize, bench)),
+        Job("virus scans", partial(_scan, bench)),
+        Job("storage", partial(_look_at_storage, bench), LOOK_EVERY_SECONDS, everywhere=True),
+        Job("copies", partial(_copy, bench), MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
+        Job("history", partial(_walk_history, bench), HOUR_SECONDS, WALK_AFTER_SECONDS),
+        Job("retention", partial(_forget, bench), DAY_SECONDS, FORGET_AFTER_SECONDS),
     )
+
+
+async def _look_what_is_due(bench: Bench) -> None:
+    now = bench.now()
+    quiet = bench.monitor.unreachable()
+    swept = await bench.database.transact(
+        lambda session: sweep(session, bench.house(), now, quiet, up_since=bench.up_since)
+    )
+    bench.monitor.swept(now)
+    if swept.anything:
+        bench.wake_delivery()
+
+
+async def _refresh(bench: Bench) -> None:
+    # Another process may have taken what the director settled.
+    await asyncio.to_thread(bench.house.refresh)
+
+
+async def _summarize(bench: Bench) -> None:
+    now = bench.now()
+    if await bench.database.transact(lambda session: send_digests(session, bench.house(), now)):
+        bench.wake_delivery()
+
+
+async def _look_at_storage(bench: Bench) -> None:
+    if await bench.storage.look(bench.database, bench.house()):
+        bench.wake_delivery()
+
+
+async def _copy(bench: Bench) -> None:
+    if await bench.copies.look():
+        bench.wake_delivery()
+
+
+async def _forget(bench: Bench) -> None:
+    zone = bench.house().calendar.zone
+    done = await asyncio.to_thread(
+        retention.sweep, bench.database, bench.store, bench.retention, zone, bench.now()
+    )
+    if done.anything:
+        log.info("kept no longer", **asdict(done))
+
+
+async def _walk_history(bench: Bench) -> None:
+    now = bench.now()
+    if not await asyncio.to_thread(_walk_is_due, bench.database, now):
+        return
+    found = await asyncio.to_thread(history_watch.walk, bench.database, now)
+    if not found.whole:
+        log.error("the history is broken", row=found.broken_at, cut_off=found.cut_off)
+    if await bench.database.transact(
+        lambda session: history_watch.settle(session, bench.house(), found, now)
+    ):
+        bench.wake_delivery()
+
+
+async def _scan(bench: Bench) -> None:
+    if bench.gate is not None:
+        await asyncio.to_thread(scanning.look_again, bench.gate)
+    now = bench.now()
+    if await bench.database.transact(lambda session: scanning.tell(session, bench.house(), now)):
+        bench.wake_delivery()
 
 
 async def _make_duty_list(bench: Bench) -> None:
@@ -158,6 +181,11 @@ async def _make_duty_list(bench: Bench) -> None:
         bench.wake_delivery()
     if plan.folder is not None:
         await asyncio.to_thread(duty_list.write, plan.folder, day, found)
+
+
+def _walk_is_due(database: Database, now: datetime) -> bool:
+    with database.read() as session:
+        return history_watch.is_due(history_watch.last_walk(session), now)
 
 
 async def _note_outages(bench: Bench) -> None:

@@ -97,8 +97,9 @@ def write(session: Session, ordered: Order, zone: ZoneInfo, out: BinaryIO) -> Wr
         summary = {
             "order": ordered.order_id, "until": ordered.until.isoformat(), "reason": ordered.reason,
             "rows": rows, "last_id": last_id, "first_previous_hash": history.GENESIS, "last_hash": last_hash,
-            "hash": "sha256 of the JSON array [previous_hash, at, actor_id, through, action, subject, before,"
-            " after] without spaces, in UTF-8",
+            "hash": "sha256 of the JSON array [previous_hash, at, actor_id, through, action, subject,"
+            " values_digest] without spaces, in UTF-8",
+            "values_digest": "the same of [salt, before, after]; without a salt the values were erased",
         }  # fmt: skip
         archive.writestr("summary.json", json.dumps(summary, ensure_ascii=False, indent=1))
     return Written(rows, last_id, last_hash, _digest(out))

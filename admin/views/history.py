@@ -19,7 +19,7 @@ from admin.shown import facts, label
 from admin.views.base import PanelView, expose, tell
 from admin.words import ACTIONS, SUBJECTS
 from forms.texts import Text, _
-from storage import archive, history, listing, reading, roster
+from storage import archive, history, history_watch, listing, reading, roster
 from storage.history import HistoryPart
 from storage.reading import HistoryFilter
 from storage.sheets import Row
@@ -46,9 +46,11 @@ class HistoryView(PanelView):
         with doors().database.read() as session:
             found = reading.find_history(session, wanted)
             people = roster.list_staff(session, doors().now())
+            walked = history_watch.last_walk(session)
         return self.page(
             "history.html",
             found=found,
+            walked=walked,
             people=people,
             actions=tuple(ACTIONS),
             subjects=tuple(SUBJECTS),
