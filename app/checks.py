@@ -131,7 +131,8 @@ def _copies(settings: Settings) -> Finding:
     if address is None:
         return Finding("copies", f"each night at {settings.backup.at} to {folder}; there is no second place")
     try:
-        open_place(address).sizes()
+        with open_place(address) as place:
+            place.sizes()
     except PlaceError as error:
         return Finding("copies", f"the second place does not take any: {error}", is_wrong=True)
     return Finding("copies", f"each night at {settings.backup.at} to {folder} and {address.shown()}")

@@ -201,16 +201,16 @@ def _carried(order: Order, file: Path, outcome: Outcome) -> Outcome:
     if address is None:
         return outcome
     try:
-        place = open_place(address)
-        there = place.sizes()
-        place.put(file)
-        if _sha256(place.read(file.name)) != outcome.sha256:
-            place.delete(file.name)
-            detail = f"What {address.shown()} gave back is not what it was given."
-            return _with(outcome, CopyTrouble.DAMAGED_THERE, detail)
-        _catch_up(order, place, there, outcome)
-        for name in [*_unwanted(order, place.sizes(), outcome), *_unfinished(there)]:
-            place.delete(name)
+        with open_place(address) as place:
+            there = place.sizes()
+            place.put(file)
+            if _sha256(place.read(file.name)) != outcome.sha256:
+                place.delete(file.name)
+                detail = f"What {address.shown()} gave back is not what it was given."
+                return _with(outcome, CopyTrouble.DAMAGED_THERE, detail)
+            _catch_up(order, place, there, outcome)
+            for name in [*_unwanted(order, place.sizes(), outcome), *_unfinished(there)]:
+                place.delete(name)
     except PlaceError as error:
         return _with(outcome, CopyTrouble.NOT_CARRIED, str(error))
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     from minio import Minio
+    from urllib3 import PoolManager
     from webdav4.client import Client
 
 CHUNK_BYTES = 256 * 1024
@@ -120,16 +121,20 @@ def _absolute(path: str) -> str:
     return path
 
 
-def open_place(address: Address) -> CopyPlace:
-    """Make the place ready; nothing is asked of it yet."""
+@contextmanager
+def open_place(address: Address) -> Iterator[CopyPlace]:
+    """Make the place ready, and let its connections go in the end; nothing is asked of it yet."""
     match address.kind:
         case "s3":
             bucket, _slash, prefix = address.where.partition("/")
-            return S3Place(_minio(address), bucket, f"{prefix}/" if prefix else "")
+            with _connections() as connections:
+                yield S3Place(_minio(address, connections), bucket, f"{prefix}/" if prefix else "")
         case "webdav":
-            return WebdavPlace(_webdav(address))
+            client = _webdav(address)
+            with closing(client.http):
+                yield WebdavPlace(client)
         case _:
-            return FolderPlace(Path(address.where))
+            yield FolderPlace(Path(address.where))
 
 
 # --- a folder: another disk, or what is mounted there ----------------------------------------------
@@ -189,9 +194,8 @@ class FolderPlace:
 # --- S3 ----------------------------------------------------------------------------------------
 
 
-def _minio(address: Address) -> Minio:
+def _minio(address: Address, connections: PoolManager) -> Minio:
     from minio import Minio
-    from urllib3 import PoolManager, Retry, Timeout
 
     at = urlsplit(address.endpoint)
     return Minio(
@@ -200,10 +204,16 @@ def _minio(address: Address) -> Minio:
         secret_key=address.password or None,
         secure=at.scheme == "https",
         region=address.region or None,
-        http_client=PoolManager(
-            timeout=Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
-            retries=Retry(total=ATTEMPTS, backoff_factor=1, status_forcelist=[500, 502, 503, 504]),
-        ),
+        http_client=connections,
+    )
+
+
+def _connections() -> PoolManager:
+    from urllib3 import PoolManager, Retry, Timeout
+
+    return PoolManager(
+        timeout=Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+        retries=Retry(total=ATTEMPTS, backoff_factor=1, status_forcelist=[500, 502, 503, 504]),
     )
 
 
