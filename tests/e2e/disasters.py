@@ -26,6 +26,7 @@ from tests.e2e.service import REPO, START_SECONDS, STOP_SECONDS, free_port
 from tests.emulators.telegram import Chat, TelegramEmulator
 
 FULL, BROKEN, READ_ONLY = errno.ENOSPC, errno.EIO, errno.EROFS
+PRIEM = (sys.executable, "-c", "from app.cli import main; main()")
 _SOURCE = Path(__file__).with_name("faults.c")
 
 HEAD = """
@@ -40,6 +41,7 @@ secret_key = "0123456789abcdef0123456789abcdef"
 [storage]
 url = "sqlite:///{data}/priem.sqlite3"
 files = "{data}/files"
+warn_free_megabytes = 0
 """
 
 TELEGRAM = """
@@ -155,12 +157,11 @@ class Beset:
     folder: Path
     channels: str
     server: str = ""
-    firm: str = ""
     with_faults: bool = True
     port: int = field(default_factory=free_port)
     killed_at: list[float] = field(default_factory=list)
     """When it was killed, in the event loop's time."""
-    faults: Faults = field(init=False)
+    faults: Faults = field(init=False, repr=False)
     process: asyncio.subprocess.Process | None = None
     before_start: Callable[[], None] | None = None
     """Called in the new process before it becomes the service."""
@@ -183,8 +184,7 @@ class Beset:
         return self.folder / "config.toml"
 
     async def __aenter__(self) -> Self:
-        head = HEAD.format(port=self.port, data=self.data, server=self.server)
-        self.config.write_text(head + self.channels, encoding="utf-8")
+        self.write_config()
         await self.start()
         return self
 
@@ -193,13 +193,17 @@ class Beset:
             self.process.kill()
             await self.process.wait()
 
+    def write_config(self) -> None:
+        head = HEAD.format(port=self.port, data=self.data, server=self.server)
+        self.config.write_text(head + self.channels, encoding="utf-8")
+
     # -------------------------------------------------------------- its life
 
     async def launch(self) -> asyncio.subprocess.Process:
         """Start it and wait for nothing."""
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *_priem("run", self.config), stdout=log, stderr=log, cwd=REPO, env=self._environment(),
+                *PRIEM, "run", "--config", str(self.config), stdout=log, stderr=log, cwd=REPO, env=self._environment(),
                 preexec_fn=self.before_start,
             )  # fmt: skip
         return self.process
@@ -229,7 +233,7 @@ class Beset:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of `priem` on the same configuration."""
         return subprocess.run(
-            [*_priem(*arguments), "--config", str(self.config)],
+            [*PRIEM, *arguments, "--config", str(self.config)],
             check=False, capture_output=True, text=True, cwd=REPO, timeout=60,
             env={**os.environ, "PYTHONPATH": str(REPO)},
         )  # fmt: skip
@@ -271,11 +275,6 @@ class Beset:
         assert self.process is not None
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * mmap.PAGESIZE / 1e6
-
-
-def _priem(command: str, config: str | Path, *more: str) -> list[str]:
-    options = ["--config", str(config)] if isinstance(config, Path) else [config]
-    return [sys.executable, "-c", "from app.cli import main; main()", command, *options, *more]
 
 
 @asynccontextmanager

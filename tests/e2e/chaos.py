@@ -1,0 +1,728 @@
+"""Chaos: clients fill the form in three messengers while everything that can go wrong does, by chance.
+
+`Checker` is independent: it knows what the messengers were told and what the people were shown, reads the
+database with plain sqlite3, and imports nothing of the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from tests.e2e.disasters import BROKEN, FULL, READ_ONLY, Beset, telegram_section
+from tests.e2e.service import CONSENT_STEP, SAYS, STEPS, inn_of
+from tests.emulators.telegram import TelegramEmulator, Update
+from tests.emulators.viber import ViberEmulator
+from tests.emulators.vk import VkEmulator
+
+FAST = """messages_per_second = 100000
+messages_burst = 100000
+chat_messages_per_second = 100000
+chat_burst = 100000
+request_timeout_seconds = 3
+"""
+VK = """
+[bots.vk]
+token = "{token}"
+group_id = {group}
+api_base_url = "{api}"
+poll_wait_seconds = 5
+send_timeout_seconds = 3
+"""
+VIBER = """
+[bots.viber]
+token = "{token}"
+api_base_url = "{api}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as a person saw it; `at` is the event loop's time."""
+
+    at: float
+    text: str
+
+
+class Person(Protocol):
+    """Somebody with one chat in one messenger."""
+
+    key: str
+    """What the messenger calls the chat."""
+    shown: list[Shown]
+    changed: asyncio.Event
+
+    async def does(self, how: str, what: str) -> str:
+        """Say something or press a button; the messenger's key of that event."""
+
+
+class Side(Protocol):
+    """A messenger and its faults."""
+
+    name: str
+    doubles: bool
+    """Whether a message may come twice after an answer that was lost: it has no idempotency key."""
+    lost_answers: list[float]
+    """When an answer to us was spoilt after the message was taken, or may have been."""
+
+    def section(self) -> str: ...
+    def person(self, number: int) -> Person: ...
+    def spoil(self, dice: random.Random) -> None:
+        """Spoil the next call that we make."""
+
+    def repeat(self, dice: random.Random) -> None:
+        """Deliver an event again: the latest one, or one of long ago after newer ones."""
+
+    def acknowledged(self) -> Callable[[str], bool]:
+        """Whether the messenger may forget an event."""
+
+    def forgive(self) -> None: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def violations(self) -> Sequence[str]: ...
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _watch(chat: Any, text_of: Callable[..., str], shown: list[Shown], changed: asyncio.Event) -> None:
+    """Write down what is shown, at the moment at which it is."""
+    show = chat.show
+
+    def seen(*what: Any, **how: Any) -> Any:
+        shown.append(Shown(_now(), text_of(*what)))
+        changed.set()
+        return show(*what, **how)
+
+    chat.show = seen
+
+
+# --- Telegram: asked for updates, without an idempotency key ---------------------------------------
+
+
+@dataclass(slots=True)
+class TelegramSide:
+    name: str = "telegram"
+    doubles: bool = True
+    lost_answers: list[float] = field(default_factory=list)
+    emulator: TelegramEmulator = field(default_factory=TelegramEmulator)
+    updates: list[Update] = field(default_factory=list)
+
+    def section(self) -> str:
+        return telegram_section(self.emulator) + "request_timeout_seconds = 3\nsend_timeout_seconds = 3\n"
+
+    def person(self, number: int) -> TelegramPerson:
+        chat = self.emulator.chat(1_000_000 + number, first_name="Мария")
+        return TelegramPerson(str(chat.id), self, chat)
+
+    def spoil(self, dice: random.Random) -> None:
+        method = dice.choice(["sendMessage", "sendMessage", "sendMessage", "getUpdates", None])
+        how = dice.choice(_FAULTS)
+        if how.get("after_effect"):
+            self.lost_answers.append(_now())
+        told = {"retry_after": 1} if how.get("status") == 429 else how
+        self.emulator.fail_next(method, **told)
+
+    def repeat(self, dice: random.Random) -> None:
+        if self.updates:
+            again = self.updates[-1] if dice.random() < 0.5 else dice.choice(self.updates[-200:])
+            self.emulator._repeats.append(again)
+            self.emulator._arrived.set()
+
+    def acknowledged(self) -> Callable[[str], bool]:
+        return lambda event: int(event) < self.emulator.confirmed
+
+    def forgive(self) -> None:
+        self.emulator.forgive()
+
+    async def start(self) -> None:
+        await self.emulator.start()
+
+    async def stop(self) -> None:
+        await self.emulator.stop()
+
+    def violations(self) -> Sequence[str]:
+        return [
+            f"telegram was asked for {request.method} and answered {request.status}"
+            for request in self.emulator.requests
+            if request.status == 400 and request.method == "sendMessage"
+        ]
+
+
+@dataclass(slots=True)
+class TelegramPerson:
+    key: str
+    side: TelegramSide
+    chat: Any
+    shown: list[Shown] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        _watch(self.chat, lambda message: str(message.text), self.shown, self.changed)
+
+    async def does(self, how: str, what: str) -> str:
+        await (self.chat.says(what) if how == SAYS else self.chat.presses(what))
+        update = self.side.emulator._last_update
+        assert update is not None
+        self.side.updates.append(update)
+        return str(update.update_id)
+
+
+# --- VK: a long poll, and a random_id that makes a repeated message one ----------------------------
+
+
+class _Vk(VkEmulator):
+    """Remembers how far it was told that events are taken."""
+
+    taken_ts = 0
+
+    async def _check(self, request: web.BaseRequest) -> web.Response:
+        if request.query.get("ts", "").isdigit():
+            self.taken_ts = max(self.taken_ts, int(request.query["ts"]))
+        return await super()._check(request)
+
+
+@dataclass(slots=True)
+class VkSide:
+    name: str = "vk"
+    doubles: bool = False
+    lost_answers: list[float] = field(default_factory=list)
+    emulator: _Vk = field(default_factory=_Vk)
+    events: list[tuple[int, Any]] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+
+    def section(self) -> str:
+        emulator = self.emulator
+        return VK.format(token=emulator.token, group=emulator.group_id, api=emulator.base_url) + FAST
+
+    def person(self, number: int) -> VkPerson:
+        return VkPerson(str(2_000_000 + number), self, self.emulator.chat(2_000_000 + number))
+
+    def spoil(self, dice: random.Random) -> None:
+        method = dice.choice(["messages.send", "messages.send", "messages.send", "lp", "*"])
+        how = dice.choice(_FAULTS)
+        if how.get("status") == 429:
+            how = {"status": 429, "headers": {"Retry-After": "1"}}
+        self.emulator.fail_next(method, **how)
+
+    def repeat(self, dice: random.Random) -> None:
+        if self.events:
+            again = self.events[-1] if dice.random() < 0.5 else dice.choice(self.events[-200:])
+            self.emulator._offer(again[1])
+
+    def acknowledged(self) -> Callable[[str], bool]:
+        return lambda event: self.places[event] < self.emulator.taken_ts
+
+    def forgive(self) -> None:
+        self.emulator.forgive()
+
+    async def start(self) -> None:
+        await self.emulator.start()
+
+    async def stop(self) -> None:
+        await self.emulator.stop()
+
+    def violations(self) -> Sequence[str]:
+        return self.emulator.violations
+
+
+@dataclass(slots=True)
+class VkPerson:
+    key: str
+    side: VkSide
+    chat: Any
+    shown: list[Shown] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        _watch(self.chat, lambda text, *_: str(text), self.shown, self.changed)
+
+    async def does(self, how: str, what: str) -> str:
+        await (self.chat.says(what) if how == SAYS else self.chat.presses(what))
+        emulator = self.side.emulator
+        event = emulator._last_event
+        place = emulator._first_ts + len(emulator._events) - 1
+        self.side.events.append((place, event))
+        self.side.places[str(event["event_id"])] = place
+        return str(event["event_id"])
+
+
+# --- Viber: a webhook, repeated until it answers 200 -----------------------------------------------
+
+
+class _Viber(ViberEmulator):
+    """Remembers which events were answered with 200."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: set[str] = set()
+
+    async def _post_once(
+        self, session: aiohttp.ClientSession, body: bytes, signature: str | None
+    ) -> tuple[int, bytes]:
+        status, answer = await super()._post_once(session, body, signature)
+        if status == 200:
+            self.taken.add(_token_of(body))
+        return status, answer
+
+
+def _token_of(body: bytes) -> str:
+    found = json.loads(body)
+    return f"{found['event']}:{found['message_token']}"
+
+
+@dataclass(slots=True)
+class ViberSide:
+    name: str = "viber"
+    doubles: bool = True
+    lost_answers: list[float] = field(default_factory=list)
+    emulator: _Viber = field(default_factory=_Viber)
+    events: list[Any] = field(default_factory=list)
+
+    def section(self) -> str:
+        return VIBER.format(token=self.emulator.token, api=self.emulator.base_url) + FAST
+
+    def person(self, number: int) -> ViberPerson:
+        person = self.emulator.person(f"{number:012d}A=")
+        return ViberPerson(person.id, self, person)
+
+    def spoil(self, dice: random.Random) -> None:
+        how = dice.choice(_FAULTS)
+        if how.get("after_effect"):
+            self.lost_answers.append(_now())
+        spoilt: dict[str, Any] = {key: value for key, value in how.items() if key != "status"}
+        if "status" in how:
+            spoilt |= {"http_status": how["status"], "headers": {"Retry-After": "1"}}
+        self.emulator.fail_next("send_message", **spoilt)
+
+    def repeat(self, dice: random.Random) -> None:
+        if self.events:
+            again = self.events[-1] if dice.random() < 0.5 else dice.choice(self.events[-200:])
+            self.emulator.post_raw(again)
+
+    def acknowledged(self) -> Callable[[str], bool]:
+        return self.emulator.taken.__contains__
+
+    def forgive(self) -> None:
+        self.emulator.forgive()
+
+    async def start(self) -> None:
+        await self.emulator.start()
+
+    async def stop(self) -> None:
+        await self.emulator.stop()
+
+    def violations(self) -> Sequence[str]:
+        return self.emulator.violations
+
+
+@dataclass(slots=True)
+class ViberPerson:
+    key: str
+    side: ViberSide
+    chat: Any
+    shown: list[Shown] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        _watch(self.chat, lambda message: str(message.text), self.shown, self.changed)
+
+    async def does(self, how: str, what: str) -> str:
+        await (self.chat.says(what) if how == SAYS else self.chat.presses(what))
+        last = self.side.emulator._last
+        assert last is not None
+        self.side.events.append(last.body)
+        return _token_of(last.body)
+
+
+_FAULTS: Sequence[Mapping[str, Any]] = (
+    {"status": 429},
+    {"status": 500},
+    {"status": 502},
+    {"drops": True},
+    {"drops": True, "after_effect": True},
+    {"hangs": True},
+    {"hangs": True, "after_effect": True},
+    {"body": b"<html>", "after_effect": True},
+)
+"""Refused, broken, silent; the last ones took the message first."""
+
+
+# --- the clients -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """One client who fills the form once; a client who sees no answer waits, as people do."""
+
+    number: int
+    side: Side
+    person: Person
+    dice: random.Random
+    events: list[str] = field(default_factory=list)
+    is_done: bool = False
+
+    async def run(self, answer_seconds: float) -> None:
+        for how, pattern, answer in STEPS:
+            await asyncio.sleep(self.dice.uniform(0, 0.2))
+            what = pattern.format(number=self.number, inn=inn_of(self.number))
+            self.events.append(await self.person.does(how, what))
+            if self.dice.random() < 0.1:
+                self.side.repeat(self.dice)
+            async with asyncio.timeout(answer_seconds):
+                while not any(answer in each.text for each in self.person.shown):
+                    self.person.changed.clear()
+                    await self.person.changed.wait()
+        self.is_done = True
+
+
+# --- what goes wrong -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Weather:
+    """What went wrong so far. Moments are the event loop's time."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    kills: list[float] = field(default_factory=list)
+    bad_disk: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def faults(self) -> int:
+        """All but the kills."""
+        return sum(count for what, count in self.counts.items() if what != "kill")
+
+
+@dataclass(slots=True)
+class Storm:
+    """Makes misfortunes happen, one after another, as the dice say."""
+
+    service: Beset
+    sides: Sequence[Side]
+    dice: random.Random
+    weather: Weather = field(default_factory=Weather)
+
+    async def blow(self, until: float) -> None:
+        """Until that moment of the event loop; afterwards nothing is wrong any more."""
+        async with asyncio.TaskGroup() as tasks:
+            spoiling = tasks.create_task(self._spoil_and_repeat())
+            misfortunes: Sequence[tuple[Callable[[], Awaitable[None]], int]] = (
+                (self._kill, 4), (self._bad_disk, 4), (self._kill_on_bad_disk, 1), (self._clock, 2),
+                (self._messenger_down, 1),
+            )  # fmt: skip
+            acts, weights = zip(*misfortunes, strict=True)
+            while _now() < until:
+                await asyncio.sleep(self.dice.uniform(0.3, 2.0))
+                await self.dice.choices(acts, weights)[0]()
+            spoiling.cancel()
+        self.service.faults.end()
+        self.service.faults.clock_is_wrong_by(0)
+        for side in self.sides:
+            side.forgive()
+
+    async def _spoil_and_repeat(self) -> None:
+        while True:
+            await asyncio.sleep(self.dice.uniform(0.02, 0.3))
+            side = self.dice.choice(self.sides)
+            if self.dice.random() < 0.6:
+                side.spoil(self.dice)
+                self._count("messenger's fault")
+            else:
+                side.repeat(self.dice)
+                self._count("repeated or late event")
+
+    async def _kill(self) -> None:
+        self._count("kill")
+        self.weather.kills.append(_now())
+        await self.service.kill()
+        await self._up_again()
+
+    async def _up_again(self) -> None:
+        """As whoever supervises the service does it."""
+        async with asyncio.timeout(60):
+            while True:
+                process = await self.service.launch()
+                while process.returncode is None:
+                    if (await self.service.health())[0]:
+                        return
+                    await asyncio.sleep(0.1)
+
+    def _disk_goes_bad(self) -> None:
+        faults = self.service.faults
+        match self.dice.randrange(4):
+            case 0:
+                faults.writing_says(FULL)
+                self._count("full disk")
+            case 1:
+                faults.writing_says(FULL, tears=True)
+                self._count("half-written page")
+            case 2:
+                faults.writing_says(READ_ONLY)
+                self._count("read-only disk")
+            case _:
+                faults.fsync_says(BROKEN)
+                self._count("failed fsync")
+
+    async def _bad_disk(self) -> None:
+        began_at = _now()
+        self._disk_goes_bad()
+        await asyncio.sleep(self.dice.uniform(0.1, 2.5))
+        self.service.faults.end()
+        self.weather.bad_disk.append((began_at, _now()))
+
+    async def _kill_on_bad_disk(self) -> None:
+        began_at = _now()
+        self._disk_goes_bad()
+        await asyncio.sleep(self.dice.uniform(0.1, 1.0))
+        self._count("kill")
+        await self.service.kill()
+        self.weather.kills.append(_now())
+        self.service.faults.end()
+        self.weather.bad_disk.append((began_at, _now()))
+        await self._up_again()
+
+    async def _clock(self) -> None:
+        self.service.faults.clock_is_wrong_by(self.dice.choice([-3600.0, -600.0, -5.0, 0.0, 5.0, 90.0]))
+        self._count("clock jump")
+
+    async def _messenger_down(self) -> None:
+        side = self.dice.choice(self.sides)
+        await side.stop()
+        side.lost_answers.append(_now())
+        await asyncio.sleep(self.dice.uniform(0.2, 2.0))
+        await side.start()
+        self._count("messenger down")
+
+    def _count(self, what: str) -> None:
+        self.weather.counts[what] += 1
+
+
+# --- the checker -----------------------------------------------------------------------------------
+
+AT_ONCE_SECONDS = 6.0
+"""A message may come twice only when an answer was lost, or we were killed, so shortly after the first."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the checker has found."""
+
+    dialogues: int = 0
+    finished: int = 0
+    acknowledged: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    disordered: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    seen_twice: int = 0
+    """Messages that people saw twice for a reason that no messenger without idempotency lets us avoid."""
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.doubled or self.disordered or self.wrong)
+
+
+def check(database: Path, dialogues: Sequence[Dialogue], weather: Weather) -> Verdict:
+    """Compare what was acknowledged, done and shown with what is stored."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+        stored = _Stored(opened)
+    verdict = Verdict(len(dialogues), sum(each.is_done for each in dialogues))
+    if stored.integrity != "ok":
+        verdict.wrong.append(f"the database: {stored.integrity}")
+    for dialogue in dialogues:
+        _check_events(dialogue, stored, verdict)
+        _check_request(dialogue, stored, verdict)
+        _check_shown(dialogue, weather, verdict)
+    expected = {(dialogue.side.name, dialogue.person.key) for dialogue in dialogues}
+    for chat in stored.requests.keys() - expected:
+        verdict.doubled.append(f"{chat} has a request that nobody made")
+    verdict.wrong += [f"letter {key} is {state}" for key, state in stored.unsent]
+    for side in {dialogue.side.name: dialogue.side for dialogue in dialogues}.values():
+        verdict.wrong += side.violations()
+    return verdict
+
+
+class _Stored:
+    """All that is of interest, read once."""
+
+    def __init__(self, opened: sqlite3.Connection) -> None:
+        (self.integrity,) = opened.execute("pragma integrity_check").fetchone()
+        self.events: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for channel, key, state in opened.execute("select channel, event_key, state from inbox_event"):
+            self.events[channel, key].append(state)
+        chats = {row[0]: (row[1], row[2]) for row in opened.execute("select id, channel, chat_key from chat")}
+        self.messages: Counter[tuple[str, str]] = Counter()
+        for chat_id, key in opened.execute("select chat_id, event_key from message"):
+            self.messages[chats[chat_id][0], key] += 1
+        self.consents = Counter(chats[chat_id] for (chat_id,) in opened.execute("select chat_id from consent"))
+        self.answers: Counter[str] = Counter()
+        self.unsent = []
+        for key, state in opened.execute("select key, state from letter"):
+            if key.startswith("turn:"):
+                self.answers[key.rpartition(":")[0]] += 1
+            if state not in ("sent", "superseded"):
+                self.unsent.append((key, state))
+        self.requests: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
+        for number, chat_id, answers in opened.execute("select id, chat_id, answers from request"):
+            self.requests[chats[chat_id]].append((number, orjson.loads(answers)))
+
+
+def _check_events(dialogue: Dialogue, stored: _Stored, verdict: Verdict) -> None:
+    channel, acknowledged = dialogue.side.name, dialogue.side.acknowledged()
+    for step, event in enumerate(dialogue.events):
+        name = f"{channel} {event}, step {step}"
+        states = stored.events.get((channel, event), [])
+        if acknowledged(event):
+            verdict.acknowledged += 1
+            if states != ["done"]:
+                verdict.lost.append(f"{name} was acknowledged and is stored as {states}")
+        elif dialogue.is_done:
+            verdict.wrong.append(f"{name} was never acknowledged")
+        kept, wanted = stored.messages[channel, event], 1 if step > CONSENT_STEP else 0
+        if kept > wanted:
+            verdict.doubled.append(f"{name} stands {kept} times in the correspondence")
+        elif states and kept < wanted:
+            verdict.lost.append(f"{name} is missing in the correspondence")
+        if stored.answers[f"turn:{channel}:{event}"] > 1:
+            verdict.doubled.append(f"{name} was answered more than once")
+    if stored.consents[channel, dialogue.person.key] > 1:
+        verdict.doubled.append(f"{channel} {dialogue.person.key} has agreed twice")
+
+
+def _check_request(dialogue: Dialogue, stored: _Stored, verdict: Verdict) -> None:
+    who = f"{dialogue.side.name} {dialogue.person.key}"
+    found = stored.requests.get((dialogue.side.name, dialogue.person.key), [])
+    if len(found) > 1:
+        verdict.doubled.append(f"{who} has {len(found)} requests")
+    if not dialogue.is_done:
+        verdict.wrong.append(f"{who} was left without an answer after {len(dialogue.events)} steps")
+        return
+    if not found:
+        verdict.lost.append(f"{who} has no request")
+        return
+    number, answers = found[0]
+    wanted = {
+        "inn": inn_of(dialogue.number),
+        "company": f"Ромашка-{dialogue.number}",
+        "kind": "pay",
+        "task": f"Свету 12 345 рублей по договору Д-{dialogue.number}",
+        "files": "[]",
+    }
+    verdict.wrong += [
+        f"request {number}: {name} is {answers.get(name)!r}"
+        for name in wanted
+        if answers.get(name) != wanted[name]
+    ]
+    receipts = {each.text for each in dialogue.person.shown if "принята" in each.text}
+    if len(receipts) != 1 or f"№ {number} " not in receipts.pop():
+        verdict.wrong.append(f"{who} was not told the number {number} once")
+
+
+def _check_shown(dialogue: Dialogue, weather: Weather, verdict: Verdict) -> None:
+    who = f"{dialogue.side.name} {dialogue.person.key}"
+    first: dict[str, float] = {}
+    for each in dialogue.person.shown:
+        if each.text not in first:
+            first[each.text] = each.at
+            continue
+        verdict.seen_twice += 1
+        if not _may_come_twice(dialogue.side, first[each.text], each.at, weather):
+            verdict.doubled.append(f"{who} saw twice without a reason: {each.text[:60]!r}")
+    steps = [next((n for n, step in enumerate(STEPS) if step[2] in text), -1) for text in first]
+    if steps != list(range(len(STEPS)))[: len(steps)]:
+        verdict.disordered.append(f"{who} saw the answers of the steps {steps}")
+
+
+def _may_come_twice(side: Side, first: float, again: float, weather: Weather) -> bool:
+    if not side.doubles:
+        return False
+    since = first - AT_ONCE_SECONDS
+    lost = side.lost_answers
+    if bisect_left(lost, since) != bisect_right(lost, again):
+        return True
+    # What was sent and could not be written down is forgotten by a kill.
+    begins = [began for began, ended in weather.bad_disk if began - 1 <= first <= ended + 1]
+    return any(first - 0.5 <= kill <= min(again, first + AT_ONCE_SECONDS) for kill in weather.kills) or (
+        bool(begins) and any(first <= kill <= again for kill in weather.kills)
+    )
+
+
+# --- all together ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run of chaos."""
+
+    verdict: Verdict
+    weather: Weather
+    dialogues_by_messenger: Mapping[str, int]
+    suffered: int
+    """How many writes and fsyncs of the service have failed."""
+    log: str
+
+
+async def run(
+    folder: Path, seconds: float, seed: int, at_once: int, *, answer_seconds: float = 150
+) -> Outcome:
+    """Let clients fill forms in a storm of `seconds`, let them finish in calm weather, and check."""
+    dice = random.Random(seed)
+    sides: Sequence[Side] = (TelegramSide(), VkSide(), ViberSide())
+    dialogues: list[Dialogue] = []
+    async with AsyncExitStack() as stack:
+        for side in sides:
+            await side.start()
+            stack.push_async_callback(side.stop)
+        port_taken_by = Beset(folder, "".join(side.section() for side in sides))
+        port_taken_by.server = f'public_url = "http://127.0.0.1:{port_taken_by.port}"'
+        service = await stack.enter_async_context(port_taken_by)
+        storm = Storm(service, sides, random.Random(dice.random()))
+        ends_at = _now() + seconds
+        async with asyncio.TaskGroup() as tasks:
+            storming = tasks.create_task(storm.blow(ends_at))
+            slots = asyncio.Semaphore(at_once)
+
+            async def talk(dialogue: Dialogue) -> None:
+                try:
+                    await dialogue.run(answer_seconds)
+                except TimeoutError:
+                    pass  # the checker tells it
+                finally:
+                    slots.release()
+
+            while _now() < ends_at:
+                await slots.acquire()
+                number = len(dialogues)
+                side = sides[number % len(sides)]
+                own = random.Random(f"{seed}:{number}")
+                dialogues.append(Dialogue(number, side, side.person(number), own))
+                tasks.create_task(talk(dialogues[-1]))
+            await storming
+        await _settled(service, sides, dialogues)
+        verdict = check(service.database, dialogues, storm.weather)
+        counted = Counter(dialogue.side.name for dialogue in dialogues)
+        return Outcome(verdict, storm.weather, counted, service.faults.suffered, service.log)
+
+
+async def _settled(service: Beset, sides: Sequence[Side], dialogues: Sequence[Dialogue]) -> None:
+    """Wait until what was sent is written down as sent, and the last events are acknowledged."""
+    async with asyncio.timeout(120):
+        while service.rows("select 1 from letter where state in ('todo', 'doing') limit 1"):
+            await asyncio.sleep(0.1)
+        taken = {side.name: side.acknowledged() for side in sides}
+        while not all(taken[each.side.name](each.events[-1]) for each in dialogues if each.is_done):
+            await asyncio.sleep(0.1)
