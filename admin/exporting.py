@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from storage.sheets import Cell, Row
 
 MOST_ROWS = 100_000
 _MAX_FILTER = 300
+_MEDIA = {**sheets.MEDIA, "html": "text/html"}
 
 
 def asked_for() -> str:
@@ -44,6 +46,13 @@ def export(
             sheets.WRITERS[kind](titles, counted.limited(rows_of(session)), out.file)
         _note(name, kind, counted.rows)
         return out.sent(sheets.MEDIA[kind], f"priem-{name}-{_stamp()}.{kind}")
+
+
+def given_out(kind: str, name: str, content: bytes, rows: int) -> Response:
+    """Answer with a file that is made already, and write it down in the history."""
+    _note(name, kind, rows)
+    file, called = io.BytesIO(content), f"priem-{name}-{_stamp()}.{kind}"
+    return send_file(file, mimetype=_MEDIA[kind], as_attachment=True, download_name=called)
 
 
 @dataclass(slots=True)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from flask import Response, abort
+from flask import abort
 from flask_admin import AdminIndexView
 from flask_babel import lazy_gettext as _
+from werkzeug.wrappers import Response
 
-from admin import live
+from admin import asked, exporting, live
 from admin.auth import me
 from admin.doors import doors
 from admin.rights import Area
 from admin.views.base import PanelView, expose
 from router.worktime import WorkCalendar
-from storage import board, calls, proofs, reading
+from storage import board, calls, duty_list, proofs, reading
 from storage.reach import Reach
 
 UNDELIVERED_DAYS = 7
 _LOOK_BACK = timedelta(days=60)
+_DUTY_LIST = {"html": duty_list.as_html, "xlsx": duty_list.as_xlsx}
 
 
 class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases of Flask-Admin
@@ -49,6 +51,16 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
         with doors().database.read() as session:
             found = board.at_risk(session, now, doors().house.calendar, own_of())
         return self.page("risk.html", found=found, now=now, cut=len(found) >= board.SHOWN_RISKS)
+
+    @expose("/duty-list")
+    def duty_list(self) -> Response:
+        """The list of the day as a page to be printed, or as a workbook."""
+        if not me().may_see(Area.REQUESTS):
+            abort(403)
+        kind = asked.one_of("format", _DUTY_LIST) or "html"
+        with doors().database.read() as session:
+            found = duty_list.gather(session, doors().house, doors().now(), own_of())
+        return exporting.given_out(kind, "duty-list", _DUTY_LIST[kind](found), len(found.tables[0].rows))
 
     def _today(self) -> str:
         user, now = me(), doors().now()

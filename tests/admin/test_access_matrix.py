@@ -85,6 +85,7 @@ requests.whole               GET   000+++-
 requests.download            GET   +00+++-
 requests.reassign_many       POST  ----++-
 admin.risk                   GET   ++++++-
+admin.duty_list              GET   ++++++-
 settings.index               GET   ----+++
 settings.give_back           POST  ----++-
 settings.consent             GET   ----+++

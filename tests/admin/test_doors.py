@@ -16,6 +16,7 @@ SECTIONS = {
     "/panel/": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/today": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/risk": {"director", "deputy", "controller", "anna", "lawyer"},
+    "/panel/duty-list": {"director", "deputy", "controller", "anna", "lawyer"},
     "/panel/my-calendar/": {"director", "deputy", "controller", "admin", "anna", "lawyer"},
     "/panel/requests/": {"director", "deputy", "controller", "anna", "lawyer"},
     "/panel/requests/?list=unanswered": {"director", "deputy", "controller", "anna", "lawyer"},
@@ -56,6 +57,7 @@ SECTIONS = {
 OUTSIDE_THE_MENU = {
     "/panel/today",
     "/panel/risk",
+    "/panel/duty-list",
     "/panel/board/cards",
     "/panel/timeline/",
     "/panel/my-calendar/",
