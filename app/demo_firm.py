@@ -30,6 +30,7 @@ from storage.invitations import invite_staff
 from storage.letters import write_posted
 from storage.models import (
     Absence,
+    CannedReply,
     Chat,
     Clarification,
     Client,
@@ -131,6 +132,10 @@ _RESULTS = {
     "advice": "Да, можно. Подробно написали выше.",
     "other": "Список бумаг отправили.",
 }
+_CANNED = (
+    ("Взяли в работу", "{клиент}, взяли заявку № {номер} в работу, ответим сегодня."),
+    ("Нужен договор", "{клиент}, пришлите, пожалуйста, договор по заявке № {номер}."),
+)
 _QUESTION = "Пришлите, пожалуйста, номер договора."
 
 
@@ -217,6 +222,9 @@ class _DemoFirm:
         for number, firm in enumerate(_CLIENTS):
             self.customers.append(self._sign_up(firm, self.staff[_KEEPERS[number % len(_KEEPERS)].name]))
         self.customers[_POST].row.confirmed = False
+        self.session.add_all(
+            CannedReply(title=title, text=text, updated_at=self.start) for title, text in _CANNED
+        )
 
     def _hire(self, employee: Employee) -> Who:
         at = self.now - timedelta(days=90)

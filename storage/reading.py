@@ -370,8 +370,10 @@ class Counts:
     """How much of what there is now."""
 
     unassigned: int
+    unanswered: int
     late: int
     overdue: int
+    assigned: int
     working: int
     waiting: int
     done: int
@@ -392,8 +394,10 @@ def count_all(
 
     return Counts(
         unassigned=count(statuses=(Status.NEW,), assignee_id=0),
+        unanswered=count(unanswered=True),
         late=count(late_before=late_before),
         overdue=count(overdue_at=now),
+        assigned=count(statuses=(Status.ASSIGNED,)),
         working=count(statuses=(Status.ACCEPTED,)),
         waiting=count(statuses=(Status.WAITING_CLIENT,)),
         done=count(statuses=(Status.DONE,)),
