@@ -28,6 +28,7 @@ from starlette.routing import Route
 from app.server import MAX_BODY_BYTES, BodyLimit
 from app.service import open_service
 from app.settings import load
+from storage import migrate
 from storage.files import FileLinks
 from tests.channels.harness import free_address
 from tests.e2e.conftest import PRIEM, Running, clean_environment, has_printed_links, running
@@ -259,6 +260,7 @@ async def test_a_second_start_finds_everything(office: Office) -> None:
 async def test_a_start_sweeps_what_was_left_half_written(office: Office) -> None:
     settings = load(office.config)
     settings.storage.files.mkdir()
+    migrate.migrate(settings.storage.url)
     old, fresh = (settings.storage.files / f".arriving-{name}" for name in ("old", "fresh"))
     for path, age_seconds in ((old, 7200), (fresh, 60)):
         path.write_bytes(b"half")
