@@ -60,6 +60,7 @@ from forms.messages import (
 )
 from forms.texts import Text, _, lines
 from notifications.outbox import Blocked, Outcome, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
+from storage.object_store import StoreUnreachable
 
 if TYPE_CHECKING:
     from aiosmtplib import SMTP
@@ -310,6 +311,8 @@ class MailChannel:
             return Rejected("this address cannot be written to")
         try:
             letter, message_id = await asyncio.to_thread(self._composed, parcel, recipient)
+        except StoreUnreachable as error:
+            return Retry(reason=str(error))
         except OSError as error:
             return Rejected(f"the stored file cannot be read: {type(error).__name__}")
         if len(letter) > SENT_LETTER_BYTES:
