@@ -21,7 +21,7 @@ from typing import IO, BinaryIO, Protocol
 from itsdangerous import BadData, URLSafeSerializer
 
 from forms.texts import Text, _
-from storage.inspection import Verdict, inspect, safe_name, too_big
+from storage.inspection import Verdict, honest_name, inspect, safe_name, too_big
 
 BATCH_BYTES = 256 * 1024
 """How much is collected before a thread writes it: a hop per network chunk would cost more."""
@@ -281,7 +281,7 @@ class Arrival:
             self.stream.close()
             sha256 = self.digest.hexdigest()
             self.settle(self.temporary, sha256)
-            return KeptFile(sha256, self.size_bytes, safe_name(name, verdict.media_type), verdict)
+            return KeptFile(sha256, self.size_bytes, honest_name(name, verdict.media_type), verdict)
 
     def settle_as(self, sha256: str) -> str:
         """Keep what came, unjudged, if it has this digest; returns the digest it has."""

@@ -4,10 +4,14 @@ What was decided, where the choice was open:
 
 * A PDF with `/Encrypt` is accepted: banks and tax offices forbid printing and copying that way, and
   the file opens without a password. Whether a password is needed cannot be told without trying one.
+* A PDF that runs JavaScript or starts programs is refused, in its object streams too; tax forms that
+  compute are printed into a plain one. What `/Encrypt` hides is not looked into.
 * Macros are refused in every Office format (docm, xlsm, xlsb, doc, xls, odt): an accountant does not
   need them, and they are how malware comes.
 * Only stored and deflated zip members are read: other methods are rare and slow enough to stall us.
 * A 1C bank statement may be in cp866; other text has to be UTF-8, UTF-16 with a mark, or cp1251.
+* A file goes by the extension of what it is: a picture that calls itself .zip gets .jpg behind it, so
+  nothing opens it as an archive that nobody has looked into.
 * Programs inside e-mails and old Office files are looked for, but no attachment is unpacked there.
 """
 
@@ -20,7 +24,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from io import BytesIO
@@ -100,6 +104,19 @@ def safe_name(name: str, media_type: str = UNKNOWN) -> str:
     return stem[: MAX_NAME_LENGTH - len(extension)].rstrip(" .") + extension
 
 
+def honest_name(name: str, media_type: str) -> str:
+    """A safe name whose extension does not claim something else than what the file was judged to be.
+
+    Only claims that make a program look for what was not inspected are put right: a scan called .pdf.
+    """
+    safe = safe_name(name, media_type)
+    claimed = _OPENED_AS.get(_extension(safe))
+    if claimed is None or media_type in claimed or media_type not in _EXTENSIONS:
+        return safe
+    extension = _EXTENSIONS[media_type]
+    return safe[: MAX_NAME_LENGTH - len(extension)].rstrip(" .") + extension
+
+
 # --- Names -------------------------------------------------------------------------------------------
 
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"|?*]')
@@ -126,6 +143,18 @@ _EXTENSIONS = {
 
 # What Windows, macOS or Linux starts on a double click, whatever is inside.
 _TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items() if extension != ".xml"}
+
+_OFFICE_TYPES = frozenset(
+    media_type for media_type in _EXTENSIONS if ".openxml" in media_type or ".oasis" in media_type
+)
+_OPENED_AS = {
+    "pdf": frozenset(("application/pdf",)),
+    "zip": frozenset(("application/zip",)) | _OFFICE_TYPES,
+    **dict.fromkeys(
+        ("docx", "docm", "dotx", "xlsx", "xlsm", "xltx", "pptx", "odt", "ods", "odp"), _OFFICE_TYPES
+    ),
+}
+"""Programs that open these look for their own beginning anywhere in the file."""
 
 _PROGRAM_EXTENSIONS = frozenset((
     "exe", "com", "scr", "pif", "bat", "cmd", "ps1", "psm1", "ps1xml", "vbs", "vbe", "js", "jse", "mjs",
@@ -164,6 +193,9 @@ class _Trouble(Enum):
     BAD_PATH = auto()
     BROKEN = auto()
     XML_ENTITIES = auto()
+    PDF_SCRIPT = auto()
+    TWO_KINDS = auto()
+    HUGE_PICTURE = auto()
     AUDIO = auto()
     VIDEO = auto()
     PICTURE = auto()
@@ -198,6 +230,17 @@ _REASONS = {
     _Trouble.XML_ENTITIES: _(
         "В файле «{name}» есть вставки, из-за которых мы его не открываем. "
         "Пришлите XML без DOCTYPE или PDF."
+    ),
+    _Trouble.PDF_SCRIPT: _(
+        "В файле «{name}» есть команды для компьютера. "
+        "Откройте его, выберите «Печать», затем «Сохранить как PDF», и пришлите новый файл."
+    ),
+    _Trouble.TWO_KINDS: _(
+        "Файл «{name}» устроен как два файла сразу, такие мы не принимаем. "
+        "Пришлите обычный PDF или фото."
+    ),
+    _Trouble.HUGE_PICTURE: _(
+        "Картинка «{name}» слишком большая, её не открыть. Уменьшите её и пришлите снова."
     ),
     _Trouble.AUDIO: _("Файл «{name}» — звукозапись, а нужен документ. Пришлите документ или фото."),
     _Trouble.VIDEO: _("Файл «{name}» — видео, такие мы не принимаем. Пришлите документ или фото."),
@@ -313,6 +356,12 @@ class _Budget:
     zip_headers: int = 20_000
     searched_bytes: int = 4 * 1024 * 1024
     directory_sectors: int = 20_000
+    object_stream_bytes: int = MAX_FILE_BYTES * 2
+
+    @property
+    def is_spent_on_objects(self) -> bool:
+        """Whether object streams lie in each other, or unpack to more than any document."""
+        return self.object_stream_bytes < 0 or self.unpacked_bytes < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +390,10 @@ def _judge_name(file: _Received) -> Verdict | None:
 
 def _judge_signature(file: _Received) -> Verdict | None:
     signature = _first(_PROGRAMS, file.data) or _first(_STRONG, file.data)
-    return _by_signature(signature, file.name) if signature else None
+    if signature is None:
+        return None
+    trouble = None if signature.trouble else _picture_trouble(file.data, signature.media_type)
+    return _refused(trouble, file.name) if trouble else _by_signature(signature, file.name)
 
 
 def _judge_container(file: _Received) -> Verdict | None:
@@ -365,7 +417,7 @@ def _judge_pdf(file: _Received) -> Verdict | None:
     if at < 0:
         return None
     # Readers forgive some bytes before the header; nobody needs a script there.
-    trouble = _commands(file.data[:at])
+    trouble = _commands(file.data[:at]) or _pdf_trouble(file)
     return _refused(trouble, file.name) if trouble else _accepted("application/pdf")
 
 
@@ -402,6 +454,134 @@ def _judge_unknown(file: _Received) -> Verdict:
     shown_type = UNKNOWN if kind == "audio" else media_type
     return _refused(_OTHER_KINDS.get(kind, _Trouble.UNKNOWN), file.name, shown_type)
 
+
+# --- PDF ---------------------------------------------------------------------------------------------
+
+_MAX_OBJECT_STREAMS = 5000
+_MAX_OBJECT_STREAM_BYTES = 4 * 1024 * 1024
+_STREAM_HEAD_BYTES = 2048
+
+
+def _pdf_name(name: str) -> bytes:
+    """A pattern for a name of PDF, of which any letter may be written as #xx (ISO 32000-1, 7.3.5)."""
+    letters = [
+        f"(?:{letter}|#{ord(letter):02x}|#{ord(letter):02X})" if f"{ord(letter):02x}" != f"{ord(letter):02X}"
+        else f"(?:{letter}|#{ord(letter):02x})"
+        for letter in name
+    ]  # fmt: skip
+    return ("/" + "".join(letters)).encode()
+
+
+_PDF_COMMANDS = re.compile(
+    rb"(?:" + _pdf_name("JavaScript") + rb"|" + _pdf_name("Launch") + rb")(?![A-Za-z0-9])"
+)
+_PDF_OBJECT_STREAM = re.compile(_pdf_name("ObjStm") + rb"(?![A-Za-z0-9])")
+_PDF_STREAM = re.compile(rb"stream(?:\r\n|\n|\r)")
+_PDF_FILTER = re.compile(_pdf_name("Filter"))
+_PDF_FLATE = re.compile(
+    _pdf_name("Filter") + rb"\s*\[?\s*(?:" + _pdf_name("FlateDecode") + rb"|/Fl)\s*\]?\s*(?:/|>>)"
+)
+
+
+def _pdf_trouble(file: _Received) -> _Trouble | None:
+    """Find what a reader would run, also where objects are packed together."""
+    if _PDF_COMMANDS.search(file.data):
+        return _Trouble.PDF_SCRIPT
+    for count, found in enumerate(_PDF_OBJECT_STREAM.finditer(file.data)):
+        if count >= _MAX_OBJECT_STREAMS or file.budget.is_spent_on_objects:
+            return _Trouble.BOMB
+        objects = _object_stream(file, found.start())
+        if objects is None or _PDF_COMMANDS.search(objects):
+            return _Trouble.PDF_SCRIPT
+    return None
+
+
+def _object_stream(file: _Received, at: int) -> bytes | None:
+    """What is packed in the stream whose dictionary has its type at `at`; None for a packing nobody uses."""
+    begins = _PDF_STREAM.search(file.data, at, at + _STREAM_HEAD_BYTES)
+    if begins is None:
+        return b""
+    dictionary = file.data[
+        max(0, file.data.rfind(b"obj", max(0, at - _STREAM_HEAD_BYTES), at)) : begins.start()
+    ]
+    if _PDF_FILTER.search(dictionary) is None:
+        return b""  # not packed, so it was searched with the rest
+    if _PDF_FLATE.search(dictionary) is None:
+        return None
+    longest = begins.end() + _MAX_OBJECT_STREAM_BYTES
+    ends = file.data.find(b"endstream", begins.end(), longest)
+    packed = file.data[begins.end() : ends if ends >= 0 else longest]
+    file.budget.object_stream_bytes -= len(packed)
+    try:
+        objects = zlib.decompressobj().decompress(packed, _MAX_OBJECT_STREAM_BYTES)
+    except zlib.error:
+        return b""  # damaged, or locked by /Encrypt
+    file.budget.unpacked_bytes -= len(objects)
+    return objects
+
+
+# --- Pictures ----------------------------------------------------------------------------------------
+
+_MAX_PIXELS = 250_000_000
+"""Telephones take up to 200 million; a browser needs four bytes for each."""
+_MAX_JPEG_SEGMENTS = 5000
+_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+
+
+def _picture_trouble(data: bytes, media_type: str) -> _Trouble | None:
+    if b"%PDF-" in data[:1024]:
+        # Readers forgive what stands before the header, so it would open as a document nobody has judged.
+        return _Trouble.TWO_KINDS
+    measure = _MEASURES.get(media_type)
+    try:
+        width, height = measure(data) if measure else (0, 0)
+    except struct.error:
+        return None
+    return _Trouble.HUGE_PICTURE if width * height > _MAX_PIXELS else None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    at = 2
+    for _segment in range(_MAX_JPEG_SEGMENTS):
+        mark, kind = struct.unpack_from(">BB", data, at)
+        if mark != 0xFF:  # noqa: PLR2004 - every segment begins so
+            return 0, 0
+        if kind in _JPEG_SIZES:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        (length,) = (0,) if kind in _JPEG_ALONE else struct.unpack_from(">H", data, at + 2)
+        at += 1 if kind == 0xFF else 2 + length  # noqa: PLR2004 - a filler
+    return _MAX_PIXELS, _MAX_PIXELS
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    match data[12:16]:
+        case b"VP8X":
+            packed = int.from_bytes(data[24:30], "little")
+            return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
+        case b"VP8L":
+            (packed,) = struct.unpack_from("<I", data, 21)
+            return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+        case _:
+            return 0, 0  # 16383 x 16383 at most, in fourteen bits each
+
+
+def _two(pattern: str, at: int) -> Callable[[bytes], tuple[int, int]]:
+    def measure(data: bytes) -> tuple[int, int]:
+        width, height = struct.unpack_from(pattern, data, at)
+        return abs(width), abs(height)
+
+    return measure
+
+
+_MEASURES: dict[str, Callable[[bytes], tuple[int, int]]] = {
+    "image/png": _two(">II", 16),
+    "image/gif": _two("<HH", 6),
+    "image/bmp": _two("<ii", 18),
+    "image/jpeg": _jpeg_size,
+    "image/webp": _webp_size,
+}
 
 # --- Text --------------------------------------------------------------------------------------------
 
@@ -713,6 +893,8 @@ def _judge_office(file: _Received, archive: zipfile.ZipFile, paths: frozenset[st
     media_type = next((media for main, media in _OFFICE_MAIN_PARTS if main in types), None)
     if any(macro in types for macro in _OFFICE_MACROS) or any("vbaproject" in path.lower() for path in paths):
         return _refused(_Trouble.MACROS, file.name, media_type or UNKNOWN)
+    if _has_entities(file, archive, paths, (b"<!doctype", b"<!entity")):
+        return _refused(_Trouble.XML_ENTITIES, file.name, media_type or UNKNOWN)
     return _judge_parts(file, paths, media_type)
 
 
@@ -723,7 +905,31 @@ def _judge_open_document(file: _Received, archive: zipfile.ZipFile, paths: froze
         return _refused(_Trouble.MACROS, file.name, media_type or UNKNOWN)
     if media_type and b"encryption-data" in _part(archive, "META-INF/manifest.xml", file.budget):
         return _refused(_Trouble.PASSWORD, file.name, media_type)
+    # Old OpenOffice wrote a DOCTYPE of its own; entities nobody needs.
+    if _has_entities(file, archive, paths, (b"<!entity",)):
+        return _refused(_Trouble.XML_ENTITIES, file.name, media_type or UNKNOWN)
     return _judge_parts(file, paths, media_type)
+
+
+_MAX_XML_PARTS = 3000
+_XML_HEAD_BYTES = 64 * 1024
+_XML_PARTS = (".xml", ".rels", ".vml")
+
+
+def _has_entities(
+    file: _Received, archive: zipfile.ZipFile, paths: frozenset[str], signs: tuple[bytes, ...]
+) -> bool:
+    """Whether a part of an Office file defines entities: they must stand before its first element."""
+    parts = [path for path in paths if path.lower().endswith(_XML_PARTS)]
+    if len(parts) > _MAX_XML_PARTS:
+        raise zipfile.BadZipFile("Too many parts")
+    for path in parts:
+        with archive.open(path) as part:
+            head = part.read(_XML_HEAD_BYTES)
+        file.budget.unpacked_bytes -= len(head)
+        if any(sign in head.replace(b"\x00", b"").lower() for sign in signs):
+            return True
+    return False
 
 
 def _judge_parts(file: _Received, paths: frozenset[str], media_type: str | None) -> Verdict:
