@@ -16,6 +16,7 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 import threading
@@ -184,7 +185,7 @@ def write_copy(
 
 def _add_streamed(
     container: tarfile.TarFile,
-    opened: BinaryIO,
+    opened: io.BufferedRandom,
     recipients: list[Any],
     url: str,
     files: KeptFiles,
@@ -196,7 +197,7 @@ def _add_streamed(
     room = opened.write(_one_block(header))
     began = opened.tell()
     with _Piped(lambda sink: _write_plain(sink, url, files, now)) as plain:
-        _age().encrypt_io(plain.stream, opened, recipients)
+        _encrypt(plain.stream, opened, recipients)
         manifest: Manifest = plain.result()
     header.size = opened.tell() - began
     opened.write(b"\0" * (-header.size % tarfile.BLOCKSIZE))
@@ -207,6 +208,17 @@ def _add_streamed(
     opened.write(written)
     opened.seek(container.offset)
     return manifest
+
+
+def _encrypt(plain: BinaryIO, sink: io.BufferedRandom, recipients: list[Any]) -> None:
+    try:
+        _age().encrypt_io(plain, sink, recipients)
+    except _age().EncryptError as error:
+        # It only quotes what the disk has said.
+        refused = sink.raw.refused if isinstance(sink.raw, _Considerate) else None
+        if refused is not None:
+            raise refused from error
+        raise BackupError("The copy could not be encrypted.") from error
 
 
 def _write_plain(sink: BinaryIO, url: str, files: KeptFiles, now: datetime) -> Manifest:
@@ -529,7 +541,9 @@ def verify(file: Path, key: Key, scratch: Path | None = None) -> Verdict:
         except (BackupError, migrate.MigrationError) as error:
             return Verdict(None, (str(error),), no_room=isinstance(error, NoRoom))
         except DBAPIError as error:
-            return Verdict(None, (f"The rows of the copy do not go into a database: {error.orig}.",))
+            told = f"The rows of the copy do not go into a database: {error.orig}."
+            full = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+            return Verdict(None, (told,), no_room=full)
         database = open_database(url)
         try:
             with database.read() as session:
@@ -680,7 +694,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, now: datetime) -> 
 
 
 @contextmanager
-def _privately(path: Path, keep_free: int) -> Iterator[BinaryIO]:
+def _privately(path: Path, keep_free: int) -> Iterator[io.BufferedRandom]:
     """A new file that nobody else can read, flushed to the disk at the end."""
     with io.BufferedRandom(_Considerate(path, keep_free), PIPE_BYTES) as opened:
         yield opened
@@ -695,15 +709,25 @@ class _Considerate(io.FileIO):
         super().__init__(path, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600))
         self._folder, self._keep_free = path.parent, keep_free
         self._until_look = 0
+        self.refused: OSError | None = None
+        """Why the last write was."""
 
     def write(self, content: Any) -> int:
-        if self._keep_free and self._until_look <= 0:
-            self._until_look = LOOKED_AT_BYTES
-            if shutil.disk_usage(self._folder).free < self._keep_free:
-                raise OSError(errno.ENOSPC, "the rest of the disk is left for the service")
-        written = super().write(content)
+        try:
+            self._look()
+            written = super().write(content)
+        except OSError as error:
+            self.refused = error
+            raise
         self._until_look -= written
         return written
+
+    def _look(self) -> None:
+        if not self._keep_free or self._until_look > 0:
+            return
+        self._until_look = LOOKED_AT_BYTES
+        if shutil.disk_usage(self._folder).free < self._keep_free:
+            raise OSError(errno.ENOSPC, "the rest of the disk is left for the service")
 
 
 def _flush(folder: Path) -> None:
