@@ -195,6 +195,6 @@ class ChannelKind:
     own_page: str = ""
     """The path under which our own server shows this messenger: links lead there."""
     press_kept_seconds: float = 0.0
-    """After so long the messenger drops a press that we have not fetched; 0 when it never does."""
+    """After so long the messenger drops a press (or a message) that we have not taken; 0: it never does."""
     by_email: bool = False
     """Whether its chat keys are e-mail addresses, so that a person of whom we know one can be written to."""

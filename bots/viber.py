@@ -317,7 +317,8 @@ def open_channel(settings: Settings, lent: Lent) -> ViberChannel:
     return ViberChannel(settings, lent)
 
 
-CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Viber"))
+# What was posted in vain comes again for an hour and then never more: neither presses nor words.
+CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Viber"), press_kept_seconds=3600)
 
 
 # ---------------------------------------------------------------------- events
