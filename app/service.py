@@ -421,6 +421,7 @@ class _Floor:
         )  # fmt: skip
         self.monitor = Monitor(house.database, house.channels, house.live_house, house.now, house.links)
         self.monitor.more_attention = house.storage.attention
+        self.monitor.copy_plan = house._nightly.plan
 
     def wake(self) -> None:
         """There are new letters: for our senders, or for those of another process."""
