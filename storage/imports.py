@@ -220,23 +220,33 @@ def _decoded(content: bytes) -> str:
     raise FileUnreadable(_("Буквы в файле не читаются. Сохраните таблицу как CSV UTF-8 или как XLSX."))
 
 
-def _xlsx_rows(path: Path) -> Iterator[list[str]]:
+_MAX_ROWS, _MAX_COLUMNS = 100_000, 100
+"""A workbook of a few bytes may say that it has a thousand million cells."""
+
+
+def _xlsx_rows(path: Path) -> list[list[str]]:
     from zipfile import BadZipFile
+    from zlib import error as packing_error
 
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
-    try:
-        book = load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, ValueError) as error:
-        raise FileUnreadable(
-            _("Таблица XLSX не открывается. Снимите с неё пароль или сохраните заново.")
-        ) from error
-    try:
-        for row in book.worksheets[0].iter_rows(values_only=True):
-            yield [_cell(value) for value in row]
-    finally:
-        book.close()
+    # What openpyxl raises on workbooks that are broken, or were made to be.
+    broken = (
+        BadZipFile, InvalidFileException, packing_error, ArithmeticError, AttributeError, EOFError,
+        LookupError, RuntimeError, SyntaxError, TypeError, ValueError,
+    )  # fmt: skip
+    with path.open("rb") as file:
+        try:
+            book = load_workbook(file, read_only=True, data_only=True)
+            rows = book.worksheets[0].iter_rows(max_row=_MAX_ROWS, max_col=_MAX_COLUMNS, values_only=True)
+            return [[_cell(value) for value in row] for row in rows]
+        except (*broken, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk, not the workbook
+                raise
+            raise FileUnreadable(
+                _("Таблица XLSX не открывается. Снимите с неё пароль или сохраните заново.")
+            ) from error
 
 
 def _cell(value: Any) -> str:

@@ -126,8 +126,8 @@ class Doorway:
                 lambda _file: PUBLIC_URL,
             ),
         )  # fmt: skip
-        routes: list[BaseRoute] = [route for channel in self.channels for route in channel.routes(doors)]
-        self.app: App = Starlette(routes=routes)
+        self.routes: list[BaseRoute] = [route for channel in self.channels for route in channel.routes(doors)]
+        self.app: App = Starlette(routes=self.routes)
 
     async def _accept(self, inbounds: Sequence[Inbound], _cursor: Cursor | None) -> None:
         self._taken += inbounds
