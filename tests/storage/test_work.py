@@ -1,6 +1,8 @@
 """A batch of messages against the database: seen once, in order, and nothing kept before consent."""
 
 import asyncio
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -107,6 +109,74 @@ async def test_a_batch_reads_who_writes_and_the_clients_it_names(firm):
             (),
         )
         assert batch.directory == {"500100732259": "ИП Ветров"}
+
+
+# --- one chat at several processes ---------------------------------------------------------------
+
+
+def _at_both(firm, one, other):
+    """Apply a message in two transactions at once; what the second one found in the middle of."""
+    begun, found = threading.Event(), []
+
+    def first():
+        with firm.database.begin() as session:
+            batch = open_work(session, [one], [], (), firm.clock)
+            begun.set()
+            time.sleep(0.3)
+            chat = batch.chat_of(one)
+            if chat.person_id is not None:
+                batch.save_draft(chat, {"step": 1})
+            batch.flush("one")
+
+    def second():
+        begun.wait(10)
+        with firm.database.begin() as session:
+            batch = open_work(session, [other], [], (), firm.clock)
+            found.append((batch.chat_of(other).draft, batch.chat_of(other).chat_id))
+            batch.flush("two")
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return found
+
+
+def test_a_second_message_of_a_chat_sees_what_the_first_has_led_to(firm):
+    ((draft, _chat_id),) = _at_both(firm, inbound("maria", "e1", "раз"), inbound("maria", "e2", "два"))
+    assert draft == {"step": 1}
+
+
+def test_so_does_one_from_another_chat_of_the_same_person(firm):
+    with firm.database.begin() as session:
+        session.add(
+            Chat(
+                channel="telegram",
+                chat_key="m",
+                user_key="m",
+                person_id=firm.people["maria"],
+                created_at=firm.clock,
+            )
+        )
+    other = inbound("m", "e2", "два", channel="telegram")
+    ((draft, _chat_id),) = _at_both(firm, inbound("maria", "e1", "раз"), other)
+    assert draft == {"step": 1}
+
+
+def test_two_first_messages_of_somebody_new_make_one_chat(firm):
+    ((_draft, chat_id),) = _at_both(firm, inbound("zoya", "e1", "раз"), inbound("zoya", "e2", "два"))
+    assert [row.id for row in firm.rows(Chat, chat_key="zoya")] == [chat_id]
+
+
+async def test_what_another_process_sends_to_is_left_to_it(firm):
+    ours = Intake(firm.database, lambda: firm.house, lambda: firm.clock, "town", lambda name: name == "vk")
+    applied = await ours.apply(
+        [Arrival(inbound("a", "e1", "день", channel="vk")), Arrival(inbound("b", "e2", "день"))]
+    )
+    assert {letter.channel for letter in applied.letters} == {"vk"}
+    assert applied.wakes_delivery
+    assert {(row.state, row.lease_owner) for row in firm.rows(Letter)} == {("doing", "town"), ("todo", "")}
 
 
 # --- before consent ------------------------------------------------------------------------------
