@@ -57,12 +57,12 @@ def _value(column):
         case JSON():
             return []
         case _:
-            return _WORDS.get(column.name, "x")
+            return _WORDS.get(f"{column.table.name}.{column.name}", "x")
 
 
 _WORDS = {
-    "role": "director", "status": "new", "direction": "in", "state": "done", "kind": "work",
-    "previous_hash": "0" * 64, "hash": "1" * 64,
+    "staff.role": "director", "request.status": "new", "message.direction": "in", "inbox_event.state": "done",
+    "letter.state": "sent", "history.previous_hash": "0" * 64, "history.hash": "1" * 64,
 }  # fmt: skip
 
 

@@ -87,6 +87,8 @@ COMMANDS = [
     ["export"],
     ["export", "requests"],
     ["migrate"],
+    ["maintenance"],
+    ["duty-list"],
 ]
 
 
@@ -120,6 +122,11 @@ MISTAKES = {
     "a day too late": (["export", "requests", "--until", "9999-12-31"], "a day from 2000 to 2100"),
     "no order": (["export", "requests", "--since", "2026-11-30", "--until", "2026-11-01"], "swap them"),
     "no format": (["export", "requests", "--format", "pdf"], "pdf"),
+    "no end of maintenance": (["maintenance", "on"], "--until is a time like 11:30"),
+    "maintenance that is over": (["maintenance", "on", "--until", "2020-01-01 11:30"], "is over already"),
+    "maintenance half on": (["maintenance", "maybe"], "maybe"),
+    "a list of no kind": (["duty-list", "--out", "list.pdf"], ".html or .xlsx"),
+    "a list without a file": (["duty-list"], "--out"),
     "no configuration": (["migrate", "--config", "other.toml"], "no configuration file other.toml"),
     "a folder for a port": (["demo", "--port", "home"], "port"),
 }
@@ -127,6 +134,8 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_is_one_sentence(priem, arguments, sentence):
+    if arguments[0] == "maintenance":
+        priem("migrate")
     refused(priem(*arguments), sentence)
 
 
@@ -229,6 +238,36 @@ def test_a_file_that_cannot_be_written_is_one_sentence(priem, folder):
         priem("export", "requests", "--out", folder / "no" / "such" / "folder.json"),
         "No such file or directory",
     )
+
+
+def test_maintenance_is_announced_and_called_off(priem):
+    priem("migrate")
+    code, out, err = priem("maintenance", "on", "--until", "2099-11-30 11:30", "--reason", "обновляем сервер")
+    assert (code, err) == (0, "")
+    assert out == "Announced until 2099-11-30 11:30; the service says so within a minute.\n"
+    assert priem("maintenance", "off") == (0, "It is over.\n", "")
+    assert priem("maintenance", "off") == (0, "Nothing was announced.\n", "")
+    assert re.fullmatch(
+        r"Announced until \d{4}-\d\d-\d\d 11:30.*\n", priem("maintenance", "on", "--until", "11:30")[1]
+    )
+
+
+@pytest.mark.parametrize("name", ["list.html", "list.xlsx"])
+def test_the_list_of_the_day_is_written_for_us_alone(priem, folder, name):
+    priem("import", "clients", "clients.csv")
+    assert priem("duty-list", "--out", name) == (0, f"{name} is written; it holds personal data.\n", "")
+    assert (folder / name).stat().st_mode & 0o777 == 0o600
+    if name == "list.xlsx":
+        assert load_workbook(folder / name).sheetnames[0] == "Открытые заявки"
+    else:
+        assert "Список на день" in (folder / name).read_text(encoding="utf-8")
+
+
+def test_letters_with_the_list_need_the_mail(priem, folder):
+    (folder / "config.toml").write_text(
+        CONFIG + '[duty_list]\nemail = ["boss@example.ru"]\n', encoding="utf-8"
+    )
+    refused(priem("migrate"), "[duty_list] email: letters go through [bots.mail]")
 
 
 # --- check -------------------------------------------------------------------------------------
