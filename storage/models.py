@@ -185,6 +185,7 @@ class Request(SQLModel, table=True):
         Index("ix_request_client_id_id", "client_id", "id"),
         Index("ix_request_channel_id", "channel", "id"),
         Index("ix_request_deadline_id", "deadline", "id"),
+        Index("ix_request_submitted_at_id", "submitted_at", "id", "closed_at"),
         Index("ix_request_unanswered", "unanswered_since", **_where("unanswered_since is not null")),
     )
     id: int | None = Field(default=None, primary_key=True)
@@ -203,7 +204,7 @@ class Request(SQLModel, table=True):
     channel: str = Field(max_length=20)
     assignee_id: int | None = Field(default=None, foreign_key="staff.id")
     created_at: datetime
-    submitted_at: datetime = Field(index=True)
+    submitted_at: datetime
     assigned_at: datetime | None = None
     accepted_at: datetime | None = None
     first_response_at: datetime | None = None

@@ -140,7 +140,7 @@ def find_requests(
         sort = "number"
     order = SORTS.get(sort, SORTS["number"])
     asked = _Asked.of(wanted.search)
-    fitting = conditions(replace(wanted, search=""))
+    fitting = _fitting(wanted)
     if asked.is_empty:
         query = request_rows().where(*fitting)
         if sort not in SORTS or sort == "number":
@@ -196,7 +196,7 @@ def _by_number(
     shown = leaf(session, query, order, request_row, place, descending=descending)
     if shown.earlier:
         return shown
-    own = _own_number(session, conditions(replace(wanted, search="")), asked)
+    own = _own_number(session, _fitting(wanted), asked)
     first = session.execute(request_rows().where(col(Request.id).in_(own))).all()
     return replace(shown, rows=(*map(request_row, first), *shown.rows))
 
@@ -221,7 +221,7 @@ def _found(
     beyond: int | None = None,
 ) -> Iterator[int]:
     """The numbers of the requests that have the words and fit, as they are asked for."""
-    fitting = conditions(replace(wanted, search=""))
+    fitting = _fitting(wanted)
     if asked.number is not None:
         # It stands apart from the others.
         fitting.append(col(Request.id) != asked.number)
@@ -243,6 +243,29 @@ def _found(
                 fit = set(session.execute(query).scalars())
                 kept = [number for number in numbers if number in fit]
             yield from kept
+
+
+def _fitting(wanted: RequestFilter) -> list[ColumnElement[bool]]:
+    """The conditions but for the words: of these days' requests first that they are such.
+
+    Left to itself, SQLite looks for the few of them from the newest request down to the oldest, for the
+    sake of the order.
+    """
+    if not _is_of_today(wanted):
+        return conditions(replace(wanted, search=""))
+    of_today = RequestFilter(
+        statuses=wanted.statuses,
+        unanswered=wanted.unanswered,
+        overdue_at=wanted.overdue_at,
+        late_before=wanted.late_before,
+        undelivered_since=wanted.undelivered_since,
+    )
+    others = replace(
+        wanted, search="", statuses=(), unanswered=False, overdue_at=None, late_before=None,
+        undelivered_since=None,
+    )  # fmt: skip
+    theirs = select(col(Request.id)).where(*conditions(of_today)).correlate(None)
+    return [col(Request.id).in_(theirs), *conditions(others)]
 
 
 def _is_of_today(wanted: RequestFilter) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from router.board import Step, Target
 from router.desk import DeskError, NotYours, StaleVersion
 from router.model import Status
-from storage import board, casework, moves, reading
+from storage import board, casework, moves, paging
 from storage.models import Absence, Shift
 from tests.storage.firm import MINUTE, Firm, say
 
@@ -41,7 +41,7 @@ def test_a_column_holds_its_state_nearest_deadline_first(firm):
 
 
 def test_a_long_column_is_cut_and_says_how_much_is_missing(firm, monkeypatch):
-    monkeypatch.setattr(reading, "PAGE_ROWS", 2)
+    monkeypatch.setattr(paging, "PAGE_ROWS", 2)
     firm.nobody_works()
     for hour in range(5):
         firm.submit(hours=hour + 1)

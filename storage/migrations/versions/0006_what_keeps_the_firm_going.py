@@ -131,6 +131,7 @@ _BEFORE = (
     ('ix_request_client_id', 'request', ['client_id']),
     ('ix_request_inn', 'request', ['inn']),
     ('ix_request_kind', 'request', ['kind']),
+    ('ix_request_submitted_at', 'request', ['submitted_at']),
 )
 _AFTER = (
     ('ix_letter_chat_id_created_at', 'letter', ['chat_id', 'created_at', 'id']),
@@ -143,6 +144,7 @@ _AFTER = (
     ('ix_request_inn_id', 'request', ['inn', 'id']),
     ('ix_request_kind_id', 'request', ['kind', 'id']),
     ('ix_request_status_id', 'request', ['status', 'id']),
+    ('ix_request_submitted_at_id', 'request', ['submitted_at', 'id', 'closed_at']),
     ('ix_client_name_id', 'client', ['name', 'id']),
     ('ix_history_action_id', 'history', ['action', 'id']),
     ('ix_history_actor_id_id', 'history', ['actor_id', 'id']),
