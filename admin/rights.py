@@ -37,12 +37,14 @@ class Deed(StrEnum):
     """What can be done to a request from its page."""
 
     ACCEPT = "accept"
+    DECLINE = "decline"
     ANSWER = "answer"
     CLARIFY = "clarify"
     NOTE = "note"
     OUTSIDE = "outside"
     RESUME = "resume"
     DONE = "done"
+    REOPEN = "reopen"
     HAND_ON = "hand_on"
     REASSIGN = "reassign"
     CANCEL = "cancel"
@@ -121,14 +123,14 @@ _EVERYBODY_CHANGES = frozenset({Area.CALLS, Area.PROFILE})
 
 _DIRECTS = frozenset(
     {
-        Deed.CONFIRM, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN,
-        Deed.CANCEL,
+        Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME,
+        Deed.REASSIGN, Deed.DONE, Deed.REOPEN, Deed.CANCEL,
     }
 )  # fmt: skip
 _WORKS = frozenset(
     {
-        Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME,
-        Deed.HAND_ON, Deed.DONE,
+        Deed.CONFIRM, Deed.ACCEPT, Deed.DECLINE, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE,
+        Deed.RESUME, Deed.HAND_ON, Deed.DONE,
     }
 )  # fmt: skip
 

@@ -27,11 +27,14 @@ from forms.kinds import BY_CODE
 from forms.messages import OutgoingFile
 from forms.request_form import FORM
 from forms.texts import Text, _
+from router.board import Step
 from router.desk import DeskError, StageInterval, StaleVersion, stage_seconds
 from router.model import Stage, Status
-from storage import canned, casework, correspondence, listing, openings, reading, scanning
+from storage import canned, casework, correspondence, listing, moves, openings, reading, scanning
 from storage.canned import ReplyFacts
+from storage.casework.opening import open_checked
 from storage.files import NoSuchFile, StorageFull
+from storage.moves import Movable
 from storage.reading import FileCard, RequestCard, RequestFilter
 from storage.sheets import Row
 
@@ -164,6 +167,7 @@ class RequestsView(PanelView):
             if card is None:
                 abort(404)
             people = reading.colleagues(session, only_active=True)
+            moved = moves.movable(session, doors().house, me().who, number, doors().now())
             proposals = proposed_to(session, doors().house, card, doors().now())
             seen = asked.as_number(request.form.get("seen", "")) or 0
             news = reading.history_of(session, f"request:{number}", seen) if refusal and refusal.stale else ()
@@ -176,7 +180,7 @@ class RequestsView(PanelView):
             card=card,
             now=now,
             people=people,
-            deeds=_possible(card, proposed=bool(proposals)),
+            deeds=_possible(card, moved, proposed=bool(proposals)),
             proposals=proposals,
             refusal=refusal,
             typed=request.form if refusal else {},
@@ -369,12 +373,14 @@ class _NotFilled(DeskError):  # noqa: N818 - the name says what happened
 def _do(deed: Deed, number: int) -> Text:
     doing = {
         Deed.ACCEPT: _accept,
+        Deed.DECLINE: _decline,
         Deed.ANSWER: _answer,
         Deed.CLARIFY: _clarify,
         Deed.NOTE: _note,
         Deed.OUTSIDE: _outside,
         Deed.RESUME: _resume,
         Deed.DONE: _done,
+        Deed.REOPEN: _reopen,
         Deed.HAND_ON: _hand_on,
         Deed.REASSIGN: _reassign,
         Deed.CANCEL: _cancel,
@@ -397,6 +403,29 @@ def _accept(number: int, version: int) -> _Prepared:
         lambda session: casework.accept(session, doors().house, me().who, number, doors().now(), version),
         _("Заявка у вас в работе. Клиенту написали."),
     )
+
+
+def _decline(number: int, version: int) -> _Prepared:
+    reason = _words("reason")
+    if not reason:
+        raise _NotFilled(_("Напишите в двух словах, почему отказываетесь."))
+    return (
+        lambda session: casework.decline(
+            session, doors().house, me().who, number, reason, doors().now(), version
+        ),
+        _("Вы отказались. Программа ищет другого исполнителя."),
+    )
+
+
+def _reopen(number: int, version: int) -> _Prepared:
+    reason = _words("reason")
+
+    def reopen(session: Session) -> None:
+        house, who, now = doors().house, me().who, doors().now()
+        open_checked(session, house, who, number, now, version)
+        casework.reopen(session, house, who, number, reason, now)
+
+    return reopen, _("Заявка снова в работе.")
 
 
 def _answer(number: int, version: int) -> _Prepared:
@@ -560,30 +589,41 @@ def uploaded() -> tuple[OutgoingFile, ...]:
 
 _OPEN = (Status.NEW, Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT, Status.DONE)
 _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
-    Deed.ACCEPT: (Status.ASSIGNED,),
     Deed.ANSWER: (*_OPEN, Status.CLOSED),
-    Deed.CLARIFY: (Status.ACCEPTED, Status.WAITING_CLIENT),
+    Deed.CLARIFY: (Status.WAITING_CLIENT,),
     Deed.NOTE: tuple(Status),
     Deed.OUTSIDE: (Status.ACCEPTED, Status.WAITING_CLIENT),
     Deed.RESUME: (Status.ACCEPTED,),
-    Deed.DONE: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
-    Deed.HAND_ON: (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT),
-    Deed.REASSIGN: _OPEN,
+    Deed.REOPEN: (Status.CLOSED,),
     Deed.CANCEL: _OPEN,
     Deed.CONFIRM: _OPEN,
     Deed.AGREE: UNFINISHED,
     Deed.KEEP: UNFINISHED,
 }
-"""Which forms the page offers. Whether a step is allowed is the desk's to say, not this table's."""
+"""Which forms the page offers besides those that move the card on the board. Whether a step is allowed
+is the desk's to say, not this table's."""
+
+_MOVES: dict[Step, Deed] = {
+    Step.GIVE: Deed.REASSIGN,
+    Step.HAND_ON: Deed.HAND_ON,
+    Step.TAKE_BACK: Deed.REASSIGN,
+    Step.DECLINE: Deed.DECLINE,
+    Step.ACCEPT: Deed.ACCEPT,
+    Step.ASK: Deed.CLARIFY,
+    Step.FINISH: Deed.DONE,
+    Step.REOPEN: Deed.REOPEN,
+}
+"""What can be done from the board can be done from the page, and nothing else of the kind."""
 
 
-def _possible(card: RequestCard, *, proposed: bool) -> frozenset[Deed]:
+def _possible(card: RequestCard, moved: Movable | None, *, proposed: bool) -> frozenset[Deed]:
     # One of the two, by whose minutes run now.
     senseless = Deed.OUTSIDE if card.row.stage is Stage.THIRD_PARTY else Deed.RESUME
-    possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE[deed]}
-    if card.row.status is Status.ASSIGNED and me().role.takes_requests:
-        # Whoever asks has accepted.
-        possible.add(Deed.CLARIFY)
+    steps = {step for _column, step in moved.columns} if moved else set()
+    if moved and moved.people:
+        steps |= {Step.GIVE, Step.HAND_ON}
+    possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE.get(deed, ())}
+    possible |= {_MOVES[step] for step in steps} & deeds(me().role)
     if not card.row.unconfirmed:
         possible.discard(Deed.CONFIRM)
     if not proposed:
