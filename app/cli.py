@@ -392,6 +392,9 @@ def announce_maintenance(
 def main(arguments: list[str] | None = None) -> None:
     """The entry of `priem`: run a command and leave with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    if os.name == "posix":
+        # Databases, copies and exports hold clients' data: nobody else of this machine reads them.
+        os.umask(0o077)
     sys.exit(_exit_code(given or ["--help"]))
 
 
@@ -428,6 +431,10 @@ def _sentence(error: Exception) -> str | None:
     from app.settings import ConfigError
     from storage.ownership import InUse
 
+    if isinstance(error, ExceptionGroup):
+        # What runs together fails together; one of them says why.
+        sentences = (_sentence(each) for each in error.exceptions)
+        return next((sentence for sentence in sentences if sentence is not None), None)
     if isinstance(error, CommandError | ConfigError | PortError | InUse):
         return str(error)
     if isinstance(error, OSError):

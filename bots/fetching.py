@@ -18,6 +18,7 @@ from forms.messages import FileRole, Inbound, IncomingFile
 from forms.texts import _
 from notifications.faults import place_of
 from storage import work
+from storage.engine import storage_is_down
 from storage.files import KeptFile, KeptFiles
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class Fetcher:
 
     async def run(self) -> None:
         """Serve until cancelled; what was left over from before a restart comes first."""
-        await self.look_again()
+        await self._take_up()
         slots = asyncio.Semaphore(CHATS_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -69,6 +70,16 @@ class Fetcher:
         """Take up what nobody fetches: its process is gone."""
         left_over = await self.database.transact(work.waiting_events)
         self.want({chat_id for _event_id, chat_id, _payload in left_over})
+
+    async def _take_up(self) -> None:
+        """What is left over from before the start; a database that is down is waited for."""
+        while True:
+            try:
+                return await self.look_again()
+            except Exception as error:
+                if not storage_is_down(error):
+                    raise
+                await asyncio.sleep(ATTEMPTS_PAUSES_SECONDS[-1])
 
     async def _serve(self, chat_id: int, slots: asyncio.Semaphore) -> None:
         try:

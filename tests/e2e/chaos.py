@@ -568,7 +568,8 @@ class _Stored:
         self.messages: Counter[tuple[str, str]] = Counter()
         for chat_id, key in opened.execute("select chat_id, event_key from message"):
             self.messages[chats[chat_id][0], key] += 1
-        self.consents = Counter(chats[chat_id] for (chat_id,) in opened.execute("select chat_id from consent"))
+        consents = opened.execute("select chat_id from consent")
+        self.consents = Counter(chats[chat_id] for (chat_id,) in consents)
         self.answers: Counter[str] = Counter()
         self.unsent = []
         for key, state in opened.execute("select key, state from letter"):

@@ -203,8 +203,8 @@ class Beset:
         """Start it and wait for nothing."""
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *PRIEM, "run", "--config", str(self.config), stdout=log, stderr=log, cwd=REPO, env=self._environment(),
-                preexec_fn=self.before_start,
+                *PRIEM, "run", "--config", str(self.config), stdout=log, stderr=log, cwd=REPO,
+                env=self._environment(), preexec_fn=self.before_start,
             )  # fmt: skip
         return self.process
 
@@ -309,3 +309,34 @@ async def until(
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"it never came to that: {what or condition}") from None
+
+
+def letters_wait(database: Path, telegram: TelegramEmulator, chats: int, each: int) -> None:
+    """Letters to people of a Telegram chat, copied from the one that is there; the last one is urgent."""
+    with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+        (chat_id,) = opened.execute("select id from chat where chat_key = '1000'").fetchone()
+        (letter_id,) = opened.execute("select id from letter where chat_id = ?", (chat_id,)).fetchone()
+        for number in range(1, chats):
+            telegram.chat(1000 + number)
+            _copy(opened, "chat", chat_id, {"chat_key": str(1000 + number), "user_key": str(1000 + number)})
+        of_chats = [
+            opened.execute("select id from chat where chat_key = ?", (str(1000 + number),)).fetchone()[0]
+            for number in range(chats)
+        ]
+        waiting = {"state": "todo", "sent_at": None, "message_key": "", "attempts": 0, "urgent": 0}
+        for part in range(each):
+            for number, chat in enumerate(of_chats):
+                word = str(number * each + part)
+                changed = {"key": f"waits:{word}", "chat_id": chat, "text": word, "rows": "[]"}
+                _copy(opened, "letter", letter_id, waiting | changed)
+        last = {"key": "waits:urgent", "chat_id": of_chats[-1], "text": "urgent", "rows": "[]", "urgent": 1}
+        _copy(opened, "letter", letter_id, waiting | last)
+
+
+def _copy(opened: sqlite3.Connection, table: str, row_id: int, changed: dict[str, object]) -> None:
+    names = [row[1] for row in opened.execute(f"pragma table_info({table})") if row[1] != "id"]
+    values = ", ".join("?" if name in changed else name for name in names)
+    opened.execute(
+        f"insert into {table} ({', '.join(names)}) select {values} from {table} where id = ?",
+        [*(changed[name] for name in names if name in changed), row_id],
+    )
