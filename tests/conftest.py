@@ -1,0 +1,51 @@
+"""Every test fails that lets something personal or secret into a log: see `tests/secrecy.py`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests import secrecy
+
+STARTS_PROCESSES = ("tests/e2e/", "tests/storage/test_disaster")
+"""Where services run beside the tests and write logs of their own."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def libraries_are_heard() -> Iterator[None]:
+    """Libraries log from INFO on, as in the service."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
+    yield
+    root.setLevel(level)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at all that the test has logged or printed so far; what a failed one prints is for its reader."""
+    report = yield
+    if report.outcome == "failed":
+        return report
+    heard = [text for name, text in report.sections if call.when in name]
+    if call.when == "teardown" and item.nodeid.startswith(STARTS_PROCESSES):
+        heard += [text for _file, text in _log_files(item).fresh()]
+    found = sorted({leak for text in heard for leak in secrecy.leaks(text)})
+    if found:
+        report.outcome = "failed"
+        report.longrepr = f"The log holds what nobody may read there: {found}"
+    return report
+
+
+_WATCHED = pytest.StashKey[secrecy.LogFiles]()
+
+
+def _log_files(item: pytest.Item) -> secrecy.LogFiles:
+    stash = item.session.stash
+    if _WATCHED not in stash:
+        stash[_WATCHED] = secrecy.LogFiles(item.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+    return stash[_WATCHED]
