@@ -133,15 +133,24 @@ def follow(
     open_rows = {row.scope: row for row in lasting.scalars()}
     for each in silent:
         if each.channel not in open_rows and now - each.since > NOTICED_AFTER:
-            cause = Cause.UNREACHABLE.value
-            session.add(Outage(scope=each.channel, cause=cause, started_at=each.since))
+            _begin(session, each)
     told = False
     for scope, row in open_rows.items():
-        if answering.get(scope, True):
+        # What another process runs is for that one to say.
+        if answering.get(scope) or scope not in house.switched_on:
             row.ended_at = now
             history.wait_turn(session)
             told |= _over(session, house, row, now)
     return told
+
+
+def _begin(session: Session, silent: Silent) -> None:
+    same = _of(silent.channel).where(col(Outage.started_at) == silent.since)
+    row = session.execute(same).scalar_one_or_none()
+    # A process that reaches the messenger may have ended it too early.
+    row = row or Outage(scope=silent.channel, cause=Cause.UNREACHABLE.value, started_at=silent.since)
+    row.ended_at = None
+    session.add(row)
 
 
 def _over(session: Session, house: House, row: Outage, now: datetime) -> bool:

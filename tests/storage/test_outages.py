@@ -47,6 +47,7 @@ class Watched(Firm):
 @pytest.fixture
 def firm(database):
     opened = Watched.open(database)
+    opened.house = replace(opened.house, switched_on=frozenset({"webchat"}))
     yield opened
     opened.check()
 
@@ -123,6 +124,19 @@ def test_a_messenger_is_away_from_its_first_silence_until_it_answers(firm):
     assert firm.outages() == [("webchat", "unreachable", since, since + 14 * MINUTE)]
     assert len(firm.alarms()) == 2
     assert "снова на связи" in firm.letters("elena")[-1].text
+
+
+def test_another_process_neither_ends_it_nor_begins_it_twice(firm):
+    since = firm.clock
+    firm.clock += 5 * MINUTE
+    firm.looks(since, answers=False)
+    with firm.database.begin() as session:
+        follow(session, firm.house, firm.clock, (), {})
+    assert firm.outages() == [("webchat", "unreachable", since, None)]
+    firm.looks(answers=True)
+    firm.clock += MINUTE
+    firm.looks(since, answers=False)
+    assert firm.outages() == [("webchat", "unreachable", since, None)]
 
 
 def test_an_outage_of_a_messenger_that_runs_no_more_is_over(firm):
