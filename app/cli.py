@@ -301,6 +301,10 @@ def restore(
             if not yes and not typer.confirm("Replace all present data with the copy?"):
                 raise CommandError("Nothing was changed.")
         # Whatever the copy lacks must be known before the present data is moved.
+        try:
+            key = copies.unlocked(file, key)
+        except copies.BackupError as error:
+            raise CommandError(f"Nothing was changed: {error}") from error
         verdict = copies.verify(file, key)
         if not verdict.whole and not (faulty and verdict.manifest is not None):
             way_out = " To bring it back all the same, repeat with --faulty." if verdict.manifest else ""

@@ -332,21 +332,27 @@ def _reflected(connection: Connection) -> tuple[str, Sequence[Table]]:
 @contextmanager
 def _members(file: Path, key: Key) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
     """The archive within, member by member. Raises BackupError for a wrong key and for damage."""
+    with _opened(file) as container:
+        identity = _unlock(key, _content(container, _KEY) if _KEY in container.getnames() else None)
+        body = container.extractfile(_BODY)
+        assert body is not None
+        with (
+            _Piped(lambda sink: _age().decrypt_io(body, sink, [identity])) as plain,
+            gzip.GzipFile(fileobj=plain.stream, mode="rb") as unpacked,
+        ):
+            with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+                yield _each(archive)
+            _drain(unpacked)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tarfile.TarFile]:
+    """The container of a copy. What goes wrong while it is open is told as a BackupError."""
     try:
         with tarfile.open(file, mode="r:") as container:
-            names = set(container.getnames())
-            if _BODY not in names:
+            if _BODY not in container.getnames():
                 raise BackupError(f"{file} is not a copy made by Priem.")
-            identity = _unlock(key, _content(container, _KEY) if _KEY in names else None)
-            body = container.extractfile(_BODY)
-            assert body is not None
-            with (
-                _Piped(lambda sink: _age().decrypt_io(body, sink, [identity])) as plain,
-                gzip.GzipFile(fileobj=plain.stream, mode="rb") as unpacked,
-            ):
-                with tarfile.open(fileobj=unpacked, mode="r|") as archive:
-                    yield _each(archive)
-                _drain(unpacked)
+            yield container
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise NoRoom(f"There is no room to restore {file.name}: {error.strerror}.") from error
@@ -370,6 +376,16 @@ def _revision_of(first: tuple[str, IO[bytes]] | None) -> str:
     if found.get("format") != FORMAT:
         raise BackupError("The copy was made by a newer version of the program: update this one first.")
     return str(found["revision"])
+
+
+def unlocked(file: Path, key: Key) -> Key:
+    """The key that opens this copy at once: a passphrase is made to cost a second each time it is tried.
+
+    Raises BackupError.
+    """
+    with _opened(file) as container:
+        wrapped = _content(container, _KEY) if _KEY in container.getnames() else None
+        return Key(identity=str(_unlock(key, wrapped)))
 
 
 # --- putting a copy back ---------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 import pyrage
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 from sqlmodel import select
 
 from storage import history
@@ -25,7 +27,7 @@ from storage.backup import (
 )
 from storage.engine import open_database
 from storage.files import FileStore, NoSuchFile
-from storage.migrate import migrate
+from storage.migrate import create, is_newest, migrate, newest_revision
 from storage.models import Attachment, History, Request
 from tests.storage.conftest import _named, _on_server
 from tests.storage.firm import Firm
@@ -275,6 +277,48 @@ async def test_live_data_is_seen_and_put_aside_not_deleted(kept, database_url, t
         assert is_live(f"sqlite:///{aside}")
     restore(copy, KEY, database_url, FileStore(files, 0))
     assert is_live(database_url)
+
+
+def test_a_copy_of_an_older_schema_is_brought_up_to_date(empty_url, elsewhere, tmp_path):
+    create(empty_url, f"{int(newest_revision()) - 1:04}")
+    engine = create_engine(
+        make_url(empty_url).set(drivername="postgresql+psycopg") if "postgresql" in empty_url else empty_url
+    )
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into person (name, phone, email, consent_version, created_at) "
+                "values ('Мария', '', '', '', '2026-11-25 00:00:00')"
+            )
+        )
+    engine.dispose()
+    files, copy = FileStore(tmp_path / "files", 0), tmp_path / "copy.tar"
+    manifest = write_copy(empty_url, files, copy, KEY, NOW)
+    assert manifest.revision != newest_revision()
+    assert verify(copy, KEY).whole
+    restore(copy, KEY, elsewhere, files)
+    assert is_newest(elsewhere)
+    opened = open_database(elsewhere)
+    with opened.read() as session:
+        assert session.execute(text("select name from person")).scalar_one() == "Мария"
+    opened.sync_engine.dispose()
+
+
+async def test_what_was_there_before_can_be_looked_into(kept, database_url, tmp_path):
+    """On PostgreSQL it stays in a schema of its own until somebody drops it."""
+    firm, _files, _sha256 = kept
+    await firm.database.close()
+    aside = put_aside(database_url, NOW)
+    if database_url.startswith("sqlite"):
+        assert is_live(f"sqlite:///{aside}")
+        return
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        old = aside.removeprefix("schema ")
+        assert connection.execute(text(f"select count(*) from {old}.request")).scalar_one() == 2
+        connection.execute(text(f"drop schema {old} cascade"))
+    engine.dispose()
+    assert put_aside(database_url, NOW) is None, "there is nothing left"
 
 
 def test_an_empty_place_is_not_live(elsewhere):
