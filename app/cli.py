@@ -290,11 +290,14 @@ def restore(
     from app.server import listening
     from bots.base import MAX_FILE_BYTES
     from storage import backup as copies
+    from storage.ownership import at_work, sole_process
 
     settings = _settings(config)
     url, key = settings.storage.url, _backup_key(settings, identity=identity)
-    # Whoever has the port writes into the database.
-    with listening(settings.server.host, settings.server.port):
+    # Whoever has the port, or the file's lock, or a row among the processes writes into the database.
+    with listening(settings.server.host, settings.server.port), sole_process(url, 0):
+        if others := at_work(url):
+            raise CommandError(f"Nothing was changed: priem is at work on it ({', '.join(others)}): stop it.")
         if copies.is_live(url):
             if not replace:
                 raise CommandError("There is data already: to replace it, repeat with --replace.")

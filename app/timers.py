@@ -91,9 +91,15 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
         Job("virus scans", partial(_scan, bench)),
         Job("storage", partial(_look_at_storage, bench), LOOK_EVERY_SECONDS, everywhere=True),
         Job("copies", partial(_copy, bench), MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
+        Job("what was lent", partial(_sweep_lent, bench), HOUR_SECONDS, HOUR_SECONDS, everywhere=True),
         Job("history", partial(_walk_history, bench), HOUR_SECONDS, WALK_AFTER_SECONDS),
         Job("retention", partial(_forget, bench), DAY_SECONDS, FORGET_AFTER_SECONDS),
     )
+
+
+async def _sweep_lent(bench: Bench) -> None:
+    """Clear this machine of files that lie elsewhere, and of what an interrupted process left."""
+    await asyncio.to_thread(bench.store.sweep_temporary, HOUR_SECONDS, bench.now())
 
 
 async def _look_what_is_due(bench: Bench) -> None:

@@ -358,6 +358,21 @@ def open_ownership(url: str, wanted: Sequence[str], name: str) -> Ownership:
     return SoleOwner() if parsed.get_backend_name() == "sqlite" else SharedOwner(parsed, wanted, name)
 
 
+def at_work(url: str) -> tuple[str, ...]:
+    """The processes at work on a PostgreSQL; on SQLite the lock file tells."""
+    import psycopg
+
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return ()
+    dsn = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+        if connection.execute("select to_regclass('process')").fetchone() == (None,):
+            return ()
+        found = connection.execute("select owner from process where until > clock_timestamp() order by 1")
+        return tuple(owner for (owner,) in found)
+
+
 # --- one process on a SQLite file ------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from storage.bells import EVERYTHING, Bells
 from storage.engine import open_database
-from storage.ownership import InUse, SharedOwner, SoleOwner, open_ownership, sole_process
+from storage.ownership import InUse, SharedOwner, SoleOwner, at_work, open_ownership, sole_process
 
 THINGS = ("channel:telegram", "channel:vk", "channel:webchat", "timers")
 WITHIN_SECONDS = 5.0
@@ -156,6 +156,15 @@ async def test_a_process_that_stood_still_does_not_go_on_under_its_old_name(shar
             await until(lambda: second.at_work and first.at_work)
             assert first.owner._me != name
             assert not first.at_work & second.at_work
+
+
+async def test_who_is_at_work_is_known_to_whoever_would_replace_the_data(shared_url):
+    url = shared_url.render_as_string(hide_password=False)
+    async with Process(shared_url, "a").running() as first:
+        await until(lambda: first.at_work == set(THINGS))
+        assert await asyncio.to_thread(at_work, url) == (first.owner._me,)
+    assert at_work(url) == ()
+    assert at_work("sqlite:///a.sqlite3") == ()
 
 
 async def test_bells_are_heard_by_others_alone(shared_url):
