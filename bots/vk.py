@@ -214,6 +214,8 @@ class VkChannel:
         wanted = {"enabled": 1, "api_version": API_VERSION} | dict.fromkeys(EVENTS, 1)
         await self._insist(partial(self._api.call, "groups.setLongPollSettings", self._group | wanted))
         poll = await self._insist(self._api.open_poll)
+        if doors.cursor is None:
+            await self._begin_at(doors, poll.ts)
         poll.ts = doors.cursor or poll.ts
         clock = asyncio.get_running_loop().time
         failures = 0
@@ -247,6 +249,21 @@ class VkChannel:
                 await asyncio.sleep(pause)
             else:
                 failures = 0
+
+    async def _begin_at(self, doors: Doors, ts: str) -> None:
+        """Keep where our first events begin.
+
+        VK only tells where they end now: whoever began anew before the first of them was kept would skip it.
+        """
+        failures = 0
+        while True:
+            try:
+                return await doors.accept((), Cursor(NAME, ts))
+            except Exception as error:  # noqa: BLE001 - whatever kept it from being stored, it is tried again
+                failures += 1
+                pause = self._pauses.after(failures)
+                logger.error("the place in vk's events was not stored", error=type(error).__name__)  # noqa: TRY400
+                await asyncio.sleep(pause)
 
     async def _keep_server(self, doors: Doors) -> None:
         if not doors.public_url:

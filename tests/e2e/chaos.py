@@ -436,9 +436,9 @@ class Storm:
 
     async def _spoil_and_repeat(self) -> None:
         while True:
-            await asyncio.sleep(self.dice.uniform(0.02, 0.3))
+            await asyncio.sleep(self.dice.uniform(0.05, 0.5))
             side = self.dice.choice(self.sides)
-            if self.dice.random() < 0.6:
+            if self.dice.random() < 0.5:
                 side.spoil(self.dice)
                 self._count("messenger's fault")
             else:
