@@ -40,7 +40,7 @@ test: ## All tests
 .PHONY: texts
 texts: ## Bring the translations up to date with the code and compile them
 	mkdir -p build
-	$(EXTRACT) --output-file build/priem.pot --keywords n_:1,2 .
+	$(EXTRACT) --output-file build/priem.pot --keywords n_:1,2 --keywords _l .
 	$(EXTRACT) --output-file build/plurals.pot --no-default-keywords --keywords n_:1,2 --keywords ngettext:1,2 .
 	$(UPDATE) --input-file build/priem.pot --locale en
 	$(UPDATE) --input-file build/plurals.pot --locale ru
