@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app import clock
 from app.service import lent_to_channels
-from app.settings import Settings, channel_kinds
+from app.settings import Scan, Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
 from notifications.texts import Catalogue
 from storage.copy_places import PlaceError, open_place
 from storage.engine import open_database
 from storage.object_store import ObjectStore, StoreUnreachable
+from storage.scanning import Clamd, ScannerSilent
 
 _FEWEST_DIFFERENT_CHARACTERS = 8
+_FEWEST_BITS = 80
+_EXAMPLE_WORDS = ("change", "example", "secret", "password", "0123456789", "qwerty", "replace")
+_THIS_MACHINE = frozenset(("127.0.0.1", "::1", "localhost"))
+_DEBUG_VARIABLES = ("FLASK_DEBUG", "PYTHONASYNCIODEBUG", "PYTHONDEVMODE")
+_SCANNER_SECONDS = 10.0
 _READ_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
 
@@ -29,10 +37,13 @@ class Finding:
     about: str
     told: str
     is_wrong: bool = False
+    is_doubtful: bool = False
+    """Whether it works, but somebody should look whether it is meant so."""
 
     def line(self) -> str:
-        """`ok` or `WRONG`, about what, and what there is to say."""
-        return f"{'WRONG' if self.is_wrong else 'ok':6}{self.about}: {self.told}"
+        """`ok`, `warn` or `WRONG`, about what, and what there is to say."""
+        verdict = "WRONG" if self.is_wrong else "warn" if self.is_doubtful else "ok"
+        return f"{verdict:6}{self.about}: {self.told}"
 
 
 async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[Finding]:
@@ -41,6 +52,7 @@ async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[F
     findings = [*_configuration(settings), await asyncio.to_thread(_database, settings)]
     findings.append(await asyncio.to_thread(_files, settings))
     findings.append(await asyncio.to_thread(_copies, settings))
+    findings += await asyncio.to_thread(lambda: [*_doors(settings)])
     findings += [
         Finding(name, f"a page of our own: {settings.server.public_url}{kinds[name].own_page}")
         for name in settings.bots
@@ -96,7 +108,103 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def _is_weak(secret_key: str) -> bool:
-    return len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS or "change" in secret_key.lower()
+    """Whether it could be guessed: few characters, few different ones, a word out of an example."""
+    bits = len(secret_key) * math.log2(max(2, len(set(secret_key))))
+    return (
+        len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS
+        or bits < _FEWEST_BITS
+        or any(word in secret_key.lower() for word in _EXAMPLE_WORDS)
+    )
+
+
+def _doors(settings: Settings) -> Iterator[Finding]:
+    """What lets in whom it should not."""
+    yield from _opened_to_others(settings)
+    address = urlsplit(settings.server.public_url)
+    if address.scheme == "http" and not _is_this_machine(address.hostname or ""):
+        told = (
+            f"{settings.server.public_url}: what is typed goes unlocked through the Internet; set up https://"
+        )
+        yield Finding("server.public_url", told, is_doubtful=True)
+    if settings.server.host not in _THIS_MACHINE and address.scheme == "https":
+        told = f"{settings.server.host} is reached past the web server in front: write 127.0.0.1 if you can"
+        yield Finding("server.host", told, is_doubtful=True)
+    for variable in _DEBUG_VARIABLES:
+        if os.environ.get(variable, "").lower() not in ("", "0", "false"):
+            told = f"debug mode is on by {variable}: unset it, errors would show what they hold"
+            yield Finding("environment", told, is_wrong=True)
+    if (without := _without_factor(settings)) and not settings.server.require_second_factor:
+        told = (
+            f"{without} director(s) and administrator(s) sign in by password alone: "
+            "set server.require_second_factor = true"
+        )
+        yield Finding("second factor", told, is_doubtful=True)
+    if settings.scan is not None:
+        yield _scanner(settings.scan)
+
+
+def _opened_to_others(settings: Settings) -> Iterator[Finding]:
+    """What other users of this machine could read: the folders and files that hold clients' data."""
+    if os.name != "posix":
+        return
+    url = settings.storage.url.partition("?")[0]
+    database = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    places = (
+        ("database", [database, Path(f"{database}-wal")] if database else []),
+        ("files", [settings.storage.folder]),
+        ("copies", [settings.backup.folder]),
+    )
+    for about, paths in places:
+        for path in paths:
+            if not path.exists() or not path.stat().st_mode & _READ_BY_OTHERS:
+                continue
+            mode = "700" if path.is_dir() else "600"
+            told = f"other users of this machine can read it: run `chmod {mode} {path}`"
+            yield Finding(about, told, is_doubtful=True)
+
+
+def _without_factor(settings: Settings) -> int:
+    """How many of those who may change everything have no second factor; 0 while nobody can say."""
+    from sqlalchemy import func, select
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlmodel import col
+
+    from admin.rights import must_have_factor
+    from router.model import Role
+    from storage.migrate import MigrationError, missing, pending
+    from storage.models import Staff
+
+    roles = [role.value for role in Role if must_have_factor(role)]
+    try:
+        if missing(settings.storage.url) or pending(settings.storage.url):
+            return 0
+        database = open_database(settings.storage.url)
+        try:
+            with database.read() as session:
+                query = select(func.count()).where(
+                    col(Staff.active), col(Staff.role).in_(roles), col(Staff.password_hash) != "",
+                    col(Staff.totp_secret) == "",
+                )  # fmt: skip
+                return int(session.execute(query).scalar_one())
+        finally:
+            database.sync_engine.dispose()
+    except (MigrationError, SQLAlchemyError):
+        return 0
+
+
+def _scanner(scan: Scan) -> Finding:
+    try:
+        Clamd(scan.clamd, min(scan.timeout_seconds, _SCANNER_SECONDS)).ping()
+    except ScannerSilent as silent:
+        meanwhile = (
+            "new files are held back" if scan.when_down == "hold" else "new files are given out unscanned"
+        )
+        return Finding("scan.clamd", f"{scan.clamd}: {silent}; {meanwhile}", is_wrong=True)
+    return Finding("scan.clamd", f"{scan.clamd} answers")
+
+
+def _is_this_machine(host: str) -> bool:
+    return host in _THIS_MACHINE or host.endswith(".localhost")
 
 
 def _database(settings: Settings) -> Finding:
@@ -123,7 +231,7 @@ def _copies(settings: Settings) -> Finding:
     plan, folder = settings.backup.plan(settings.firm.calendar().zone), settings.backup.folder
     if not plan.is_on:
         told = f"none are made at night: {plan.why_off}"
-        return Finding("copies", f"{told}; somebody must copy in another way")
+        return Finding("copies", f"{told}; somebody must copy in another way", is_doubtful=True)
     nearest: Path = next(path for path in (folder, *folder.parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
         return Finding("copies", f"{nearest} cannot be written to", is_wrong=True)

@@ -18,6 +18,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -395,6 +396,10 @@ class Settings:
                 value = getattr(section, name)
                 if isinstance(value, SecretStr) and value.get_secret_value():
                     yield value.get_secret_value()
+        # Passwords stand inside addresses too, and libraries quote them without the rest.
+        for address in (self.storage.url, self.backup.second_place):
+            if password := urlsplit(address).password:
+                yield from {password, unquote(password)}
 
 
 def channel_kinds() -> dict[str, ChannelKind]:
