@@ -15,6 +15,7 @@ from sqlalchemy import func, literal_column, select
 from sqlmodel import Session, col
 
 from notifications.outbox import LetterState
+from router.model import Status
 from router.worktime import WorkCalendar
 from storage.models import Chat, InboxEvent, Letter, Request
 from storage.postoffice import oldest_waiting
@@ -33,6 +34,7 @@ class Figures:
     letters: Mapping[tuple[str, str], int]
     """By (channel, state): the unfinished ones, and those that failed in the last week."""
     requests: Mapping[str, int]
+    """Those that go on, by status."""
     last_inbound: Mapping[str, datetime]
     last_delivered: Mapping[str, datetime]
     oldest_letter_seconds: Mapping[str, int]
@@ -59,7 +61,12 @@ def figures(session: Session, now: datetime) -> Figures:
             func.count().filter(col(Chat.last_inbound_at) > used_since),
         ).group_by(col(Chat.channel))
     ).all()
-    requests = session.execute(select(col(Request.status), func.count()).group_by(col(Request.status))).all()
+    requests = session.execute(
+        select(col(Request.status), func.count())
+        # Those that have ended are as many as the years; nobody waits for them.
+        .where(col(Request.status).in_([status.value for status in Status if status.is_open]))
+        .group_by(col(Request.status))
+    ).all()
     return Figures(
         letters=_letters(session, now),
         requests={status: count for status, count in requests},  # noqa: C416 - rows are not pairs to mypy

@@ -10,9 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, bindparam, delete, func, insert, intersect, literal, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    intersect,
+    select,
+)
 from sqlmodel import Session
 
 from storage.models import metadata
@@ -22,7 +35,8 @@ MOST_WORDS = 8
 """So many words of a question count."""
 
 _LONGEST_WORD = 32
-_MOST_BLOCKS = 64
+_MOST_AT_ONCE = 256
+_MOST_BLOCKS = 2**31 // REQUESTS_IN_BLOCK
 _LAST_LETTER = chr(0x10FFFF)
 _WORD = re.compile(r"\w+")
 
@@ -83,28 +97,43 @@ def numbers(
     block, end, width = _block_of(first), _block_of(last), 1
     while (end - block) * step >= 0:
         far = block + step * min(width - 1, abs(end - block))
-        found = session.connection().execute(holding(wanted, min(block, far), max(block, far))).scalars()
+        values = _values(wanted, min(block, far), max(block, far))
+        found = session.connection().execute(_holding(len(wanted)), values).scalars()
         part = sorted(found, reverse=newest_first)
         yield [number for number in part if (first - number) * step <= 0]
-        block, width = far + step, min(width * 2, _MOST_BLOCKS)
+        block, width = far + step, min(width * 4, _MOST_AT_ONCE)
 
 
-def holding(wanted: Sequence[str], first_block: int = 0, last_block: int | None = None) -> Select[Any]:
-    """The numbers of the requests in these blocks that have all the words; in all blocks without an end."""
+def holding(wanted: Sequence[str]) -> Select[Any]:
+    """The numbers of all requests that have all the words, for whoever needs every one of them."""
+    return _holding(len(wanted)).params(_values(wanted, 0, _MOST_BLOCKS))
+
+
+def _values(wanted: Sequence[str], first_block: int, last_block: int) -> dict[str, object]:
+    words = {f"from_{place}": word for place, word in enumerate(wanted)}
+    beyond = {f"until_{place}": word + _LAST_LETTER for place, word in enumerate(wanted)}
+    return {"first_block": first_block, "last_block": last_block, **words, **beyond}
+
+
+@lru_cache
+def _holding(words: int) -> Select[Any]:
+    """Built once: a search asks it several times, and building it takes longer than the answer."""
     newest: Any = select(func.coalesce(func.max(_request.c.id), 0) / REQUESTS_IN_BLOCK).scalar_subquery()
-    blocks = select(literal(first_block).label("block")).cte("blocks", recursive=True)
-    following = blocks.c.block < (newest if last_block is None else last_block)
+    first, last = (bindparam(name, type_=Integer) for name in ("first_block", "last_block"))
+    blocks = select(first.label("block")).cte("blocks", recursive=True)
+    following = and_(blocks.c.block < last, blocks.c.block < newest)
     blocks = blocks.union_all(select(blocks.c.block + 1).where(following))
-    each = [
-        select(_word.c.request_id).where(_word.c.block == blocks.c.block, *_begins(_word.c.word, word))
-        for word in wanted
+    has = [
+        and_(_word.c.word >= bindparam(f"from_{place}"), _word.c.word < bindparam(f"until_{place}"))
+        for place in range(words)
     ]
-    found = intersect(*each) if len(each) > 1 else each[0].distinct()
+    if words > 1:
+        # One look each tells the blocks that lack a word: the frequent ones are not read there.
+        there = (exists().where(_word.c.block == blocks.c.block, begins) for begins in has)
+        blocks = select(blocks.c.block).where(*there).cte("blocks_with_all")
+    each = [select(_word.c.request_id).where(_word.c.block == blocks.c.block, begins) for begins in has]
+    found = intersect(*each) if words > 1 else each[0].distinct()
     return select(found.subquery("found").c.request_id)
-
-
-def _begins(column: Column[Any], word: str) -> tuple[Any, Any]:
-    return column >= word, column < word + _LAST_LETTER
 
 
 def _block_of(number: int) -> int:
