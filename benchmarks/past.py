@@ -85,6 +85,7 @@ def fill(file: Path, requests: int, clients: int = CLIENTS) -> None:
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Iterator[dict[str, Any]]) -> None:
+    # The first row says what the columns are; the inner loop takes all the others.
     for first in rows:
         columns = tuple(first)
         statement = f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
@@ -180,7 +181,9 @@ def _requests(numbers: Iterable[int], requests: int, people: _People) -> Iterato
         client, name, inn, person, chat = _sender(number, people)
         at, status = _sent_at(number, requests), _status(number, requests)
         kind, task = KINDS[number % len(KINDS)], _task(number)
-        deadline = at + timedelta(hours=30 + number % 50) + (MONTH if _is_open(number, requests) else timedelta())
+        deadline = (
+            at + timedelta(hours=30 + number % 50) + (MONTH if _is_open(number, requests) else timedelta())
+        )
         ended = status in ("closed", "cancelled")
         yield {
             "id": number, "status": status,
@@ -217,6 +220,7 @@ _FOLLOWS = (
         union all select 'client', 8, 9 union all select 'clarification', 9, 10
         union all select 'execution', 10, 12
     ) as stretch
+    order by id, stretch.begins
     """,
     """
     insert into assignment (request_id, staff_id, by, reason, trace, declined, created_at)
@@ -230,13 +234,14 @@ _FOLLOWS = (
            case when which = 3 and id % 20 = 0 and id > :requests - 200 then 'failed' else 'sent' end,
            submitted_at, 1, '', id || 'k' || which, '', submitted_at, submitted_at, submitted_at, submitted_at
     from request join (select 0 as which union all select 1 union all select 2 union all select 3)
+    order by id, which
     """,
     """
     insert into message (chat_id, request_id, person_id, direction, kind, text, files, event_key,
         message_key, field, sent_at, received_at)
     select chat_id, id, person_id, 'in', 'text', 'Добрый день, есть ли новости?', '[]', id || '-' || which,
            'm' || id || 'k' || which, '', submitted_at, submitted_at
-    from request join (select 0 as which union all select 1)
+    from request join (select 0 as which union all select 1) order by id, which
     """,
     """
     insert into history (at, actor_id, through, action, subject, before, after, previous_hash, hash)
@@ -250,7 +255,7 @@ _FOLLOWS = (
         union all select 3, 'done', 'request', 1 union all select 4, 'signed_in', 'staff', 17
         union all select 5, 'human_called', 'chat', 600
     ) as line
-    where id % line.every = 0
+    where id % line.every = 0 order by id, which
     """,
     """
     insert into inbox_event (channel, event_key, chat_id, state, received_at)
@@ -271,9 +276,9 @@ def _shifts(_numbers: Iterable[int], requests: int, people: _People) -> Iterator
 
 
 def _words(numbers: Sequence[int], _requests: int, people: _People) -> Iterator[dict[str, Any]]:
-    for begin in range(0, numbers[-1] + 1, REQUESTS_IN_BLOCK):
+    for begin in range(0, len(numbers) + 1, REQUESTS_IN_BLOCK):
         found: list[tuple[str, int]] = []
-        for number in range(max(begin, 1), min(begin + REQUESTS_IN_BLOCK, numbers[-1] + 1)):
+        for number in range(max(begin, 1), min(begin + REQUESTS_IN_BLOCK, len(numbers) + 1)):
             _id, name, inn, *_rest = _sender(number, people)
             found += [(word, number) for word in words_of(search_text(name, inn, _task(number)))]
         for word, number in sorted(found):
