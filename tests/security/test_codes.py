@@ -79,7 +79,7 @@ async def test_guesses_of_one_chat_are_braked_and_the_right_code_waits_too(tmp_p
     town = Town.open(tmp_path)
     with town.database.begin() as session:
         invited = invitations.invite_staff(
-            session, invitations.Role.LAWYER, "Вера", "v@example.ru", town.clock
+            session, Role.LAWYER, "Вера", "v@example.ru", town.clock
         )
     thief = town.newcomer("thief")
     for number in range(8):
@@ -167,8 +167,6 @@ def test_secrets_are_compared_without_telling_how_much_fits():
     """Where something secret is shown by a stranger, `==` would tell by its time how much of it is right."""
     names = r"(?:secret|signature|token|expected|seal)"
     shown = re.compile(rf"{names}\w*(?:\(\))?\s*[!=]=|[!=]=\s*\w*{names}\b")
-        r"(?:secret|signature|token|expected|seal)\w*(?:\(\))?\s*[!=]=|[!=]=\s*\w*(?:secret|signature|_token|expected)\b"
-    )
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for folder in ("bots", "admin", "app", "storage")

@@ -95,9 +95,9 @@ async def test_a_private_or_foreign_address_is_not_asked(url):
 async def test_not_even_by_a_redirect(url):
     async with trapped() as open_host, trapped() as trap:
         open_host.answer = web.Response(status=302, headers={"Location": url.format(port=trap.port)})
+        # The first host is in the list as the messenger's own; the trap is not.
+        own = "127.0.0.1" if "localhost" in url else "localhost"
         with pytest.raises(FileUnavailable):
-            # The first host is in the list as the messenger's own; the trap is not.
-            own = "127.0.0.1" if "localhost" in url else "localhost"
             await fetched(f"http://{own}:{open_host.port}/file", (own, "vk.com"))
         assert len(open_host.asked) == 1
         assert trap.asked == []
