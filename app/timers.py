@@ -246,5 +246,8 @@ async def _follow_clock(scheduler: AsyncIOScheduler) -> None:
 async def _come_what_may(job: Job) -> None:
     try:
         await job.run()
+    except asyncio.CancelledError:
+        # Only the scheduler's end does this, and the scheduler itself would tell it as a failure.
+        log.info("job broken off", job=job.name)
     except Exception as error:  # noqa: BLE001 - the next tick looks again
         log.error("job failed", job=job.name, error=type(error).__name__, place=place_of(error))  # noqa: TRY400
