@@ -146,7 +146,12 @@ class PanelOnly:
         """Serve one request."""
         inside = scope["type"] == "http" and f"{scope['path']}/".startswith("/panel/")
         served = self.panel if inside else PlainTextResponse("Not found", status_code=404)
+        if inside and not scope["query_string"].isascii():  # a2wsgi fails on what no browser would send
+            scope = {**scope, "query_string": quote(scope["query_string"], safe=_ASCII).encode()}
         await served(scope, receive, send)
+
+
+_ASCII = bytes(range(128))
 
 
 @dataclass(frozen=True, slots=True)

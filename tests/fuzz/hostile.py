@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
@@ -238,6 +240,9 @@ INSIDE = (
 )  # fmt: skip
 
 
+_STRANGERS = itertools.count(1)
+
+
 async def asked(
     app: App,
     method: str,
@@ -260,7 +265,8 @@ async def asked(
         "query_string": query,
         "root_path": "",
         "headers": [(b"host", b"priem.example.ru"), *headers],
-        "client": ("203.0.113.9", 50_000),
+        # Another stranger each time: it is not the brake on one address that is to be tried.
+        "client": (str(ip_address("2001:db8::") + next(_STRANGERS)), 50_000),
         "server": ("127.0.0.1", 8080),
     }
     if body and not any(name == b"content-length" for name, _ in headers):

@@ -170,7 +170,7 @@ PATHS = (
 TRICKS = (
     b"", b"/", b"//", b"/..", b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd",
     b"/..%2f..%2fetc%2fpasswd", b"%00", b"%00.ics", b"/%c0%ae%c0%ae/", b"%ff%fe", b"/%25%32%65",
-    b"\\..\\..", b"%5c..%5c", b";a=b", b"%0d%0aX: y", b"\xd0\xb4\xd0\xb0", b"%ED%A0%80", b"?",
+    b"\\..\\..", b"%5c..%5c", b";a=b", b"%0d%0aX: y", b"\xd0\xb4\xd0\xb0", b"%ED%A0%80", b"?", b"?\x80=\xff",
     b"?" + b"a=1&" * 2000, b"?code=%00&next=%ff", b"?next=//evil.example", b"?next=%0d%0aLocation:x",
     b"?a[]=1&a[b]=2", b"?=&=&&", b"." * 5000, b"/a" * 3000, b"?code=" + b"%41" * 9000,
     b"?page=-1&sort=x&desc=y", b"?page=99999999999999999999999", b"%", b"%zz", b"+", b"*", b"?%",
