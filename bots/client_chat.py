@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from bots import company, edits, linking, readback, staff_chat
+from bots import company, edits, linking, personal, readback, staff_chat
 from bots.albums import request_of_album
 from bots.linking import LINK_SCOPE, Entered
+from bots.personal import CONSENT_SCOPE
 from bots.turns import FORM_FOCUS, PICKING, ChatTurn
 from forms.answers import AnswerError
 from forms.dialogue import (
@@ -45,7 +46,6 @@ from storage import casework, client_chats, history
 from storage.casework import NewRequest
 from storage.letters import Posting, post
 
-CONSENT_SCOPE = "consent"
 PICK_SCOPE = "pick"
 
 CLARIFYING = "clar:"
@@ -231,9 +231,16 @@ def _pressed(turn: ChatTurn, press: Press) -> None:
         case scope if scope == PICK_SCOPE:
             _on_own_request(turn, press.target, lambda facts: _place_words(turn, facts))
         case scope if scope == CONSENT_SCOPE:
-            _present(turn, _("Согласие уже есть, спасибо."))
+            _about_consent(turn, press)
         case _:
             _present(turn, _("Эта кнопка уже не действует."))
+
+
+def _about_consent(turn: ChatTurn, press: Press) -> None:
+    if press.target == personal.WITHDRAW:
+        personal.withdraw(turn, _consent_rows()[:1])
+    else:
+        _present(turn, _("Согласие уже есть, спасибо."))
 
 
 def _number(text: str) -> int:
@@ -311,6 +318,7 @@ def _present(turn: ChatTurn, note: Text | None) -> None:
 def _wrote(turn: ChatTurn) -> None:
     said = turn.said
     nav = nav_word(said.text) if said.text and not said.files else None
+    about_data = None if said.files else personal.asked(said.text)
     match turn.inbound.kind:
         case InboundKind.STARTED:
             _navigate(turn, Nav.START)
@@ -320,6 +328,8 @@ def _wrote(turn: ChatTurn) -> None:
             _navigate(turn, nav)
         case _ if linking.is_asked(said.text) and not said.files:
             _messengers(turn, linking.SHOW)
+        case _ if about_data is not None:
+            about_data(turn)
         case _ if turn.inbound.button is not None:
             _present(turn, _("Эта кнопка уже не действует."))
         case _ if said.contact is not None:
@@ -872,6 +882,7 @@ def _help(turn: ChatTurn) -> Reply:
         ),
         _("/new — новая заявка, /status — как дела, /human — позвать человека, /cancel — отменить."),
         _("Телефон: {phone}", phone=turn.house.firm_phone) if turn.house.firm_phone else None,
+        _("О ваших данных: напишите «мои данные» или «отозвать согласие»."),
     )
     rows = (*menu_rows(), (linking.button(_("Другой мессенджер")),))
     return Reply(text, rows, prompt=not turn.chat.draft)

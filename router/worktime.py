@@ -120,6 +120,14 @@ class WorkCalendar:
         """The moment (UTC) at which the firm closes on this day."""
         return datetime.combine(day, self.closes_at(day), self.zone).astimezone(UTC)
 
+    def closing_after(self, at: datetime, working_days: int) -> datetime:
+        """When (UTC) the firm closes on the so-many-th working day after the day of this moment."""
+        day, left = at.astimezone(self.zone).date(), working_days
+        while left:
+            day += timedelta(days=1)
+            left -= self.is_working_day(day)
+        return self.closing_of(day)
+
     def is_open(self, at: datetime) -> bool:
         """Whether people are at work at this moment: the opening second is in, the closing one is out."""
         year, moment = self._year_of(at), _seconds(at)

@@ -5,7 +5,6 @@ Requests change in `storage.casework` alone. Before consent nothing here is call
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,8 +15,8 @@ from sqlmodel import Session, col
 from forms.messages import InboundKind, OutgoingFile
 from notifications.compose import RequestFacts
 from router.model import Role, Status
-from storage import casework, history
-from storage.house import House
+from storage import casework, consents, history
+from storage.house import House, Who
 from storage.models import (
     Attachment,
     Chat,
@@ -50,7 +49,6 @@ _AGREE = (
     .values(name=bindparam("b_name"), consent_version=bindparam("b_consent_version"))
 )
 _GIVE_CHAT = update(_chat).where(_chat.c.id == bindparam("b_chat")).values(person_id=bindparam("b_person"))
-_ADD_CONSENT = insert(metadata.tables["consent"])
 _PLACE = (
     update(_message)
     .where(
@@ -96,17 +94,8 @@ def keep_consent(session: Session, house: House, chat: ChatView, name: str, now:
         connection.execute(
             _AGREE, {f"b_{name}": value for name, value in agreed.items()} | {"b_person": chat.person_id}
         )
-    connection.execute(
-        _ADD_CONSENT,
-        {
-            "person_id": chat.person_id, "chat_id": chat.chat_id, "version": house.consent_version,
-            "text_sha256": hashlib.sha256(house.consent_text.encode()).hexdigest(), "given_at": now,
-        },
-    )  # fmt: skip
-    history.record(
-        session, at=now, actor_id=chat.person_id, through=chat.channel, action="consent_given",
-        subject=f"person:{chat.person_id}", before=None, after={"version": house.consent_version},
-    )  # fmt: skip
+    who = Who(chat.channel, chat.person_id, name=chat.person_name)
+    consents.give(session, house, who, consents.Given(chat.person_id, chat.chat_id, now), now)
 
 
 def _give_chat(session: Session, chat: ChatView, person: Person) -> None:

@@ -119,6 +119,17 @@ class Consent(SQLModel, table=True):
     withdrawn_at: datetime | None = None
 
 
+class ConsentText(SQLModel, table=True):
+    """The words of each version that anybody has agreed to."""
+
+    __tablename__ = "consent_text"
+    sha256: str = Field(primary_key=True, max_length=64)
+    version: str = Field(max_length=40)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    url: str = Field(default="", sa_column=Column(Text, nullable=False))
+    first_shown_at: datetime
+
+
 class Staff(SQLModel, table=True):
     """A member of staff and how they sign in."""
 

@@ -8,7 +8,6 @@ In a messenger the same person is asked for themselves.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +18,7 @@ from sqlmodel import Session, col
 from forms.contact import phone_key
 from forms.fields import Answers
 from forms.messages import loosely
-from storage import casework, history
+from storage import casework, consents, history
 from storage.casework import NewRequest, Recorded, reading_back
 from storage.house import House, Who
 from storage.models import Chat, Client, ClientPerson, Consent, Person, Staff
@@ -191,7 +190,10 @@ def keep(
     person = _person(session, spoken, answers["inn"], now)
     line = _line(session, person, spoken.how, now)
     if spoken.consent_at is not None:
-        _keep_consent(session, house, who, line, spoken.consent_at, now)
+        assert line.id is not None
+        assert line.person_id is not None
+        heard = consents.Given(line.person_id, line.id, spoken.consent_at, line.channel, heard_by=who.name)
+        consents.give(session, house, who, heard, now)
     assert person.id is not None
     assert line.id is not None
     new = NewRequest(answers, person.id, line.id, spoken.how.value, begun_at, Recorded(who, spoken.at))
@@ -234,21 +236,3 @@ def _added(session: Session, person: Person) -> Person:
     session.add(person)
     session.flush()
     return person
-
-
-def _keep_consent(
-    session: Session, house: House, who: Who, line: Chat, given_at: datetime, now: datetime
-) -> None:
-    assert line.id is not None
-    assert line.person_id is not None
-    session.add(
-        Consent(
-            person_id=line.person_id, chat_id=line.id, version=house.consent_version,
-            text_sha256=hashlib.sha256(house.consent_text.encode()).hexdigest(), given_at=given_at,
-        )
-    )  # fmt: skip
-    history.record(
-        session, at=now, actor_id=who.person_id, through=who.through, action="consent_given",
-        subject=f"person:{line.person_id}", before=None,
-        after={"version": house.consent_version, "how": line.channel, "heard_by": who.name},
-    )  # fmt: skip

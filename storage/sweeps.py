@@ -122,16 +122,8 @@ def _silent(session: Session, house: House, now: datetime) -> list[int]:
         col(Request.status) == Status.DONE.value, col(Request.unanswered_since).is_(None)
     )
     waited = [(number, done_at) for number, done_at in session.execute(query) if done_at is not None]
-    return [number for number, done_at in waited if _working_days_after(house, done_at) <= now]
-
-
-def _working_days_after(house: House, start: datetime) -> datetime:
-    day = start.astimezone(house.calendar.zone).date()
-    left = house.close_after_working_days
-    while left:
-        day += timedelta(days=1)
-        left -= house.calendar.is_working_day(day)
-    return house.calendar.closing_of(day)
+    days = house.close_after_working_days
+    return [number for number, done_at in waited if house.calendar.closing_after(done_at, days) <= now]
 
 
 def _alarm_unreached(session: Session, house: House, now: datetime) -> int:

@@ -268,6 +268,12 @@ class Work:
             if row["chat_id"] == chat.chat_id and row["request_id"] is None:
                 row["request_id"] = request_id
 
+    def forget_consent(self, person_id: int) -> None:
+        """This person has taken their consent back: the rest of the batch must know."""
+        for chat in self.chats.values():
+            if chat.person_id == person_id:
+                chat.consent_version = ""
+
     def save_draft(self, chat: ChatView, progress: Mapping[str, Any] | None) -> None:
         """Keep or (None) forget what this person is in the middle of."""
         assert chat.person_id is not None

@@ -74,6 +74,15 @@ def upgrade() -> None:
         sa.CheckConstraint("state in ('held', 'passed', 'infected')", name=op.f('ck_file_scan_state_known')),
         sa.PrimaryKeyConstraint('sha256', name=op.f('pk_file_scan')),
     )
+    op.create_table(
+        'consent_text',
+        sa.Column('sha256', sa.String(length=64), nullable=False),
+        sa.Column('version', sa.String(length=40), nullable=False),
+        sa.Column('text', sa.Text(), nullable=False),
+        sa.Column('url', sa.Text(), nullable=False),
+        sa.Column('first_shown_at', sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint('sha256', name=op.f('pk_consent_text')),
+    )
     _find_without_walking_the_years()
     _let_values_of_history_go()
 
@@ -203,6 +212,7 @@ def downgrade() -> None:
         op.execute(statement)
     op.drop_column('history', 'values_digest')
     op.drop_column('history', 'salt')
+    op.drop_table('consent_text')
     op.drop_table('ownership')
     op.drop_table('process')
     op.drop_table('request_word')
