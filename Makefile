@@ -37,6 +37,10 @@ imports: ## Who may import whom
 test: ## All tests
 	$(PYTHON) -m pytest
 
+.PHONY: audit
+audit: ## Known holes in what we install (asks the Internet; pip install pip-audit)
+	$(PYTHON) -m pip_audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
+
 .PHONY: texts
 texts: ## Bring the translations up to date with the code and compile them
 	mkdir -p build
