@@ -22,7 +22,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from tests.e2e.disasters import BROKEN, FULL, READ_ONLY, Beset, telegram_section
+from tests.e2e.disasters import BROKEN, FULL, READ_ONLY, Beset, telegram_section, until
 from tests.e2e.service import CONSENT_STEP, SAYS, STEPS, inn_of
 from tests.emulators.telegram import TelegramEmulator, Update
 from tests.emulators.viber import ViberEmulator
@@ -89,6 +89,9 @@ class Side(Protocol):
     def acknowledged(self) -> Callable[[str], bool]:
         """Whether the messenger may forget an event."""
 
+    def is_known(self) -> bool:
+        """Whether the service has come to it."""
+
     def forgive(self) -> None: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -145,6 +148,9 @@ class TelegramSide:
 
     def acknowledged(self) -> Callable[[str], bool]:
         return lambda event: int(event) < self.emulator.confirmed
+
+    def is_known(self) -> bool:
+        return self.emulator._poll is not None
 
     def forgive(self) -> None:
         self.emulator.forgive()
@@ -226,6 +232,9 @@ class VkSide:
 
     def acknowledged(self) -> Callable[[str], bool]:
         return lambda event: self.places[event] < self.emulator.taken_ts
+
+    def is_known(self) -> bool:
+        return self.emulator.polls > 0
 
     def forgive(self) -> None:
         self.emulator.forgive()
@@ -316,6 +325,9 @@ class ViberSide:
 
     def acknowledged(self) -> Callable[[str], bool]:
         return self.emulator.taken.__contains__
+
+    def is_known(self) -> bool:
+        return bool(self.emulator.hook_url)
 
     def forgive(self) -> None:
         self.emulator.forgive()
@@ -691,6 +703,8 @@ async def run(
         port_taken_by = Beset(folder, "".join(side.section() for side in sides))
         port_taken_by.server = f'public_url = "http://127.0.0.1:{port_taken_by.port}"'
         service = await stack.enter_async_context(port_taken_by)
+        # What is written before a messenger knows us for the first time, it does not keep for us.
+        await until(lambda: _is_known(service, sides), seconds=60, what="all messengers know us")
         storm = Storm(service, sides, random.Random(dice.random()))
         ends_at = _now() + seconds
         async with asyncio.TaskGroup() as tasks:
@@ -717,6 +731,11 @@ async def run(
         verdict = check(service.database, dialogues, storm.weather)
         counted = Counter(dialogue.side.name for dialogue in dialogues)
         return Outcome(verdict, storm.weather, counted, service.faults.suffered, service.log)
+
+
+def _is_known(service: Beset, sides: Sequence[Side]) -> bool:
+    cursors = service.rows("select 1 from setting where key = 'cursor:vk'")
+    return bool(cursors) and all(side.is_known() for side in sides)
 
 
 async def _settled(service: Beset, sides: Sequence[Side], dialogues: Sequence[Dialogue]) -> None:

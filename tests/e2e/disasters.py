@@ -312,20 +312,20 @@ async def until(
 
 
 def letters_wait(database: Path, telegram: TelegramEmulator, chats: int, each: int) -> None:
-    """Letters to people of a Telegram chat, copied from the one that is there; the last one is urgent."""
+    """Letters to people of Telegram, copied from the one that is there; then an urgent one to one more."""
     with contextlib.closing(sqlite3.connect(database)) as opened, opened:
         (chat_id,) = opened.execute("select id from chat where chat_key = '1000'").fetchone()
         (letter_id,) = opened.execute("select id from letter where chat_id = ?", (chat_id,)).fetchone()
-        for number in range(1, chats):
+        for number in range(1, chats + 1):
             telegram.chat(1000 + number)
             _copy(opened, "chat", chat_id, {"chat_key": str(1000 + number), "user_key": str(1000 + number)})
         of_chats = [
             opened.execute("select id from chat where chat_key = ?", (str(1000 + number),)).fetchone()[0]
-            for number in range(chats)
+            for number in range(chats + 1)
         ]
         waiting = {"state": "todo", "sent_at": None, "message_key": "", "attempts": 0, "urgent": 0}
         for part in range(each):
-            for number, chat in enumerate(of_chats):
+            for number, chat in enumerate(of_chats[:chats]):
                 word = str(number * each + part)
                 changed = {"key": f"waits:{word}", "chat_id": chat, "text": word, "rows": "[]"}
                 _copy(opened, "letter", letter_id, waiting | changed)

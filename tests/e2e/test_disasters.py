@@ -248,7 +248,7 @@ async def test_of_ten_thousand_waiting_letters_the_urgent_go_first_in_little_mem
         await service.start()
         started_in = loop.time() - began_at
         most = 0.0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(80):
             while service.rows("select 1 from letter where state in ('todo', 'doing') limit 1"):
                 most = max(most, service.memory_mb)
                 await asyncio.sleep(0.1)
@@ -257,16 +257,15 @@ async def test_of_ten_thousand_waiting_letters_the_urgent_go_first_in_little_mem
         ]
         assert len(sent) == chats * each + 1
         words = [request.params["text"] for request in sent]
-        # The urgent letter was posted last of all; what its chat was owed before leaves first.
-        assert words.index("urgent") < 200
+        # It was posted last of all.
+        assert words.index("urgent") < 100
         by_chat: dict[str, list[str]] = {}
         for request in sent:
             by_chat.setdefault(str(request.params["chat_id"]), []).append(request.params["text"])
         for said in by_chat.values():
-            ordinary = [int(word) for word in said if word != "urgent"]
-            assert ordinary == sorted(ordinary)
-            assert len(ordinary) == each
-        assert started_in < 20
+            assert said == ["urgent"] or len(said) == each
+            assert said == ["urgent"] or said == sorted(said, key=int)
+        assert started_in < 30
         assert most < memory_before + 60
 
 
