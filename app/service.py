@@ -168,7 +168,7 @@ class Service:
             lambda session: outages.beat(session, self.house, self.now(), starting=True)
         )
         ownership = open_ownership(
-            self.settings.storage.url, [*map(channel_thing, self.channels), TIMERS], self.owner
+            self.settings.storage.url, [TIMERS, *map(channel_thing, self.channels)], self.owner
         )
         async with asyncio.TaskGroup() as sharing:
             await self._share(ownership, sharing)
