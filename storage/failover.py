@@ -490,7 +490,8 @@ def _failed_unseen(session: Session, now: datetime) -> list[int]:
             # Staff are not telephoned: without another chat their letters stay as they are.
             or_(~staffed, _has_untried_chat()),
         )
-        .order_by(_letter.c.id.desc())
+        # As the index of failed letters has them: by number, SQLite would walk through all letters instead.
+        .order_by(_letter.c.created_at.desc(), _letter.c.id.desc())
         .limit(_AT_ONCE)
     )
     return list(session.connection().execute(query).scalars())
@@ -506,7 +507,7 @@ def _same_message(other: Any) -> ColumnElement[bool]:
 
 def _has_untried_chat() -> ColumnElement[bool]:
     other = _letter.alias("had_copy")
-    tried = exists().where(_same_message(other), other.c.chat_id == _chat.c.id)
+    tried = exists().where(_same_message(other), other.c.chat_id == _chat.c.id).correlate(_letter, _chat)
     return exists().where(_chat.c.person_id == _letter.c.person_id, _chat.c.blocked_at.is_(None), ~tried)
 
 

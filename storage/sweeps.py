@@ -136,7 +136,9 @@ def _alarm_unreached(session: Session, house: House, now: datetime) -> int:
     if not directors:
         return 0
     unreached: dict[int, tuple[int, str, int, str, str, datetime | None]] = {}
-    for person_id, *failure in session.execute(_unreached(now - timedelta(days=ALARM_WITHIN_DAYS))):
+    for person_id, *failure in session.execute(
+        _unreached(now - timedelta(days=ALARM_WITHIN_DAYS), directors)
+    ):
         unreached.setdefault(person_id, tuple(failure))
     for person_id, (letter_id, name, request_id, reason, channel, blocked_at) in unreached.items():
         why = undelivered.why(reason, house.channel_title(channel), blocked=blocked_at is not None)
@@ -154,7 +156,7 @@ def _alarm_unreached(session: Session, house: House, now: datetime) -> int:
     return len(unreached)
 
 
-def _unreached(since: datetime) -> Select[*tuple[Any, ...]]:
+def _unreached(since: datetime, directors: Sequence[int]) -> Select[*tuple[Any, ...]]:
     """Letters to staff of which no copy has gone out, of people about whom nobody was told since then."""
     copy, alarm = aliased(Letter), aliased(Letter)
     root = func.coalesce(col(Letter.replaces_id), col(Letter.id))
@@ -184,9 +186,13 @@ def _unreached(since: datetime) -> Select[*tuple[Any, ...]]:
             ~exists().where(
                 or_(col(copy.id) == root, col(copy.replaces_id) == root), col(copy.state).in_(gone_out)
             ),
-            ~exists().where(col(alarm.key).like(told), col(alarm.created_at) > since),
+            # By whom it was told: letters have no index of their times alone.
+            ~exists().where(
+                col(alarm.person_id).in_(directors), col(alarm.created_at) > since, col(alarm.key).like(told)
+            ),
         )
-        .order_by(col(Letter.id))
+        # As the index of failed letters has them: by number, SQLite would walk through all letters instead.
+        .order_by(col(Letter.created_at), col(Letter.id))
     )
 
 
@@ -209,7 +215,7 @@ def _alarm_messengers(
                 alarms[f"quiet:{channel}:{last:%Y%m%dT%H%M}"] = compose.messenger_quiet(
                     house.channel_title(channel), last.astimezone(house.calendar.zone)
                 )
-    people = _people_of(session, (Role.DIRECTOR, Role.DEPUTY, Role.ADMIN)) if alarms else ()
+    people = _people_of(session, _TOLD_OF_MESSENGERS) if alarms else ()
     postings = {f"{key}:{person}": (person, reply) for key, reply in alarms.items() for person in people}
     posted = select(col(Letter.key)).where(col(Letter.key).in_(postings))
     told = set(session.execute(posted).scalars()) if postings else set()
@@ -221,6 +227,7 @@ def _alarm_messengers(
 
 
 _DOWN = "down:"
+_TOLD_OF_MESSENGERS = (Role.DIRECTOR, Role.DEPUTY, Role.ADMIN)
 TOLD_LATELY = timedelta(hours=1)
 
 
@@ -228,7 +235,9 @@ def _was_told(session: Session, item: Unreachable, now: datetime) -> bool:
     """Whether this outage was told: another process has noticed it at a moment of its own."""
     since = min(item.since, now - TOLD_LATELY)
     told = select(col(Letter.id)).where(
-        col(Letter.key).like(f"{_DOWN}{item.channel}:%"), col(Letter.created_at) > since
+        col(Letter.person_id).in_(_people_of(session, _TOLD_OF_MESSENGERS)),
+        col(Letter.created_at) > since,
+        col(Letter.key).like(f"{_DOWN}{item.channel}:%"),
     )
     return session.execute(told.limit(1)).first() is not None
 
