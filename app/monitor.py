@@ -60,6 +60,7 @@ class Monitor:
     _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _swept_at: datetime | None = None
+    _returned: set[str] = field(default_factory=set)
 
     def refused(self, channel: str, reason: str) -> None:
         """A post to this messenger's webhook was turned away."""
@@ -88,10 +89,17 @@ class Monitor:
         before = self._seen.get(name)
         now = self.now()
         if health.reachable:
+            if before is not None and before.failing_since is not None:
+                self._returned.add(name)
             self._seen[name] = _Seen(health, now)
             return
         since = before.failing_since if before and before.failing_since else now
         self._seen[name] = _Seen(health, now, (before.failures if before else 0) + 1, since)
+
+    def returned(self) -> frozenset[str]:
+        """The messengers that have begun to answer again since this was asked last."""
+        returned, self._returned = frozenset(self._returned), set()
+        return returned
 
     def messengers(self) -> tuple[MessengerState, ...]:
         """What each messenger said last; safe to ask from another thread."""

@@ -23,7 +23,7 @@ from app.nightly import Nightly
 from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
 from forms.messages import OutgoingFile
 from notifications.faults import place_of
-from storage import duty_list, history_watch, outages, retention, scanning
+from storage import duty_list, history_watch, outages, postoffice, retention, scanning
 from storage.digests import send_digests
 from storage.engine import Database
 from storage.files import KeptFiles
@@ -84,7 +84,7 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
     return (
         Job("what was settled", partial(_refresh, bench), REFRESHED_SECONDS, everywhere=True),
         Job("what is due", partial(_look_what_is_due, bench)),
-        Job("messengers", bench.monitor.look, everywhere=True),
+        Job("messengers", partial(_look_at_messengers, bench), everywhere=True),
         Job("outages", partial(_note_outages, bench)),
         Job("list of the day", partial(_make_duty_list, bench)),
         Job("summaries", partial(_summarize, bench)),
@@ -100,6 +100,14 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
 async def _sweep_lent(bench: Bench) -> None:
     """Clear this machine of files that lie elsewhere, and of what an interrupted process left."""
     await asyncio.to_thread(bench.store.sweep_temporary, HOUR_SECONDS, bench.now())
+
+
+async def _look_at_messengers(bench: Bench) -> None:
+    await bench.monitor.look()
+    if returned := bench.monitor.returned():
+        now = bench.now()
+        await bench.database.transact(lambda session: postoffice.hurry(session, returned, now))
+        bench.wake_delivery()
 
 
 async def _look_what_is_due(bench: Bench) -> None:

@@ -193,6 +193,21 @@ _CONCLUDE = {
     LetterState.TODO: _conclusion(LetterState.TODO, _is_ours, not_before=bindparam("b_not_before")),
 }
 _RELEASE = update(_letter).where(_letter.c.id.in_(_letters), _is_ours).values(state=_TODO, **_NO_LEASE)
+_TRIED_LONG = 4
+"""After so many attempts a letter waits a minute and more: `notifications.verdicts.BACK_OFF_SECONDS`."""
+_HURRY = (
+    update(_letter)
+    .where(
+        _unfinished,
+        _letter.c.state == _TODO,
+        _letter.c.not_before > _now,
+        _letter.c.attempts >= _TRIED_LONG,
+        _letter.c.chat_id.in_(
+            select(_chat.c.id).where(_chat.c.channel.in_(bindparam("b_channels", expanding=True)))
+        ),
+    )
+    .values(not_before=_now)
+)
 # A person who has written since is there again.
 _BLOCK = (
     update(_chat)
@@ -281,6 +296,14 @@ def _read(connection: Connection, letter_ids: Sequence[int]) -> tuple[Letter, ..
 def void_leases(session: Session, channel: str, now: datetime) -> None:
     """Give back what is leased for this messenger, to whom ever: by who begins to send to it alone."""
     session.connection().execute(_VOID_LEASES, {"b_now": now, "b_owner": "", "b_channels": [channel]})
+
+
+def hurry(session: Session, channels: Collection[str], now: datetime) -> None:
+    """Make due what waits long because these messengers did not answer: they do again.
+
+    How many leave in a second is not ours to decide; what waits shortly may have been told to.
+    """
+    session.connection().execute(_HURRY, {"b_channels": list(channels), "b_now": now})
 
 
 def settle(session: Session, owner: str, settlements: Sequence[Settlement]) -> None:

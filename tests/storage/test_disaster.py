@@ -5,18 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from bots.intake import Arrival, Intake
-from storage import history
+from storage import history, postoffice
 from storage.engine import open_database, storage_is_down
 from storage.group_commit import GroupCommit
 from storage.models import InboxEvent, Letter
 from tests.storage.firm import WEDNESDAY, Firm, house, inbound
+from tests.storage.test_postoffice import Outbox
 
 LONG = "Очень важное поручение. " * 150
 
@@ -149,3 +151,18 @@ async def test_when_the_system_refuses_to_write_it_is_an_outage_and_loses_nothin
     with database.read() as session:
         assert session.connection().execute(text("pragma integrity_check")).scalar_one() == "ok"
     await database.close()
+
+
+async def test_when_a_messenger_is_back_what_waits_long_for_it_is_due_at_once(database):
+    firm = Outbox.open(database)
+    firm.add(("maria", "long"), ("maria", "behind it"), ("oleg", "short"))
+    with database.begin() as session:
+        for key, attempts in (("long", 9), ("short", 1)):
+            later = firm.clock + timedelta(minutes=15)
+            tried = {"attempts": attempts, "not_before": later, "state": "todo", "lease_owner": ""}
+            session.execute(update(Letter).where(Letter.key == key).values(**tried))
+    assert "long" not in firm.claimed()
+    with database.begin() as session:
+        postoffice.hurry(session, ["telegram", "webchat", "vk"], firm.clock)
+    assert firm.claimed()[:2] == ["long", "behind it"]
+    assert firm.letter("short").state == "todo"
