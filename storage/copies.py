@@ -280,7 +280,9 @@ def due(found: CopyState, plan: CopyPlan, now: datetime) -> str | None:
         return "timer"
     if newest.whole:
         return None
-    pause = BROKEN_OFF_AGAIN_AFTER if newest.broken_off else AGAIN_AFTER
+    # Whoever asks makes none at the moment, so one without an end was broken off.
+    broken_off = newest.broken_off or newest.ended_at is None
+    pause = BROKEN_OFF_AGAIN_AFTER if broken_off else AGAIN_AFTER
     return "timer" if now - (newest.ended_at or newest.started_at) > pause else None
 
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -95,6 +96,10 @@ OFF = CopyPlan(MOSCOW, time(3, 30), has_key=False)
 ON_DEMAND = CopyPlan(MOSCOW, None, has_key=True)
 
 
+def killed(started_at):
+    return replace(attempt(started_at), ended_at=None)
+
+
 def broken_off(started_at):
     return attempt(started_at, None, Told(CopyTrouble.BROKEN_OFF))
 
@@ -112,6 +117,8 @@ def broken_off(started_at):
         pytest.param(PLAN, attempt(NIGHT, whole=False), False, NIGHT + 1.5 * HOUR, None, id="failed lately"),
         pytest.param(PLAN, attempt(NIGHT, whole=False), False, NIGHT + 2.1 * HOUR, "timer", id="tried again"),
         pytest.param(PLAN, broken_off(NIGHT), False, NIGHT + 1.2 * HOUR, "timer", id="broken off"),
+        pytest.param(PLAN, killed(NIGHT), False, NIGHT + 0.05 * HOUR, None, id="killed a moment ago"),
+        pytest.param(PLAN, killed(NIGHT), False, NIGHT + 0.1 * HOUR, "timer", id="killed"),
         pytest.param(PLAN, attempt(NIGHT, whole=True), True, NIGHT + 5 * HOUR, "panel", id="asked for"),
         pytest.param(ON_DEMAND, None, False, NIGHT, None, id="only when asked for"),
         pytest.param(ON_DEMAND, None, True, NIGHT, "panel", id="asked for, no nights"),
