@@ -55,6 +55,8 @@ MAX_REDIRECTS = 3
 REMEMBERED_HALF_SENT = 1000
 LONGEST_KEY = 200
 """Of what messengers call people and messages; databases index it."""
+DEEPEST_JSON = 300
+"""VK, which nests the most, passes on messages within messages 45 levels deep."""
 
 
 class Fault(Exception):  # noqa: N818 - the base of what the network does to us
@@ -307,15 +309,29 @@ async def limited_body(request: Request, max_bytes: int) -> bytes | None:
 
 
 def decoded(body: bytes) -> Json:
-    """Read JSON; None when it is none. Half surrogates, which orjson refuses, become question marks."""
+    """Read JSON; None when it is none. Half surrogates, which orjson refuses, become question marks.
+
+    Nor is it any when it is nested so deep that Python could not write it again.
+    """
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
+        try:
+            value = orjson.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return None
+    may_be_deep = body.count(b"[") + body.count(b"{") > DEEPEST_JSON
+    return None if may_be_deep and _is_too_deep(value) else value
+
+
+def _is_too_deep(value: Json) -> bool:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST_JSON):
+        within = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [inner for each in within for inner in each if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def clean(text: Json) -> str:

@@ -91,6 +91,7 @@ MESSENGERS = {
         ),
     )
 }
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 BY_NAME = pytest.mark.parametrize("messenger", MESSENGERS.values(), ids=MESSENGERS.keys())
 
 
@@ -257,6 +258,19 @@ def _read(name: str) -> st.SearchStrategy[Inbound]:
         return messenger.parse(value, WEDNESDAY)
 
     return mutated(messenger.samples).map(parsed).filter(lambda found: found is not None)
+
+
+@BY_NAME
+@pytest.mark.parametrize("depth", [250, 310, 1000, 1015, 3000])
+def test_depth_is_no_trouble(messenger: Messenger, depth: int, tmp_path: Path):
+    """orjson reads what Python itself, at the bottom of a request, cannot write."""
+    deep = b"[" * depth + b"]" * depth
+    whole = {"update_id": 5, "type": "message_new", "event": "message", "update_type": "message_created"}
+    vk_head = {"group_id": payloads.VK_GROUP, "secret": payloads.VK_SECRET}
+    body = json.dumps(whole | vk_head).encode()[:-1]
+    body += b', "message": ' + deep + b', "object": ' + deep + b', "message_token": ' + deep + b"}"
+    answered = asyncio.run(Doorway(tmp_path).post(messenger.path, body, messenger.headers(body)))
+    assert answered.status == (200 if depth < 300 else 400)
 
 
 @given(HOSTILE)
