@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from router.board import Step
 from router.model import Role
 
 
@@ -123,8 +124,8 @@ _EVERYBODY_CHANGES = frozenset({Area.CALLS, Area.PROFILE})
 
 _DIRECTS = frozenset(
     {
-        Deed.CONFIRM, Deed.ACCEPT, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME,
-        Deed.REASSIGN, Deed.DONE, Deed.REOPEN, Deed.CANCEL,
+        Deed.CONFIRM, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN,
+        Deed.DONE, Deed.REOPEN, Deed.CANCEL,
     }
 )  # fmt: skip
 _WORKS = frozenset(
@@ -133,6 +134,20 @@ _WORKS = frozenset(
         Deed.RESUME, Deed.HAND_ON, Deed.DONE,
     }
 )  # fmt: skip
+
+MOVES: Mapping[Step, Deed] = MappingProxyType(
+    {
+        Step.GIVE: Deed.REASSIGN,
+        Step.HAND_ON: Deed.HAND_ON,
+        Step.TAKE_BACK: Deed.REASSIGN,
+        Step.DECLINE: Deed.DECLINE,
+        Step.ACCEPT: Deed.ACCEPT,
+        Step.ASK: Deed.CLARIFY,
+        Step.FINISH: Deed.DONE,
+        Step.REOPEN: Deed.REOPEN,
+    }
+)
+"""The deed that moving a card on the board is: the board and the page offer the same."""
 
 _DECIDES = frozenset({Deed.AGREE, Deed.KEEP})
 
@@ -151,10 +166,10 @@ def may_change(role: Role, area: Area) -> bool:
     return area in _CHANGES[role] | _EVERYBODY_CHANGES
 
 
-def deeds(role: Role) -> frozenset[Deed]:
-    """What this role may do to a request it sees."""
+def deeds(role: Role, *, is_nobodys: bool = False) -> frozenset[Deed]:
+    """What this role may do to a request it sees; whoever directs may also take what is nobody's."""
     if role.directs:
-        return _DIRECTS | _DECIDES
+        return _DIRECTS | _DECIDES | ({Deed.ACCEPT} if is_nobodys else frozenset())
     return _WORKS | _DECIDES if role.takes_requests else frozenset()
 
 

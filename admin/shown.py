@@ -49,6 +49,15 @@ def when(at: datetime | None) -> Markup | str:
     return Markup('<time datetime="{}">{}</time>').format(local.isoformat(), local.strftime(pattern))
 
 
+def lately(at: datetime) -> Markup | str:
+    """The time of a moment of today; of another day, the day too."""
+    zone = doors().house.calendar.zone
+    local = at.astimezone(zone)
+    if local.date() != doors().now().astimezone(zone).date():
+        return when(at)
+    return Markup('<time datetime="{}">{}</time>').format(local.isoformat(), local.strftime("%H:%M"))
+
+
 def on_day(at: datetime | None) -> str:
     """A day in the firm's zone."""
     return "—" if at is None else at.astimezone(doors().house.calendar.zone).strftime("%d.%m.%Y")
@@ -196,7 +205,7 @@ def scan_mark(sha256: str) -> str:
 def install(app: Flask) -> None:
     """Make these known to the templates."""
     filters = (
-        say, label, when, on_day, iso_day, day_before, explained, spent, minutes, time_left, size,
+        say, label, when, lately, on_day, iso_day, day_before, explained, spent, minutes, time_left, size,
         answer, facts, decision,
     )  # fmt: skip
     app.jinja_env.filters.update({shown.__name__: shown for shown in filters})

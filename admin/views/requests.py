@@ -19,7 +19,7 @@ from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
 from admin.proposals import UNFINISHED, proposed_to
-from admin.rights import Area, Deed, deeds
+from admin.rights import MOVES, Area, Deed, deeds
 from admin.shown import answer, label
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
@@ -109,11 +109,12 @@ class RequestsView(PanelView):
     def do(self, number: int, deed: str) -> Response | tuple[str, int]:
         """One of the forms of that page."""
         self.require_change()
-        if deed not in deeds(me().role):
-            abort(404)
         with doors().database.read() as session:
             if reading.request_version(session, number, own_of()) is None:
                 abort(404)
+            found = moves.movable(session, doors().house, me().who, number, doors().now())
+        if found is None or deed not in deeds(me().role, is_nobodys=found.assignee_id is None):
+            abort(404)
         if deed == Deed.ANSWER and "insert" in request.form:
             return self._show(number, insert=asked.as_number(request.form.get("canned", ""))), 200
         try:
@@ -603,18 +604,6 @@ _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
 """Which forms the page offers besides those that move the card on the board. Whether a step is allowed
 is the desk's to say, not this table's."""
 
-_MOVES: dict[Step, Deed] = {
-    Step.GIVE: Deed.REASSIGN,
-    Step.HAND_ON: Deed.HAND_ON,
-    Step.TAKE_BACK: Deed.REASSIGN,
-    Step.DECLINE: Deed.DECLINE,
-    Step.ACCEPT: Deed.ACCEPT,
-    Step.ASK: Deed.CLARIFY,
-    Step.FINISH: Deed.DONE,
-    Step.REOPEN: Deed.REOPEN,
-}
-"""What can be done from the board can be done from the page, and nothing else of the kind."""
-
 
 def _possible(card: RequestCard, moved: Movable | None, *, proposed: bool) -> frozenset[Deed]:
     # One of the two, by whose minutes run now.
@@ -622,8 +611,9 @@ def _possible(card: RequestCard, moved: Movable | None, *, proposed: bool) -> fr
     steps = {step for _column, step in moved.columns} if moved else set()
     if moved and moved.people:
         steps |= {Step.GIVE, Step.HAND_ON}
-    possible = {deed for deed in deeds(me().role) if card.row.status in _POSSIBLE.get(deed, ())}
-    possible |= {_MOVES[step] for step in steps} & deeds(me().role)
+    allowed = deeds(me().role, is_nobodys=card.row.assignee_id is None)
+    possible = {deed for deed in allowed if card.row.status in _POSSIBLE.get(deed, ())}
+    possible |= {MOVES[step] for step in steps} & allowed
     if not card.row.unconfirmed:
         possible.discard(Deed.CONFIRM)
     if not proposed:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from storage import casework, reading
+from storage import casework, paging
 from storage.models import History
 
 JSON = {"Accept": "application/json"}
@@ -67,7 +67,7 @@ def test_who_only_reads_is_offered_no_move(busy):
 
 def test_a_long_column_is_cut_with_a_link_to_the_rest(busy, monkeypatch):
     office, _numbers = busy
-    monkeypatch.setattr(reading, "PAGE_ROWS", 1)
+    monkeypatch.setattr(paging, "PAGE_ROWS", 1)
     for path in ("/panel/board/", "/panel/board/?lanes=1"):
         page = office.browser("director").page(path)
         assert re.search(r'href="/panel/requests/\?status=assigned[^"]*">ещё 1<', page), path

@@ -78,3 +78,13 @@ def test_nobody_declines_for_another(office, who):
     answer = office.browser(who).send(f"/panel/requests/{number}/decline", version=1, reason="x")
     assert answer.status_code in (403, 404)
     assert office.browser("anna").send(f"/panel/requests/{number}/reopen", version=1).status_code == 404
+
+
+def test_a_director_takes_what_is_nobodys_and_nothing_else(office):
+    number, director = in_state(office, "new"), office.browser("director")
+    version = office.request(number).version
+    assert director.send(f"/panel/requests/{number}/accept", version=version).status_code == 302
+    assert office.request(number).assignee_id == office.staff["director"]
+    number = in_state(office, "assigned")
+    version = office.request(number).version
+    assert director.send(f"/panel/requests/{number}/accept", version=version).status_code == 404
