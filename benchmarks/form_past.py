@@ -10,6 +10,7 @@ begins from a copy; runs are interleaved, and the ratio is taken inside a round.
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import statistics
 import subprocess
@@ -76,6 +77,9 @@ def prepared(folder: Path, requests: int, drafts: int) -> Path:
 
 def _copy(source: Path, to: Path) -> None:
     subprocess.run(["cp", "--reflink=auto", str(source), str(to)], check=True)
+    # Or the service's first commit waits until all of it is on the disk.
+    with to.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def main() -> int:
@@ -113,9 +117,8 @@ def _measure(files: tuple[Path, Path], options: argparse.Namespace) -> int:
     ratio = statistics.median(
         full["steps_per_second"] / empty["steps_per_second"] for empty, full in zip(*seen, strict=True)
     )
-    print(
-        f"P5  steps/s with {options.requests} requests and {options.drafts} drafts ÷ empty: {ratio:.2f} (goal ≥ {GOAL})"
-    )
+    behind = f"{options.requests} requests and {options.drafts} drafts"
+    print(f"P5  steps/s with {behind} ÷ empty: {ratio:.2f} (goal ≥ {GOAL})")
     return 0 if ratio >= GOAL else 1
 
 

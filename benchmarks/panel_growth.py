@@ -3,10 +3,12 @@
     python -m benchmarks.panel_growth --keep FOLDER
 
 Over HTTP, each page of both firms in turn: medians of the time until the answer's first byte, and of the
-processor's time for it, which is judged: a busy machine does not change it. Rows are lines of the page,
-small/large: a page that shows more is longer for it. Beside them the last page of the same list as Flask-Admin's own ModelView makes it. The present, the clients
-(134) and the staff (20) are the same in both firms; a second pair has 20 000 clients. The databases take
-minutes to fill and 4 GB; `--keep` uses those of the last run.
+processor's time for it. The latter is judged: a busy machine does not change it. Rows are lines of the
+page, small/large: a page that shows more of them is longer for it. Beside them stands the last page of
+the same list as Flask-Admin's own ModelView makes it.
+
+The present, the clients (134) and the staff (20) are the same in both firms; a second pair has 20 000
+clients. The databases take minutes to fill and 6 GB; `--keep` uses those of the last run.
 """
 
 from __future__ import annotations

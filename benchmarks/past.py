@@ -33,6 +33,7 @@ CHANNELS = ("webchat", "telegram", "telegram", "max", "vk", "whatsapp", "telegra
 VERBS = ("Оплатить", "Подготовить", "Сдать", "Проверить", "Выставить", "Отправить", "Сверить")
 THINGS = ("счёт", "договор", "акт", "декларацию", "накладную", "отчёт", "справку", "реестр", "платёжку")
 PARTNERS = ("Свет", "Ромашка", "Север", "Вектор", "Альфа", "Восход", "Транзит", "Форум", "Каскад")
+_STAGES = {"waiting_client": "client", "assigned": "processing", "new": "queue"}
 RARE = "эскроу"
 """A word of one request in five thousand."""
 _ALL = ("request", "stage_interval", "assignment", "letter", "message", "history", "request_word",
@@ -103,7 +104,7 @@ class _People:
         self.staff = [3, 4, 5]
         for number in range(8, STAFF + 1):
             person = _one(connection, "person", name=f"Сотрудник {number:02}", phone="",
-                          email=f"s{number}@balans.example", consent_version="", created_at=early)  # fmt: skip
+                          email=f"s{number}@b.example", consent_version="", created_at=early)  # fmt: skip
             self.staff.append(_one(
                 connection, "staff", person_id=person, role="accountant", department="finance",
                 skills='["payments","documents","reports"]', capacity=30, active=True, password_hash="",
@@ -187,7 +188,7 @@ def _requests(numbers: Iterable[int], requests: int, people: _People) -> Iterato
         ended = status in ("closed", "cancelled")
         yield {
             "id": number, "status": status,
-            "stage": None if ended or status == "done" else "client" if status == "waiting_client" else "execution",
+            "stage": None if ended or status == "done" else _STAGES.get(status, "execution"),
             "kind": kind, "company": name, "inn": inn, "task": task,
             "deadline": moment(deadline),
             "answers": json.dumps({"inn": inn, "company": name, "kind": kind, "task": task, "files": "[]"},
@@ -198,7 +199,8 @@ def _requests(numbers: Iterable[int], requests: int, people: _People) -> Iterato
             "created_at": moment(at), "submitted_at": moment(at), "assigned_at": moment(at),
             "accepted_at": moment(at + timedelta(minutes=3)),
             "first_response_at": moment(at + timedelta(minutes=5)),
-            "done_at": moment(at + timedelta(minutes=12 + number % 30)) if ended or status == "done" else None,
+            "done_at": moment(at + timedelta(minutes=12 + number % 30)) if ended or status == "done"
+            else None,
             "closed_at": moment(at + timedelta(hours=20)) if ended else None,
             "result": "Сделано." if ended else "",
             "unanswered_since": moment(at) if _is_open(number, requests) and number % 10 == 0 else None,
@@ -245,8 +247,8 @@ _FOLLOWS = (
     """,
     """
     insert into history (at, actor_id, through, action, subject, before, after, previous_hash, hash)
-    select submitted_at, case when which > 1 then assignee_id end, iif(which, 'panel', 'webchat'), line.action,
-           line.subject || ':' || iif(which < 4, id, id % 17 + 1), '{"status":"assigned"}',
+    select submitted_at, case when which > 1 then assignee_id end, iif(which, 'panel', 'webchat'),
+           line.action, line.subject || ':' || iif(which < 4, id, id % 17 + 1), '{"status":"assigned"}',
            iif(which = 5, '{"told":0}', '{"status":"accepted"}'),
            printf('%064d', id * 8 + which - 1), printf('%064d', id * 8 + which)
     from request join (
