@@ -12,15 +12,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from notifications.copying import CopyTrouble, copy_alarm, copy_whole
 from router.model import Role
 from storage import history
+from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.house import House, Who
-from storage.letters import Posting, post
-from storage.models import Chat, CopyRun, Letter, Staff
+from storage.models import CopyRun
 from storage.work import get_setting, put_setting
 
 MISSING_AFTER = timedelta(hours=36)
@@ -337,15 +337,9 @@ def _tell_verdict(session: Session, house: House, outcome: Outcome, now: datetim
         outcome.requests, outcome.files, outcome.size_bytes, second=outcome.second_whole is True
     )
     opening = datetime.combine(day, house.calendar.opens_at(day), house.calendar.zone)
-    post(
-        session, house, now,
-        [
-            Posting(
-                f"copy:whole:{day}:{person}", reply, person_id=person, keeps_screen=True,
-                not_before=max(now, opening),
-            )
-            for person in _people(session, (Role.ADMIN,), with_chat=True)
-        ],
+    tell_once(
+        session, house, now, f"copy:whole:{day}", reply, people_of(session, (Role.ADMIN,), with_chat=True),
+        not_before=max(now, opening),
     )  # fmt: skip
 
 
@@ -358,20 +352,5 @@ def alarm(session: Session, house: House, plan: CopyPlan, now: datetime) -> int:
     if not troubles or local.time() < _TOLD_FROM:
         return 0
     last = found.last_whole.started_at.astimezone(zone) if found.last_whole else None
-    people = _people(session, (Role.DIRECTOR, Role.DEPUTY, Role.ADMIN), with_chat=False)
-    keys = {f"copy:alarm:{local:%Y-%m-%d}:{person}": person for person in people}
-    told = set(session.execute(select(col(Letter.key)).where(col(Letter.key).in_(keys))).scalars())
-    reply = copy_alarm(troubles, last)
-    new = [Posting(key, reply, person_id=person) for key, person in keys.items() if key not in told]
-    post(session, house, now, new)
-    return len(new)
-
-
-def _people(session: Session, roles: Sequence[Role], *, with_chat: bool) -> list[int]:
-    query = select(col(Staff.person_id)).where(
-        col(Staff.active), col(Staff.role).in_([role.value for role in roles])
-    )
-    if with_chat:
-        has_chat = exists().where(col(Chat.person_id) == col(Staff.person_id), col(Chat.blocked_at).is_(None))
-        query = query.where(has_chat)
-    return sorted(session.execute(query).scalars())
+    key = f"copy:alarm:{local:%Y-%m-%d}"
+    return tell_once(session, house, now, key, copy_alarm(troubles, last), people_of(session, IN_CHARGE))

@@ -19,9 +19,9 @@ from forms.dialogue import Progress, screen
 from forms.messages import Button, Reply
 from forms.texts import plain
 from notifications import outage as words
-from router.model import Role
 from router.worktime import WorkCalendar
 from storage import history
+from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.casework import form_context
 from storage.house import House
 from storage.letters import ANSWER, OLDER_BUTTONS, Posting, post
@@ -175,14 +175,7 @@ def _over(session: Session, house: House, row: Outage, now: datetime) -> bool:
         reply = words.service_was_down(since, until, minutes)
     else:
         reply = words.messenger_is_back(house.channel_title(row.scope), since, until, minutes)
-    answer_for_it = (Role.DIRECTOR.value, Role.DEPUTY.value, Role.ADMIN.value)
-    people = select(col(Staff.person_id)).where(col(Staff.active), col(Staff.role).in_(answer_for_it))
-    told = [
-        Posting(f"outage:{row.id}:{person_id}", reply, person_id=person_id)
-        for person_id in session.execute(people.order_by(col(Staff.person_id))).scalars()
-    ]
-    post(session, house, now, told)
-    return bool(told)
+    return bool(tell_once(session, house, now, f"outage:{row.id}", reply, people_of(session, IN_CHARGE)))
 
 
 # --- what clients are told ---------------------------------------------------------------------

@@ -26,14 +26,13 @@ from sqlmodel import Session, col
 
 from forms.messages import Reply
 from forms.texts import Text, _, lines
-from router.model import Role
 from storage import history
+from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.engine import Database
 from storage.files import KeptFile, KeptFiles, NoSuchFile
 from storage.house import House
 from storage.inspection import UNKNOWN, Verdict
-from storage.letters import Posting, post
-from storage.models import Attachment, FileScan, Letter, Staff
+from storage.models import Attachment, FileScan
 
 log = structlog.get_logger(__name__)
 
@@ -280,7 +279,8 @@ def tell(session: Session, house: House, now: datetime) -> int:
             subject=f"file:{row.sha256[:12]}", before=None, after={"virus": row.virus},
         )  # fmt: skip
         reply = _found(row, _requests_of(session, row.sha256))
-        told += _alarm(session, house, f"virus:{row.sha256[:16]}:{row.found_at:%Y%m%dT%H%M%S}", reply, now)
+        key = f"virus:{row.sha256[:16]}:{row.found_at:%Y%m%dT%H%M%S}"
+        told += tell_once(session, house, now, key, reply, people_of(session, IN_CHARGE))
         row.told_at = now
         session.add(row)
     return told + _tell_of_silence(session, house, now)
@@ -331,20 +331,4 @@ def _tell_of_silence(session: Session, house: House, now: datetime) -> int:
         )
     )  # fmt: skip
     day = now.astimezone(house.calendar.zone)
-    return _alarm(session, house, f"scanner:{day:%Y%m%d}", reply, now)
-
-
-def _alarm(session: Session, house: House, key: str, reply: Reply, now: datetime) -> int:
-    people = session.execute(
-        select(col(Staff.person_id))
-        .where(
-            col(Staff.active),
-            col(Staff.role).in_((Role.DIRECTOR.value, Role.DEPUTY.value, Role.ADMIN.value)),
-        )
-        .order_by(col(Staff.person_id))
-    ).scalars()
-    postings = {f"{key}:{person}": person for person in people}
-    told = set(session.execute(select(col(Letter.key)).where(col(Letter.key).in_(postings))).scalars())
-    new = [Posting(each, reply, person_id=person) for each, person in postings.items() if each not in told]
-    post(session, house, now, new)
-    return len(new)
+    return tell_once(session, house, now, f"scanner:{day:%Y%m%d}", reply, people_of(session, IN_CHARGE))

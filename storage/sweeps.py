@@ -22,6 +22,7 @@ from router.desk import DeskError
 from router.escalation import accept_due
 from router.model import Role, Status
 from storage import casework, failover, history, reports
+from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.engine import storage_is_down
 from storage.house import House
 from storage.letters import Posting, post
@@ -132,7 +133,7 @@ def _alarm_unreached(session: Session, house: House, now: datetime) -> int:
     Clients who are not reached are telephoned: `failover` says so to whoever keeps them. Staff who have
     never had a chat read the panel.
     """
-    directors = _directors_with_chat(session)
+    directors = people_of(session, (Role.DIRECTOR, Role.DEPUTY), with_chat=True)
     if not directors:
         return 0
     unreached: dict[int, tuple[int, str, int, str, str, datetime | None]] = {}
@@ -215,19 +216,11 @@ def _alarm_messengers(
                 alarms[f"quiet:{channel}:{last:%Y%m%dT%H%M}"] = compose.messenger_quiet(
                     house.channel_title(channel), last.astimezone(house.calendar.zone)
                 )
-    people = _people_of(session, _TOLD_OF_MESSENGERS) if alarms else ()
-    postings = {f"{key}:{person}": (person, reply) for key, reply in alarms.items() for person in people}
-    posted = select(col(Letter.key)).where(col(Letter.key).in_(postings))
-    told = set(session.execute(posted).scalars()) if postings else set()
-    new = [
-        Posting(key, reply, person_id=person) for key, (person, reply) in postings.items() if key not in told
-    ]
-    post(session, house, now, new)
-    return len(new)
+    people = people_of(session, IN_CHARGE) if alarms else ()
+    return sum(tell_once(session, house, now, key, reply, people) for key, reply in alarms.items())
 
 
 _DOWN = "down:"
-_TOLD_OF_MESSENGERS = (Role.DIRECTOR, Role.DEPUTY, Role.ADMIN)
 TOLD_LATELY = timedelta(hours=1)
 
 
@@ -235,28 +228,8 @@ def _was_told(session: Session, item: Unreachable, now: datetime) -> bool:
     """Whether this outage was told: another process has noticed it at a moment of its own."""
     since = min(item.since, now - TOLD_LATELY)
     told = select(col(Letter.id)).where(
-        col(Letter.person_id).in_(_people_of(session, _TOLD_OF_MESSENGERS)),
+        col(Letter.person_id).in_(people_of(session, IN_CHARGE)),
         col(Letter.created_at) > since,
         col(Letter.key).like(f"{_DOWN}{item.channel}:%"),
     )
     return session.execute(told.limit(1)).first() is not None
-
-
-def _people_of(session: Session, roles: Sequence[Role]) -> list[int]:
-    query = select(col(Staff.person_id)).where(
-        col(Staff.active), col(Staff.role).in_([role.value for role in roles])
-    )
-    return sorted(session.execute(query).scalars())
-
-
-def _directors_with_chat(session: Session) -> list[int]:
-    query = (
-        select(col(Staff.person_id))
-        .join(Chat, col(Chat.person_id) == col(Staff.person_id))
-        .where(
-            col(Staff.active), col(Chat.blocked_at).is_(None),
-            col(Staff.role).in_((Role.DIRECTOR.value, Role.DEPUTY.value)),
-        )
-        .distinct()
-    )  # fmt: skip
-    return sorted(session.execute(query).scalars())

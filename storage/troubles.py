@@ -21,11 +21,10 @@ from sqlmodel import Session, col
 
 from forms.messages import Reply
 from forms.texts import Text, _, lines
-from router.model import Role
+from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.engine import Damaged
 from storage.house import House
-from storage.letters import Posting, post
-from storage.models import Letter, Staff
+from storage.models import Letter
 from storage.work import get_setting, put_setting
 
 CLOCK_KEY = "clock:latest"
@@ -172,14 +171,9 @@ def little_space(free_megabytes: int) -> Reply:
 def _tell(session: Session, house: House, about: str, reply: Reply, now: datetime) -> bool:
     if _was_told(session, about, now, _TOLD_LATELY):
         return False
-    roles = [role.value for role in (Role.DIRECTOR, Role.DEPUTY, Role.ADMIN)]
-    people = select(col(Staff.person_id)).where(col(Staff.active), col(Staff.role).in_(roles))
-    postings = [
-        Posting(f"{about}:{now:%Y%m%dT%H%M%S}:{person}", reply, person_id=person)
-        for person in sorted(session.execute(people).scalars())
-    ]
-    post(session, house, now, postings)
-    return bool(postings)
+    return bool(
+        tell_once(session, house, now, f"{about}:{now:%Y%m%dT%H%M%S}", reply, people_of(session, IN_CHARGE))
+    )
 
 
 def _was_told(session: Session, about: str, now: datetime, lately: timedelta) -> bool:

@@ -23,9 +23,7 @@ def escalate(session: Session, house: House, request_id: int, now: datetime) -> 
     case = open_case(session, request_id)
     late_name, late_person_id = case.assignee_name, case.assignee_person_id
     mark_declined(session, case)
-    decision = routing.assign(
-        work_of(session, case.row), candidates(session, now), house.rules(now)
-    )
+    decision = routing.assign(work_of(session, case.row), candidates(session, now), house.rules(now))
     case = write_change(session, case, desk.escalate(case.request, desk.MACHINE, now, decision), TIMER)
     note_assignment(session, case, decision.staff_id, "timer", "", now, trace_of(house, decision))
     alarm = compose.not_accepted_alarm(case.facts, house.accept_within_minutes, late_name)

@@ -17,7 +17,7 @@ from storage import copies
 from storage.copies import CopyPlan, CopyState, KeepRules, Outcome, Told, made_at, name_of, superfluous
 from storage.copy_places import PlaceError, open_place, parse
 from storage.house import Who
-from storage.models import CopyRun, History, Letter
+from storage.models import CopyRun, History, Letter, Staff
 from tests.storage.firm import MOSCOW, WEDNESDAY, Firm
 
 NIGHT = datetime(2026, 11, 25, 3, 30, tzinfo=MOSCOW).astimezone(UTC)
@@ -147,7 +147,7 @@ def firm(database):
     firm = Firm.open(database)
     with database.begin() as session:
         firm._human(session, "denis", "Денис Админов", WEDNESDAY)
-        session.add(copies.Staff(person_id=firm.people["denis"], role=Role.ADMIN.value, created_at=WEDNESDAY))
+        session.add(Staff(person_id=firm.people["denis"], role=Role.ADMIN.value, created_at=WEDNESDAY))
     return firm
 
 
