@@ -423,7 +423,9 @@ def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], f
             manifest = Manifest(**json.loads(content.read()))
     if manifest is None:
         raise BackupError("The copy has no manifest: it was not finished.")
-    if rows != dict(manifest.rows) or digests != dict(manifest.digests):
+    came = {name: count for name, count in rows.items() if count}
+    wanted = {name: count for name, count in manifest.rows.items() if count}
+    if came != wanted or digests != dict(manifest.digests):
         raise BackupError("The copy does not hold what its manifest says: it is damaged.")
     _renumber(connection, tables)
     return manifest
