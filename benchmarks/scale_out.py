@@ -1,7 +1,8 @@
-"""Two processes beside one on the same PostgreSQL: the form by webhook, and a kill (P8).
+"""Two processes beside one on the same PostgreSQL: the form in two messengers, and a kill (P8).
 
-Clients fill the form over Telegram's webhook; the posts go to the processes in turn, as a balancer does.
-Where the load, PostgreSQL and the processes share fewer cores than they could use, a ratio of steps a
+Half of the clients fill the form in Telegram, half in MAX. With `--in-turn` the posts go to the processes in
+turn, as a balancer hands them out; else to the process that owns the messenger, as it is where a messenger is
+asked. Where the load, PostgreSQL and the processes share fewer cores than they could use, a ratio of steps a
 second says nothing about us: then what counts is how much of a core the busiest process needs for a step,
 and both are printed.
 """
@@ -18,19 +19,21 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
 import psycopg
 import uvloop
+from aiohttp import web
 
-from benchmarks.load import TOKEN, Connection, Seen, Telegram
+from benchmarks.load import FORM, SAYS, TOKEN, Client, Connection, Seen, Telegram, inn_of
 from benchmarks.memory import free_port, priem_command, wait_for_health
-from benchmarks.webhooks import HEADERS, SECRET
+from benchmarks.webhooks import SECRET
 
 GOAL, TAKEN_OVER_GOAL_SECONDS = 1.6, 5.0
 CORES_WANTED = 4
@@ -53,13 +56,25 @@ messages_per_second = 1000000
 messages_burst = 1000000
 chat_messages_per_second = 1000000
 chat_burst = 1000000
+[bots.max]
+token = "{token}"
+api_base_url = "{max_api}"
+secret = "{secret}"
+use_ministry_certificate = false
+messages_per_second = 1000000
+messages_burst = 1000000
+chat_messages_per_second = 1000000
+chat_burst = 1000000
 """
+TELEGRAM, MAX = "telegram", "max"
+SECRET_HEADERS = {TELEGRAM: "X-Telegram-Bot-Api-Secret-Token", MAX: "X-Max-Bot-Api-Secret"}
 
 
 @dataclass(slots=True)
 class Post:
     """A connection to one process that posts one update after another."""
 
+    messenger: str
     port: int
     waiting: deque[bytes] = field(default_factory=deque)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,35 +87,102 @@ class Post:
                 self.bell.clear()
                 while self.waiting:
                     body = self.waiting.popleft()
-                    head = f"POST /hooks/telegram HTTP/1.1\r\n{HEADERS}Content-Length: {len(body)}\r\n\r\n"
-                    writer.write(head.encode() + body)
+                    writer.write(self._head(len(body)) + body)
                     answer = await reader.readuntil(b"\r\n\r\n")
                     if b" 200 " not in answer.partition(b"\r\n")[0]:
                         raise SystemExit(f"refused: {answer!r}")
         finally:
             writer.close()
 
+    def _head(self, length: int) -> bytes:
+        return (
+            f"POST /hooks/{self.messenger} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"{SECRET_HEADERS[self.messenger]}: {SECRET}\r\nContent-Length: {length}\r\n\r\n"
+        ).encode()
 
-class PostingTelegram(Telegram):
-    """The crowd of `benchmarks.load`, whose updates are posted to the processes in turn."""
+
+class Crowd(Telegram):
+    """The crowd of `benchmarks.load`, every other client in MAX; updates are posted to the processes."""
 
     def __init__(self, chats: int, warm_up: int, at_once: int) -> None:
         super().__init__(chats, warm_up, at_once, 0, 0)
         self.posts: list[Post] = []
-        self._turns: Iterator[Post] = iter(())
+        self._turns: dict[str, Iterator[Post]] = {}
 
-    def begin_posting(self, ports: Sequence[int], connections: int) -> None:
-        self.posts = [Post(port) for _ in range(connections) for port in ports]
-        self._turns = itertools.cycle(self.posts)
+    def begin_posting(self, ports: Mapping[str, Sequence[int]], connections: int) -> None:
+        for messenger, taking in ports.items():
+            posts = [Post(messenger, port) for _ in range(connections) for port in taking]
+            self._turns[messenger] = itertools.cycle(posts)
+            self.posts += posts
+
+    def _post(self, messenger: str, body: bytes) -> None:
+        post = next(self._turns[messenger])
+        post.waiting.append(body)
+        post.bell.set()
 
     def _hand(self, *, if_empty: bool = False) -> None:
         del if_empty
         self._hands_soon = False
         while self._updates:
-            _id, body = self._updates.popleft()
-            post = next(self._turns)
-            post.waiting.append(body)
-            post.bell.set()
+            self._post(TELEGRAM, self._updates.popleft()[1])
+
+    def _act(self, client: Client) -> None:
+        if client.number % 2 == 0:
+            super()._act(client)
+            return
+        step = FORM[client.position]
+        self._ids += 1
+        stamp = int(time.time() * 1000) + self._ids
+        person = {"user_id": client.chat_id, "first_name": "Мария", "is_bot": False}
+        recipient = {"chat_id": client.chat_id, "chat_type": "dialog", "user_id": 1}
+        message = {"sender": person, "recipient": recipient, "timestamp": stamp}
+        body = {"mid": f"mid.{self._ids}", "seq": self._ids, "text": "…"}
+        update: dict[str, Any] = {"timestamp": stamp, "message": {**message, "body": body}}
+        if step.how == SAYS:
+            body["text"] = step.what.format(number=client.number, inn=inn_of(client.number))
+            update["update_type"] = "message_created"
+        else:
+            press = {"callback_id": f"press.{self._ids}", "payload": self._button(client, step.what)}
+            update |= {
+                "update_type": "message_callback",
+                "callback": {**press, "timestamp": stamp, "user": person},
+            }
+        client.sent_at = time.perf_counter()
+        self._post(MAX, orjson.dumps(update))
+
+    def shown_in_max(self, user_id: int, message: Mapping[str, Any]) -> str:
+        """What a client in MAX got; the key of the message."""
+        self._ids += 1
+        client = self._clients.get(user_id)
+        if client is not None:
+            for attachment in message.get("attachments") or ():
+                if attachment["type"] == "inline_keyboard":
+                    client.keyboard = [
+                        [{"text": each["text"], "callback_data": each["payload"]} for each in row]
+                        for row in attachment["payload"]["buttons"]
+                    ]
+            self._answered(client, message["text"])
+        return f"mid.{self._ids}"
+
+
+def max_api(crowd: Crowd) -> web.Application:
+    """As much of MAX's API as the form uses."""
+
+    async def messages(request: web.Request) -> web.Response:
+        key = crowd.shown_in_max(int(request.query["user_id"]), orjson.loads(await request.read()))
+        return _json({"message": {"body": {"mid": key}}})
+
+    async def anything(_request: web.Request) -> web.Response:
+        return _json({"success": True, "user_id": 1, "subscriptions": []})
+
+    application = web.Application()
+    application.router.add_post("/messages", messages)
+    application.router.add_route("*", "/{path:.*}", anything)
+    return application
+
+
+def _json(value: Mapping[str, Any]) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +220,9 @@ def _cpu_of_tree(root: psutil.Process) -> float:
 
 
 async def fill_forms(
-    telegram: PostingTelegram, ports: Sequence[int], pids: Sequence[int], server: int
+    telegram: Crowd, ports: Mapping[str, Sequence[int]], pids: Sequence[int], server: int
 ) -> Measured:
-    telegram.begin_posting(ports, max(1, telegram.at_once // len(ports)))
+    telegram.begin_posting(ports, max(1, telegram.at_once // 2))
     processes, database = [psutil.Process(pid) for pid in pids], psutil.Process(server)
     seen = Seen(processes[0])
     async with asyncio.TaskGroup() as tasks:
@@ -163,10 +245,15 @@ async def fill_forms(
 
 async def measure(count: int, url: str, server: int, options: argparse.Namespace) -> tuple[Measured, float]:
     """The form with `count` processes, and how long a kill left its messenger with nobody."""
-    telegram = PostingTelegram(options.chats, options.at_once, options.at_once)
+    # So many for each process: what shares a commit is not to be less with two.
+    telegram = Crowd(options.chats * count, options.at_once * count, options.at_once * count)
     loop = asyncio.get_running_loop()
     api = await loop.create_server(lambda: Connection(telegram), "127.0.0.1", 0)
     address = f"http://127.0.0.1:{api.sockets[0].getsockname()[1]}"
+    max_side = web.AppRunner(max_api(telegram), access_log=None)
+    await max_side.setup()
+    max_port = free_port()
+    await web.TCPSite(max_side, "127.0.0.1", max_port).start()
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         ports, processes = [], []
@@ -174,21 +261,50 @@ async def measure(count: int, url: str, server: int, options: argparse.Namespace
             ports.append(free_port())
             config = folder / f"{number}.toml"
             config.write_text(
-                CONFIG.format(database=url, port=ports[-1], token=TOKEN, api=address, secret=SECRET)
+                CONFIG.format(
+                    database=url,
+                    port=ports[-1],
+                    token=TOKEN,
+                    api=address,
+                    max_api=f"http://127.0.0.1:{max_port}",
+                    secret=SECRET,
+                )
             )
             processes.append(running.enter_context(_running(config)))
         for process, port in zip(processes, ports, strict=True):
             await asyncio.to_thread(wait_for_health, process, port)
         await _until_shared(url, count)
-        measured = await fill_forms(telegram, ports, [process.pid for process in processes], server)
+        taking = await _taking(url, processes, ports, options)
+        measured = await fill_forms(telegram, taking, [process.pid for process in processes], server)
         taken_over = await _taken_over(url, processes) if count > 1 else 0.0
     api.close()
+    await max_side.cleanup()
     return measured, taken_over
+
+
+async def _taking(
+    url: str, processes: Sequence[subprocess.Popen[bytes]], ports: Sequence[int], options: argparse.Namespace
+) -> dict[str, Sequence[int]]:
+    """To which ports each messenger posts."""
+    if options.in_turn:
+        return {TELEGRAM: ports, MAX: ports}
+    owners = dict(await _owners(url))
+    return {
+        messenger: [
+            port
+            for process, port in zip(processes, ports, strict=True)
+            if f":{process.pid}:" in owners[f"channel:{messenger}"]
+        ]
+        for messenger in (TELEGRAM, MAX)
+    }
 
 
 async def _until_shared(url: str, count: int) -> None:
     async with asyncio.timeout(30):
-        while len({owner for _thing, owner in await _owners(url)}) < count:
+        while True:
+            owners = dict(await _owners(url))
+            if len({owners.get(f"channel:{name}") for name in (TELEGRAM, MAX)} - {None}) == count:
+                return
             await asyncio.sleep(0.1)
 
 
@@ -276,9 +392,10 @@ def show(rounds: dict[int, list[Measured]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chats", type=int, default=300)
-    parser.add_argument("--at-once", type=int, default=50)
+    parser.add_argument("--chats", type=int, default=300, help="for each process")
+    parser.add_argument("--at-once", type=int, default=50, help="for each process")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--in-turn", action="store_true", help="any process gets any post")
     options = parser.parse_args()
     rounds: dict[int, list[Measured]] = {1: [], 2: []}
     kills: list[float] = []
