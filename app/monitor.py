@@ -11,12 +11,11 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client import Counter as PlainCounter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from admin.doors import MessengerState
+from app.meters import Meters
 from bots.base import Channel, Health
 from storage import copies, history_watch, reports
 from storage.copies import CopyPlan, CopyState
@@ -57,6 +56,7 @@ class Monitor:
     """What else a person must do."""
     copy_plan: CopyPlan | None = None
     """What is settled about the copies."""
+    meters: Meters = field(default_factory=Meters)
     _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _swept_at: datetime | None = None
@@ -65,6 +65,7 @@ class Monitor:
     def refused(self, channel: str, reason: str) -> None:
         """A post to this messenger's webhook was turned away."""
         self._refused[channel, reason] += 1
+        self.meters.refused_webhooks.labels(channel, reason).inc()
 
     def swept(self, at: datetime | None) -> None:
         """The timers have looked at everything that was due at `at`; None: another process has them."""
@@ -235,7 +236,6 @@ class Monitor:
     async def metrics(self) -> tuple[bytes, str]:
         """Prometheus text. Figures come from the database, so every process tells the same."""
         registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
         figures = await asyncio.to_thread(self._figures, self.now())
         letters = Gauge("priem_letters", "Letters by state", ["channel", "state"], registry=registry)
         for (channel, state), count in figures.letters.items():
@@ -251,17 +251,12 @@ class Monitor:
             oldest.labels(name).set(figures.oldest_letter_seconds.get(name, 0))
             seen = self._seen.get(name)
             up.labels(name).set(1 if seen is None or seen.health.reachable else 0)
-        refused = PlainCounter(
-            "priem_webhooks_refused", "Webhook posts turned away", ["channel", "reason"], registry=registry
-        )
-        for (channel, reason), count in self._refused.items():
-            refused.labels(channel, reason).inc(count)
         Gauge("priem_failed_messages", "Messages kept for a person to look at", registry=registry).set(
             figures.failed_messages
         )
         if self.copy_plan is not None:
             _add_copies(registry, await asyncio.to_thread(self._copies))
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        return generate_latest(self.meters.registry) + generate_latest(registry), CONTENT_TYPE_LATEST
 
     def _figures(self, now: datetime) -> Figures:
         with self.database.read() as session:

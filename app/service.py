@@ -192,7 +192,7 @@ class Service:
             ]
             timing = tasks.create_task(ownership.keep(TIMERS, lambda: self._tick(floor)), name="timers")
             everywhere = [job for job in self._jobs(floor.wake, monitor) if job.everywhere]
-            async with ticking(everywhere), self._serving(tasks, doors, floor):
+            async with ticking(everywhere, monitor.meters.failed_jobs), self._serving(tasks, doors, floor):
                 await self.stop.wait()
                 log.info("stopping")
             for task in (*inward, fetching, timing):
@@ -212,7 +212,8 @@ class Service:
     async def _tick(self, floor: _Floor) -> None:
         """Do what is done by the clock by one process for all."""
         try:
-            async with ticking([job for job in self._jobs(floor.wake, floor.monitor) if not job.everywhere]):
+            ours = [job for job in self._jobs(floor.wake, floor.monitor) if not job.everywhere]
+            async with ticking(ours, floor.monitor.meters.failed_jobs):
                 await asyncio.Event().wait()
         finally:
             floor.monitor.swept(None)
@@ -248,7 +249,8 @@ class Service:
             if cursor is not None and not floor.ownership.holds(channel_thing(channel.name)):
                 raise NotOurs
             operations: list[Op] = [floor.arrival(inbound) for inbound in inbounds]
-            await floor.commit.do([*operations, cursor] if cursor else operations)
+            with floor.monitor.meters.keeping(channel.name, len(inbounds)):
+                await floor.commit.do([*operations, cursor] if cursor else operations)
             for inbound in inbounds:
                 if inbound.acknowledge is not None and not self.stop.is_set():
                     tasks.create_task(_acknowledge(channel, inbound))

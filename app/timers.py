@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from prometheus_client import Counter
 from sqlmodel import Session
 
 from app import clock
@@ -216,14 +217,14 @@ async def _note_outages(bench: Bench) -> None:
 
 
 @asynccontextmanager
-async def ticking(declared: Sequence[Job]) -> AsyncIterator[None]:
-    """Run the jobs as long as the block lasts."""
+async def ticking(declared: Sequence[Job], failed: Counter) -> AsyncIterator[None]:
+    """Run the jobs as long as the block lasts; `failed` counts those that fail, by their names."""
     scheduler = AsyncIOScheduler(timezone="UTC")
     # The scheduler asks the machine's clock itself, not the service's steady one.
     now = clock.now
     for job in declared:
         scheduler.add_job(
-            _come_what_may, "interval", args=[job], seconds=job.every_seconds,
+            _come_what_may, "interval", args=[job, failed], seconds=job.every_seconds,
             next_run_time=now() + timedelta(seconds=job.first_after_seconds),
             coalesce=True, max_instances=job.at_once, misfire_grace_time=None,
         )  # fmt: skip
@@ -251,11 +252,12 @@ async def _follow_clock(scheduler: AsyncIOScheduler) -> None:
                 job.modify(next_run_time=job.next_run_time + moved)
 
 
-async def _come_what_may(job: Job) -> None:
+async def _come_what_may(job: Job, failed: Counter) -> None:
     try:
         await job.run()
     except asyncio.CancelledError:
         # Only the scheduler's end does this, and the scheduler itself would tell it as a failure.
         log.info("job broken off", job=job.name)
     except Exception as error:  # noqa: BLE001 - the next tick looks again
+        failed.labels(job.name).inc()
         log.error("job failed", job=job.name, error=type(error).__name__, place=place_of(error))  # noqa: TRY400
