@@ -13,7 +13,7 @@ COPY storage storage
 # A number of its own for the user: config.toml on the host belongs to it.
 RUN pip install --no-cache-dir -c constraints.txt . \
     && useradd --uid 10001 --create-home --home-dir /data priem \
-    && install --directory --owner priem --group priem --mode 700 /data/backups
+    && install --directory --owner priem --group priem --mode 700 /data/backups /data/files
 
 USER priem
 WORKDIR /data

@@ -113,8 +113,8 @@ class Settings(BaseModel):
     keep_sent_days: int = Field(3, ge=1)
     """A sent file waits that long for the house to store it."""
     refresh_seconds: float = Field(0, ge=0)
-    """Only where several processes serve one database: how often an open page looks for what another
-    process sent. 0 = never."""
+    """How often an open page looks by itself for what another process sent: only where their bells do not
+    reach each other. 0 = never."""
 
 
 PAGE_TEXTS: Mapping[str, Text] = {
