@@ -241,9 +241,13 @@ async def test_of_ten_thousand_waiting_letters_the_urgent_go_first_in_little_mem
         await telegram.chat(1000).answer()
         memory_before = service.memory_mb
         await service.stop()
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        await service.start()
+        usually_starts_in = loop.time() - began_at
+        await service.stop()
         letters_wait(service.database, telegram, chats, each)
         sent_before = len(telegram.requests)
-        loop = asyncio.get_running_loop()
         began_at = loop.time()
         await service.start()
         started_in = loop.time() - began_at
@@ -251,7 +255,7 @@ async def test_of_ten_thousand_waiting_letters_the_urgent_go_first_in_little_mem
         async with asyncio.timeout(80):
             while service.rows("select 1 from letter where state in ('todo', 'doing') limit 1"):
                 most = max(most, service.memory_mb)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.2)
         sent = [
             request for request in list(telegram.requests)[sent_before:] if request.method == "sendMessage"
         ]
@@ -265,7 +269,7 @@ async def test_of_ten_thousand_waiting_letters_the_urgent_go_first_in_little_mem
         for said in by_chat.values():
             assert said == ["urgent"] or len(said) == each
             assert said == ["urgent"] or said == sorted(said, key=int)
-        assert started_in < 30
+        assert started_in < 2 * usually_starts_in + 10
         assert most < memory_before + 60
 
 
