@@ -207,6 +207,8 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "norms_changed": _("нормы изменены"),
         "consent_given": _("согласие дано"),
         "consent_withdrawn": _("согласие отозвано"),
+        "data_asked": _("просит показать свои данные"),
+        "data_given": _("данные человека выгружены"),
         "human_called": _("позвал человека"),
         "chat_linked": _("мессенджер подключён"),
         "chat_unlinked": _("мессенджер отвязан"),

@@ -230,6 +230,41 @@ def export_requests(
         WRITERS[shape.value](found, stream)
 
 
+@exporting.command("person")
+def export_person(
+    number: Annotated[
+        int, typer.Option("--id", help="The person's number, as in `person:17` of the history.")
+    ],
+    out: Annotated[Path, typer.Option(help="The ZIP to write, for nobody else of this machine to read.")],
+    config: Config = None,
+) -> None:
+    """Write everything that is kept about a person of a client, to be given to them."""
+    from app.clock import now
+    from app.service import house_of
+    from bots.base import MAX_FILE_BYTES
+    from notifications.texts import Catalogue
+    from storage import firm_settings, person_export
+    from storage.house import Who
+    from storage.roster import NoSuchCard
+
+    settings, made_at = _settings(config), now()
+    filed = house_of(settings, Catalogue.open(settings.firm.language))
+    store = settings.storage.open_files(MAX_FILE_BYTES)
+    with _database(settings) as database:
+        try:
+            with person_export.private_file(out) as stream, database.read() as session:
+                house = firm_settings.house_with(filed, firm_settings.read_settled(session))
+                given = person_export.write(session, store, house, number, made_at, stream)
+        except NoSuchCard:
+            raise CommandError(
+                f"No person of a client has the number {number}, or they were erased."
+            ) from None
+        with database.begin() as session:
+            person_export.note_given(session, Who("command"), number, given, made_at)
+    missing = f", {given.missing} files are gone or infected" if given.missing else ""
+    typer.echo(f"{out} is written: {given.rows} rows, {given.files} files{missing}; it holds personal data.")
+
+
 Recipient = Annotated[
     str, typer.Option(help="age's public key (age1…) to lock the copy for; left out: a passphrase.")
 ]

@@ -91,7 +91,7 @@ class PersonErasure:
 
 def preview_person(session: Session, person_id: int, now: datetime, zone: ZoneInfo) -> PersonErasure:
     """Count what `erase_person` would erase. Raises NoSuchCard for staff and for whoever is erased."""
-    person = _client_person(session, person_id)
+    person = client_person(session, person_id)
     going, staying = _attachments(session, person_id, now, zone)
     clients = session.execute(
         select(col(Client.name))
@@ -138,13 +138,14 @@ def erase_person(session: Session, act: Act, person_id: int, zone: ZoneInfo) -> 
     session.execute(delete(Attachment).where(col(Attachment.id).in_([row.id for row in going])))
     _erase_identity(session, person_id, act.now)
     remember_to_forget(session, digests, act.now)
-    subjects = _subjects(session, person_id)
+    subjects = subjects_of(session, person_id)
     history.forget_values(session, subjects, _HARMLESS)
     _record_erasure(session, act, found, subjects)
     return found
 
 
-def _client_person(session: Session, person_id: int) -> Person:
+def client_person(session: Session, person_id: int) -> Person:
+    """A person of a client. Raises NoSuchCard for staff and for whoever is erased."""
     person = session.get(Person, person_id)
     is_staff = session.execute(select(exists().where(col(Staff.person_id) == person_id))).scalar()
     if person is None or is_staff or person.name == ERASED:
@@ -305,15 +306,15 @@ def _erase_identity(session: Session, person_id: int, now: datetime) -> None:
     session.flush()
 
 
-def _subjects(session: Session, person_id: int) -> list[str]:
+def subjects_of(session: Session, person_id: int) -> tuple[str, ...]:
     """What the history calls them, their requests and the calls to them."""
     own = select(col(Request.id)).where(col(Request.person_id) == person_id).order_by(col(Request.id))
     calls = select(col(CallTask.id)).where(col(CallTask.person_id) == person_id).order_by(col(CallTask.id))
-    return [
+    return (
         f"person:{person_id}",
         *(f"request:{number}" for number in session.execute(own).scalars()),
         *(f"call:{number}" for number in session.execute(calls).scalars()),
-    ]
+    )
 
 
 def _record_erasure(session: Session, act: Act, found: PersonErasure, subjects: Iterable[str]) -> None:

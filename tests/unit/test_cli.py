@@ -86,6 +86,7 @@ COMMANDS = [
     ["import", "clients"],
     ["export"],
     ["export", "requests"],
+    ["export", "person"],
     ["migrate"],
     ["maintenance"],
     ["duty-list"],
@@ -261,6 +262,18 @@ def test_the_list_of_the_day_is_written_for_us_alone(priem, folder, name):
         assert load_workbook(folder / name).sheetnames[0] == "Открытые заявки"
     else:
         assert "Список на день" in (folder / name).read_text(encoding="utf-8")
+
+
+def test_what_is_kept_of_a_person_is_written_for_us_alone(priem, folder):
+    priem("import", "clients", "clients.csv")
+    priem("invite", "client", "--inn", "7707083893")
+    code, out, _err = priem("export", "person", "--id", "1", "--out", "one.zip")
+    assert (code, "it holds personal data" in out) == (0, True)
+    assert (folder / "one.zip").stat().st_mode & 0o777 == 0o600
+    refused(
+        priem("export", "person", "--id", "99", "--out", "two.zip"), "No person of a client has the number 99"
+    )
+    assert not (folder / "two.zip").exists()
 
 
 def test_letters_with_the_list_need_the_mail(priem, folder):
