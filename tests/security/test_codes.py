@@ -78,9 +78,7 @@ def test_a_code_cannot_be_guessed_in_its_time(length, valid):
 async def test_guesses_of_one_chat_are_braked_and_the_right_code_waits_too(tmp_path):
     town = Town.open(tmp_path)
     with town.database.begin() as session:
-        invited = invitations.invite_staff(
-            session, Role.LAWYER, "Вера", "v@example.ru", town.clock
-        )
+        invited = invitations.invite_staff(session, Role.LAWYER, "Вера", "v@example.ru", town.clock)
     thief = town.newcomer("thief")
     for number in range(8):
         await thief.starts(f"{number}" * invitations.CODE_LENGTH)
