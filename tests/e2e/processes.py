@@ -17,9 +17,12 @@ import psycopg
 from aiohttp import web
 from sqlalchemy.engine import URL
 
-from tests.e2e.service import REPO, START_SECONDS, Dialogue, free_port
+from tests.e2e.service import REPO, Dialogue, free_port
 from tests.emulators.telegram import TelegramEmulator
 from tests.storage.lines import Line
+
+START_SECONDS = 120
+"""Two start at once, beside whatever else the machine has to do."""
 
 CONFIG = """
 [firm]
@@ -76,15 +79,20 @@ class Process:
             )  # fmt: skip
 
     async def answers(self) -> None:
-        async with aiohttp.ClientSession() as http, asyncio.timeout(START_SECONDS):
-            while True:
+        """Wait until it says that all is well."""
+        told = "nothing"
+        give_up_at = time.monotonic() + START_SECONDS
+        async with aiohttp.ClientSession() as http:
+            while time.monotonic() < give_up_at:
                 try:
                     async with http.get(f"{self.url}/health") as response:
                         if response.status == 200:
                             return
+                        told = await response.text()
                 except aiohttp.ClientError:
                     assert self.is_running, self.log()
                 await asyncio.sleep(0.05)
+        raise AssertionError(f"it said {told}\n{self.log()[-4000:]}")
 
     async def kill(self) -> None:
         if self.is_running:
@@ -119,6 +127,14 @@ class Pair:
         self.balancer = Balancer(self.processes)
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _start(self) -> None:
         public_url = await self.balancer.open() if self.webhook else ""
         for name in ("one", "two"):
             folder = self.folder / name
@@ -142,7 +158,6 @@ class Pair:
         for process in self.processes:
             await process.answers()
         await self.until(lambda: len(set(self.owners().values())) == 2)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         for process in self.processes:
@@ -177,7 +192,7 @@ class Pair:
         self.killed_at.append(asyncio.get_running_loop().time())
         return self.killed_at[-1]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20) -> float:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> float:
         """How long it took."""
         started = time.monotonic()
         async with asyncio.timeout(seconds):
