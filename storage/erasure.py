@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import String, cast, delete, exists, func, or_, select, update
+from sqlalchemy import String, cast, delete, exists, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
@@ -26,6 +26,7 @@ from storage.engine import Database
 from storage.files import KeptFiles
 from storage.models import (
     AnswerVersion,
+    Assignment,
     Attachment,
     CallTask,
     Chat,
@@ -34,6 +35,8 @@ from storage.models import (
     ClientPerson,
     Consent,
     Draft,
+    FileScan,
+    History,
     InboxEvent,
     Invitation,
     Letter,
@@ -58,6 +61,8 @@ _HARMLESS = frozenset(
 )
 """What the history of their requests may go on to tell."""
 _EMPTY_LISTS = frozenset({"files", "goods"})
+_TOLD_TO_STAFF = ("consent_withdrawn", "data_asked", "human_called")
+"""What is told to staff at the moment at which the history notes it."""
 _CLOSED = (Status.CLOSED.value, Status.CANCELLED.value)
 _TO_FORGET = "erased_file:"
 _AT_ONCE = 100
@@ -133,9 +138,11 @@ def erase_person(session: Session, act: Act, person_id: int, zone: ZoneInfo) -> 
     digests = _digests_said(session, person_id)
     going, _staying = _attachments(session, person_id, act.now, zone)
     digests |= {row.sha256 for row in going}
+    _erase_letters(session, col(Letter.id).in_(_told_to_staff(session, person_id)))
     _erase_words(session, person_id)
     _erase_requests(session, person_id, {row.id for row in _staying if row.id is not None})
     session.execute(delete(Attachment).where(col(Attachment.id).in_([row.id for row in going])))
+    session.execute(update(FileScan).where(col(FileScan.sha256).in_(digests)).values(name=""))
     _erase_identity(session, person_id, act.now)
     remember_to_forget(session, digests, act.now)
     subjects = subjects_of(session, person_id)
@@ -222,18 +229,7 @@ def _erase_words(session: Session, person_id: int) -> None:
         .values(text=ERASED, files=[], event_key="", message_key="")
         .execution_options(synchronize_session=False)
     )
-    session.execute(
-        update(Letter)
-        .where(_told(person_id), col(Letter.state) == LetterState.TODO.value)
-        .values(state=LetterState.SUPERSEDED.value)
-        .execution_options(synchronize_session=False)
-    )
-    session.execute(
-        update(Letter)
-        .where(_told(person_id))
-        .values(text=ERASED, rows=[], files=[], message_key="", reason="")
-        .execution_options(synchronize_session=False)
-    )
+    _erase_letters(session, _told(person_id))
     session.execute(
         update(CallTask)
         .where(col(CallTask.person_id) == person_id)
@@ -246,6 +242,58 @@ def _erase_words(session: Session, person_id: int) -> None:
         .values(state="done", payload=None)
         .execution_options(synchronize_session=False)
     )
+
+
+def _erase_letters(session: Session, wanted: Any) -> None:
+    """Blank these letters; those that wait are not sent."""
+    gone = {"text": ERASED, "rows": [], "files": [], "message_key": "", "reason": ""}
+    for condition, values in (
+        (col(Letter.state) == LetterState.TODO.value, {"state": LetterState.SUPERSEDED.value}),
+        (true(), gone),
+    ):
+        changed = update(Letter).where(wanted, condition).values(**values)
+        session.execute(changed.execution_options(synchronize_session=False))
+
+
+def _told_to_staff(session: Session, person_id: int) -> list[int]:
+    """What staff were told about this person apart from any request: an alarm, a call for a human.
+
+    No index knows whom such a letter is about. The rows written with it know when it was, and letters are
+    found by whom they went to and when.
+    """
+    chats = list(session.execute(select(col(Chat.id)).where(col(Chat.person_id) == person_id)).scalars())
+    calls = session.execute(
+        select(col(CallTask.id), col(CallTask.created_at)).where(col(CallTask.person_id) == person_id)
+    ).all()
+    subjects = [f"person:{person_id}", *(f"chat:{chat}" for chat in chats)]
+    noted = select(col(History.at)).where(
+        col(History.subject).in_(subjects), col(History.action).in_(_TOLD_TO_STAFF)
+    )
+    times = {*session.execute(noted).scalars(), *(call.created_at for call in calls)}
+    about = or_(
+        col(Letter.key).startswith(f"consent-withdrawn:{person_id}:"),
+        col(Letter.key).startswith(f"data-asked:{person_id}:"),
+        *(col(Letter.key).startswith(f"call:{call.id}:") for call in calls),
+        *(cast(col(Letter.rows), String).contains(f'"chat:{chat}:') for chat in chats),
+    )
+    found = select(col(Letter.id)).where(
+        col(Letter.person_id).in_(select(col(Staff.person_id))), col(Letter.created_at).in_(times), about
+    )
+    failed = select(col(Letter.id)).where(col(Letter.key).in_(_keys_of_failures(session, chats)))
+    told = {*session.execute(found).scalars(), *session.execute(failed).scalars()}
+    copies = select(col(Letter.id)).where(col(Letter.replaces_id).in_(told))
+    return [number for number in {*told, *session.execute(copies).scalars()} if number is not None]
+
+
+def _keys_of_failures(session: Session, chats: Sequence[int | None]) -> list[str]:
+    """The keys of the letters that told staff of this person's messages that could not be answered."""
+    events = session.execute(
+        select(col(InboxEvent.channel), col(InboxEvent.event_key)).where(
+            col(InboxEvent.chat_id).in_(chats), col(InboxEvent.state) != "done"
+        )
+    ).all()
+    staff = session.execute(select(col(Staff.person_id))).scalars().all()
+    return [f"failed:{event.channel}:{event.event_key}:{person}" for event in events for person in staff]
 
 
 def _erase_requests(session: Session, person_id: int, kept_files: set[int]) -> None:
@@ -267,7 +315,8 @@ def _erase_requests(session: Session, person_id: int, kept_files: set[int]) -> N
         version.value = _blank(version.field, version.value, version.request_id in with_files)
         session.add(version)
     session.flush()
-    for table, column in ((Clarification, "question"), (Proposal, "value")):
+    # Why a request changed hands is somebody's comment, too.
+    for table, column in ((Clarification, "question"), (Proposal, "value"), (Assignment, "reason")):
         session.execute(
             update(table)
             .where(col(table.request_id).in_(own))

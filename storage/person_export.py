@@ -200,6 +200,13 @@ PARTS: Mapping[str, Part] = MappingProxyType(
             _by_person("proposal"),
             {"request_id": _NUMBER, "field": _("Поле"), "value": _("Значение"), "created_at": _WHEN},
         ),
+        "assignment": Part(
+            _("Кому передавали заявки"),
+            _of_requests("assignment"),
+            {"request_id": _NUMBER, "created_at": _WHEN, "reason": _("Почему")},
+            # How the router compared members of staff.
+            frozenset({"trace"}),
+        ),
         "message": Part(
             _("Сообщения клиента и заметки сотрудников"),
             _messages,
@@ -264,7 +271,6 @@ NOT_GIVEN: Mapping[str, str] = MappingProxyType(
         "absence": "of staff",
         "shift": "of staff",
         "panel_session": "of staff",
-        "assignment": "which member of staff had a request, and by which rule",
         "stage_interval": "whose minutes they were: the firm's own times",
         "request_word": "the words of the requests once more, for the search",
         "firm_setting": "what the firm has settled",

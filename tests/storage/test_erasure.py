@@ -6,28 +6,34 @@ import os
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import JSON, String, delete, select, update
 
 from forms.messages import OutgoingFile
+from notifications import compose
 from router.model import Status
-from storage import casework, erasure, history
+from storage import casework, consents, erasure, history
 from storage.erasure import ERASED, NotErasable
 from storage.files import FileStore
 from storage.house import Who
 from storage.invitations import invite_client
+from storage.letters import Posting, post
 from storage.models import (
+    Assignment,
     Attachment,
+    CallTask,
     Chat,
     Client,
     ClientPerson,
     Consent,
     Draft,
+    FileScan,
     History,
     InboxEvent,
     Invitation,
     Letter,
     Message,
     Person,
+    Proposal,
     Request,
     Setting,
     metadata,
@@ -132,6 +138,68 @@ def full_of_secrets(firm) -> int:
     return number
 
 
+def everywhere_else(firm) -> None:
+    """The rarer traces: what staff wrote beside the dialogue, and what they were told."""
+    person_id, number = firm.people["maria"], cancelled(firm, task=MARK)
+    firm.change(Chat, firm.chats["maria"], focus=MARK)
+    say(firm, MARK, ("1" * 64,))
+    with firm.database.begin() as session:
+        session.execute(update(ClientPerson).where(ClientPerson.person_id == person_id).values(post=MARK))
+        session.execute(
+            update(Message).where(Message.text == MARK).values(files=[{"sha256": "1" * 64, "name": MARK}])
+        )
+        letter = session.execute(select(Letter).where(Letter.request_id == number)).scalars().first()
+        letter.rows, letter.message_key, letter.reason = [[[MARK, "press"]]], MARK, MARK
+        letter.files = [{"sha256": "2" * 64, "name": MARK}]
+        session.add_all(
+            (
+                letter,
+                FileScan(sha256="1" * 64, state="held", name=MARK, found_at=firm.clock),
+                Assignment(request_id=number, by="director", reason=MARK, created_at=firm.clock),
+                Proposal(
+                    request_id=number, field="task", value=MARK, person_id=person_id, created_at=firm.clock
+                ),
+                CallTask(person_id=person_id, reason=MARK, outcome=MARK, created_at=firm.clock),
+                InboxEvent(
+                    channel="webchat", event_key="e2", chat_id=firm.chats["maria"], state="failed",
+                    payload={"text": MARK}, received_at=firm.clock,
+                ),
+            )
+        )  # fmt: skip
+    attach(firm, number, "3" * 64)
+    with firm.database.begin() as session:
+        session.execute(update(Attachment).values(name=MARK))
+    with firm.database.begin() as session:
+        who = Who("webchat", person_id, name=f"{MARK} Мария")
+        consents.ask_for_data(session, firm.house, who, firm.clock)
+        consents.withdraw(session, firm.house, who, person_id, firm.clock)
+        session.merge(
+            Draft(person_id=person_id, progress={"task": MARK}, created_at=firm.clock, updated_at=firm.clock)
+        )
+        history.record(
+            session, at=firm.clock, actor_id=person_id, through="webchat", action="corrected",
+            subject=f"request:{number}", before={"task": MARK}, after={"task": MARK},
+        )  # fmt: skip
+    call_for_a_human(firm)
+    firm.change(Chat, firm.chats["maria"], screen=[[MARK, "press"]])
+
+
+def call_for_a_human(firm, who: str = "maria") -> None:
+    """As the dialogue does it: the staff are told the name, the telephone and the last words."""
+    words = compose.human_call(f"{MARK} {who}", (), MARK, MARK, firm.chats[who])
+    failed = compose.failed_message(f"{MARK} {who}", firm.chats[who])
+    anna = firm.people["anna"]
+    told = [Posting(f"human:webchat:{who}:{anna}", words, person_id=anna)]
+    if who == "maria":
+        told.append(Posting(f"failed:webchat:e2:{anna}", failed, person_id=anna))
+    with firm.database.begin() as session:
+        post(session, firm.house, firm.clock, told)
+        history.record(
+            session, at=firm.clock, actor_id=firm.people[who], through="webchat", action="human_called",
+            subject=f"chat:{firm.chats[who]}", before=None, after={"told": 1},
+        )  # fmt: skip
+
+
 def act(firm) -> Act:
     return Act(firm.who("elena", "panel"), firm.clock)
 
@@ -165,6 +233,68 @@ def test_no_table_holds_a_word_afterwards_and_the_history_still_holds_together(f
     assert holding(firm, MARK) == set()
     with firm.database.read() as session:
         assert history.verify(session).ok
+
+
+STAYS = {
+    "attachment.media_type attachment.purpose attachment.sha256": "of files that the law keeps",
+    "attachment.name": "goes with the row; the name of a document that the law keeps stays with it",
+    "consent.version consent.text_sha256 consent_text.*": "the proof of a consent, without a name",
+    "client.*": "the firm's contractor, not the person who writes for it; deleted by itself",
+    "history.action history.subject history.through history.values_digest history.previous_hash history.hash":
+        "that something was done; the digest is salted, and the salt goes",
+    "history.salt": "random, and it goes",
+    "request.status request.stage request.kind request.company request.inn request.channel request.question":
+        "the work itself",
+    "answer_version.field clarification.field proposal.field message.field": "a name of the form",
+    "message.direction message.kind": "a code",
+    "letter.key": "numbers and codes",
+    "letter.state letter.lease_owner stage_interval.stage": "a code",
+    "assignment.by assignment.trace": "the router's reasons: members of staff",
+    "chat.channel inbox_event.channel inbox_event.state inbox_event.event_key": "which event it was",
+    "invitation.*": "a digest and a code",
+    "person.consent_version": "a version, and it goes",
+    "file_scan.sha256 file_scan.state file_scan.virus": "what the scanner said",
+    "staff.* absence.* shift.* panel_session.*": "of members of staff, who are not erased here",
+    "firm_setting.* wording.* canned_reply.*": "the firm's own",
+    "setting.* process.* ownership.* outage.* copy_run.* throttle.*": "the machine's own",
+}  # fmt: skip
+"""The columns of text that an erasure leaves, each with the reason."""
+
+
+def words_of(table) -> set[str]:
+    """The columns of a table that can hold words."""
+    kinds = ((column.name, getattr(column.type, "impl", column.type)) for column in table.c)
+    return {f"{table.name}.{name}" for name, kind in kinds if isinstance(kind, String | JSON)}
+
+
+def staying() -> set[str]:
+    found: set[str] = set()
+    for name in (name for names in STAYS for name in names.split()):
+        table, _dot, column = name.partition(".")
+        found |= words_of(metadata.tables[table]) if column == "*" else {name}
+    return found
+
+
+def test_every_column_that_can_hold_words_is_erased_or_says_why_not(firm):
+    full_of_secrets(firm)
+    everywhere_else(firm)
+    filled = holding(firm, MARK)
+    every = set().union(*(words_of(table) for table in metadata.tables.values()))
+    assert every - staying() == filled - {"attachment.name"}
+    assert "attachment.name" in filled
+    with firm.database.begin() as session:
+        session.execute(update(Request).where(Request.status != "closed").values(status="cancelled"))
+    erase(firm)
+    assert holding(firm, MARK) == set()
+
+
+def test_what_staff_were_told_of_somebody_else_stays(firm):
+    everywhere_else(firm)
+    call_for_a_human(firm, "pyotr")
+    erase(firm)
+    assert [row.key for row in firm.rows(Letter) if MARK in row.text] == [
+        f"human:webchat:pyotr:{firm.people['anna']}"
+    ]
 
 
 def test_what_the_law_wants_stays(firm):
