@@ -4,7 +4,7 @@ The limit is a real one: a memory control group of the kernel, out of which the 
 Telegram is paced as in production, so the mailing goes on all the time below the answers. Where control
 groups cannot be made, the limit is only watched, and the report says so.
 
-Goals: answers within seconds (p99 3 s, a burst answered in 15 s), nothing out of order, 1 GB.
+Goals: answers within seconds (p99 3 s; a burst as soon as Telegram bears it), nothing out of order, 1 GB.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from tests.emulators.telegram import Chat, TelegramEmulator
 LIMIT_BYTES = 1024**3
 CLIENTS, STAFF, BURST, MAILING = 134, 20, 1000, 10_000
 CLIENT_THINKS_SECONDS, STAFF_THINKS_SECONDS = (6.0, 12.0), (4.0, 8.0)
-ANSWER_GOAL_SECONDS, BURST_GOAL_SECONDS = 3.0, 15.0
+ANSWER_GOAL_SECONDS = 3.0
+BURST_GOAL_SECONDS = 36.0
+"""Telegram takes 28 messages a second: so long take a thousand answers."""
 FIRST_CLIENT, FIRST_STAFF = 500_000, 900_000
 
 
@@ -158,6 +160,9 @@ class Burst:
     took_to_send_seconds: float
     kept_in_seconds: float
     answered_in_seconds: float
+    """Till the last of the clients has an answer."""
+    answers: int
+    """So many had come by then."""
     out_of_order: int
     lost: int
 
@@ -190,6 +195,7 @@ async def burst(service: Beset, telegram: TelegramEmulator, count: int, clients:
         what="all are told",
     )
     answered_at = loop.time()
+    answers = sum(len(chat.messages) - seen[chat.id] for chat in chats)
     stored: dict[str, list[str]] = {}
     query = (
         "select chat.chat_key, message.text from message join chat on chat.id = message.chat_id "
@@ -199,7 +205,7 @@ async def burst(service: Beset, telegram: TelegramEmulator, count: int, clients:
         stored.setdefault(key, []).append(text)
     lost = sum(len(texts) - len(stored.get(str(key), [])) for key, texts in said.items())
     disordered = sum(stored.get(str(key), []) != texts for key, texts in said.items())
-    return Burst(sent_at - began_at, kept_at - began_at, answered_at - began_at, disordered, lost)
+    return Burst(sent_at - began_at, kept_at - began_at, answered_at - began_at, answers, disordered, lost)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -293,6 +299,7 @@ def report(outcome: Outcome) -> int:
     print(f"clients, p50 of answers   {statistics.median(measured.clients):.2f} s of {len(measured.clients)}")
     print(f"staff, p50 of answers     {statistics.median(measured.staff):.2f} s of {len(measured.staff)}")
     print(f"burst sent, kept in       {done.took_to_send_seconds:.1f} s, {done.kept_in_seconds:.1f} s")
+    print(f"answers to the burst      {done.answers} when everybody had one")
     print(f"mailed meanwhile          {outcome.mailed}")
     for name, value, goal, unit in goals:
         print(f"{name:26}{value:.2f} {unit} (goal {goal:g}, {value / goal:.0%} of it)")
