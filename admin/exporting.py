@@ -45,13 +45,13 @@ def export(
             titles = [say(heading) for heading in headings]
             sheets.WRITERS[kind](titles, counted.limited(rows_of(session)), out.file)
         _note(name, kind, counted.rows)
-        return out.sent(sheets.MEDIA[kind], f"priem-{name}-{_stamp()}.{kind}")
+        return out.sent(sheets.MEDIA[kind], f"priem-{name}-{stamp()}.{kind}")
 
 
 def given_out(kind: str, name: str, content: bytes, rows: int) -> Response:
     """Answer with a file that is made already, and write it down in the history."""
     _note(name, kind, rows)
-    file, called = io.BytesIO(content), f"priem-{name}-{_stamp()}.{kind}"
+    file, called = io.BytesIO(content), f"priem-{name}-{stamp()}.{kind}"
     return send_file(file, mimetype=_MEDIA[kind], as_attachment=True, download_name=called)
 
 
@@ -81,7 +81,8 @@ def new_file() -> Iterator[NewFile]:
             made.file.close()
 
 
-def _stamp() -> str:
+def stamp() -> str:
+    """Now, as a part of a file's name."""
     return f"{doors().now().astimezone(doors().house.calendar.zone):%Y-%m-%d-%H%M}"
 
 

@@ -53,6 +53,7 @@ _BELOW = {
     "my_calendar": "calendar",
     "coverage": "clients",
     "erasure": "clients",
+    "consents": "clients",
     "access": "colleagues",
     "texts": "settings",
     "replies": "settings",

@@ -32,6 +32,7 @@ class Area(StrEnum):
     PROFILE = "profile"
     SETTINGS = "settings"
     ERASURE = "erasure"
+    CONSENTS = "consents"
 
 
 class Deed(StrEnum):
@@ -62,7 +63,7 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
     {
         Role.DIRECTOR: _ALL | {Area.ERASURE},
         Role.DEPUTY: _ALL,
-        Role.CONTROLLER: _ALL - {Area.SETTINGS},
+        Role.CONTROLLER: _ALL - {Area.SETTINGS, Area.CONSENTS},
         Role.ADMIN: frozenset(
             {
                 Area.START,
@@ -75,6 +76,7 @@ _SEES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.HISTORY,
                 Area.SETTINGS,
                 Area.ERASURE,
+                Area.CONSENTS,
             }
         ),
         Role.ACCOUNTANT: _OWN,
@@ -95,6 +97,7 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.STAFF,
                 Area.SETTINGS,
                 Area.ERASURE,
+                Area.CONSENTS,
                 Area.COPIES,
             }
         ),
@@ -107,10 +110,13 @@ _CHANGES: Mapping[Role, frozenset[Area]] = MappingProxyType(
                 Area.COVERAGE,
                 Area.STAFF,
                 Area.SETTINGS,
+                Area.CONSENTS,
             }
         ),
         Role.CONTROLLER: frozenset({Area.RECORDING}),
-        Role.ADMIN: frozenset({Area.CLIENTS, Area.COVERAGE, Area.STAFF, Area.ERASURE, Area.COPIES}),
+        Role.ADMIN: frozenset(
+            {Area.CLIENTS, Area.COVERAGE, Area.STAFF, Area.ERASURE, Area.CONSENTS, Area.COPIES}
+        ),
         Role.ACCOUNTANT: frozenset({Area.RECORDING, Area.REQUESTS}),
         Role.LAWYER: frozenset({Area.RECORDING, Area.REQUESTS}),
     }

@@ -313,6 +313,7 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "messages": _("Сообщений"),
         "letters": _("Писем"),
         "drafts": _("Черновиков"),
+        "calls": _("Звонков"),
         "chats": _("Чатов"),
         "kept_files": _("Оставлено файлов"),
     }

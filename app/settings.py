@@ -272,6 +272,7 @@ class Retention(Section):
     drafts_months: int = Field(default=0, ge=0, le=1200)
     messages_months: int = Field(default=0, ge=0, le=1200)
     files_months: int = Field(default=0, ge=0, le=1200)
+    calls_months: int = Field(default=0, ge=0, le=1200)
 
 
 class Backup(Section):

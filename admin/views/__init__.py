@@ -9,6 +9,7 @@ from admin.views.calls import CallsView
 from admin.views.client_card import ClientCardView
 from admin.views.clients import ClientsView
 from admin.views.colleague_card import ColleagueCardView
+from admin.views.consents import ConsentsView
 from admin.views.copies import CopiesView
 from admin.views.coverage import CoverageView
 from admin.views.erasure import ErasureView
@@ -53,6 +54,7 @@ VIEWS = (
     ProfileView,
     AccessView,
     ErasureView,
+    ConsentsView,
 )
 
 __all__ = ["VIEWS", "StartView"]

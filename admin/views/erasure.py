@@ -1,24 +1,29 @@
-"""Deleting a client's record or a person's data: shown first, confirmed twice, the second time by hand."""
+"""A person's data: given out, and deleted; a client's record; what is older than it need be.
+
+What is deleted is shown first and confirmed, at last by hand.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from itsdangerous import BadData, URLSafeSerializer
 from sqlmodel import Session
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area
 from admin.views.base import PanelView, expose, tell
 from forms.texts import Text, _
-from storage import erasure, roster
+from storage import erasure, person_export, retention, roster
 from storage.erasure import ClientRecord, NotErasable, PersonErasure
+from storage.retention import Retention
 from storage.roster import CardChanged, NoSuchCard
 
 CONFIRMED_FOR = timedelta(minutes=10)
@@ -60,17 +65,14 @@ class ErasureView(PanelView):
         subject = _Subject(
             f"client:{client_id}:{record.version}", record.name, url_for("clients.one", client_id=client_id)
         )
-        if request.method == "GET":
-            return self.page("erase_client.html", record=record, subject=subject)
-        self.require_change()
-        asked_again = self._asked_again(subject)
-        if asked_again is not None:
-            return asked_again
+        answer = self._until_confirmed(subject, "erase_client.html", record)
+        if answer is not None:
+            return answer
         try:
             with doors().database.begin() as writing:
                 erasure.delete_client(writing, act(), client_id, record.version)
         except (NotErasable, CardChanged):
-            return self.page("erase_client.html", record=_record(client_id), subject=subject), 409
+            return self.page("erase_client.html", found=_record(client_id), subject=subject), 409
         tell(_("Клиент удалён."))
         return redirect(url_for("clients.index"))
 
@@ -80,18 +82,14 @@ class ErasureView(PanelView):
         found = _person(client_id, person_id)
         back = url_for("clients.one", client_id=client_id)
         subject = _Subject(f"person:{person_id}", found.name, back)
-        if request.method == "GET":
-            return self.page("erase_person.html", found=found, subject=subject)
-        self.require_change()
-        asked_again = self._asked_again(subject)
-        if asked_again is not None:
-            return asked_again
+        answer = self._until_confirmed(subject, "erase_person.html", found)
+        if answer is not None:
+            return answer
         try:
             with doors().database.begin() as writing:
                 done = erasure.erase_person(writing, act(), person_id, doors().house.calendar.zone)
         except NotErasable:
-            found = _person(client_id, person_id)
-            return self.page("erase_person.html", found=found, subject=subject), 409
+            return self.page("erase_person.html", found=_person(client_id, person_id), subject=subject), 409
         erasure.forget_files(doors().database, doors().files, doors().now())
         tell(
             _(
@@ -101,8 +99,60 @@ class ErasureView(PanelView):
         )  # fmt: skip
         return redirect(back)
 
-    def _asked_again(self, subject: _Subject) -> str | tuple[str, int] | None:
-        """The page of the second confirmation; None when it has come."""
+    @expose("/client/<int:client_id>/person/<int:person_id>/data", methods=("POST",))
+    def data(self, client_id: int, person_id: int) -> Response:
+        """Everything that is kept about the person, as a ZIP to give to them."""
+        self.require_change()
+        doing = act()
+        with exporting.new_file() as out:
+            with doors().database.read() as reading:
+                if not _speaks(reading, _number(client_id), _number(person_id)):
+                    abort(404)
+                try:
+                    given = person_export.write(
+                        reading, doors().files, doors().house, person_id, doing.now, out.file
+                    )
+                except NoSuchCard:
+                    abort(404)
+            with doors().database.begin() as writing:
+                person_export.note_given(writing, doing.who, person_id, given, doing.now)
+            return out.sent("application/zip", f"priem-person-{person_id}-{exporting.stamp()}.zip")
+
+    @expose("/retention", methods=("GET", "POST"))
+    def retention(self) -> Response | str | tuple[str, int]:
+        """What is older than so many months: shown first; a POST with the word forgets it."""
+        months, refusal = _months(request.values)
+        if request.method == "GET" or refusal:
+            return self._retention(months, refusal), 422 if refusal else 200
+        self.require_change()
+        if _loose(request.form.get("typed", "")) != WORD:
+            refusal = _("Написано не то. Перепишите без ошибок: {word}.", word=WORD)
+            return self._retention(months, refusal), 422
+        done = retention.sweep(
+            doors().database, doors().files, months, doors().house.calendar.zone, doors().now(), act().who
+        )
+        tell(
+            _(
+                "Удалено. Черновиков: {drafts}, сообщений и писем: {words}, звонков: {calls}, "
+                "файлов: {files}.",
+                drafts=done.drafts, words=done.messages + done.letters, calls=done.calls, files=done.files,
+            )
+        )  # fmt: skip
+        return redirect(url_for("erasure.retention"))
+
+    def _retention(self, months: Retention, refusal: Text | None) -> str:
+        with doors().database.read() as reading:
+            due = retention.count_due(reading, months, doors().house.calendar.zone, doors().now())
+        kinds = [(name, title, getattr(months, name)) for name, title in _KINDS.items()]
+        return self.page("retention.html", due=due, kinds=kinds, word=WORD, refusal=refusal)
+
+    def _until_confirmed(
+        self, subject: _Subject, template: str, found: ClientRecord | PersonErasure
+    ) -> str | tuple[str, int] | None:
+        """What to answer before both confirmations have come; None when they have."""
+        if request.method == "GET":
+            return self.page(template, found=found, subject=subject)
+        self.require_change()
         word = subject.typed.strip() or WORD
         token = request.form.get("token", "")
         if not token:
@@ -119,6 +169,29 @@ class ErasureView(PanelView):
 
     def _second(self, subject: _Subject, word: str, token: str, refusal: Text | None = None) -> str:
         return self.page("erase_again.html", subject=subject, word=word, token=token, refusal=refusal)
+
+
+_KINDS = {
+    "drafts_months": _("недописанные заявки, которых не касались"),
+    "messages_months": _("слова сообщений и писем о закрытых заявках и ни о какой"),
+    "calls_months": _("слова о сделанных звонках"),
+    "files_months": _("файлы закрытых заявок и файлы без заявки"),
+}
+_LEAST_FILES_MONTHS = (erasure.KEEP_YEARS + 1) * 12
+"""So old is the work of the last day of a year when its documents may go."""
+_MOST_MONTHS = 1200
+
+
+def _months(form: MultiDict[str, str]) -> tuple[Retention, Text | None]:
+    """For how many months each is kept, as it was typed; and what is wrong with it."""
+    typed = {name: asked.as_number(form.get(name, "")) or 0 for name in _KINDS}
+    months = Retention(**{name: min(number, _MOST_MONTHS) for name, number in typed.items()})
+    if 0 < months.files_months < _LEAST_FILES_MONTHS:
+        return replace(months, files_months=0), _(
+            "Документы хранят пять лет после года работы: для файлов укажите не меньше {count} месяцев.",
+            count=_LEAST_FILES_MONTHS,
+        )
+    return months, None
 
 
 def _first(subject: _Subject) -> list[object]:

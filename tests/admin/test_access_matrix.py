@@ -43,6 +43,8 @@ clients.index                GET   ---++++
 clients.one                  GET   ---++++
 clients.one                  POST  ----+++
 clients.confirm              POST  ----+++
+consents.index               GET   ----+++
+consents.withdraw            POST  ----+++
 copies.index                 GET   ---++++
 copies.now                   POST  -----++
 coverage.index               GET   ---++++
@@ -55,6 +57,9 @@ clients.store                POST  ----+++
 erasure.index                GET   -----++
 erasure.client               GET   -----++
 erasure.client               POST  -----++
+erasure.data                 POST  -----++
+erasure.retention            GET   -----++
+erasure.retention            POST  -----++
 erasure.person               GET   -----++
 erasure.person               POST  -----++
 history.index                GET   ---++++

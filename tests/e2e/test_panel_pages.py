@@ -82,6 +82,8 @@ class Open:
             f"/panel/clients/{office.clients[2]}/",
             "/panel/clients/import",
             "/panel/clients/coverage/",
+            "/panel/consents/",
+            "/panel/erasure/retention",
             f"/panel/client/{office.clients[0]}/requests",
             f"/panel/client/{office.clients[0]}/correspondence",
             f"/panel/client/{office.clients[0]}/files",

@@ -7,8 +7,8 @@ import pytest
 
 from storage import casework, history, retention
 from storage.erasure import ERASED
-from storage.models import Attachment, Draft, History, Letter, Message, Request
-from storage.retention import Forgotten, Retention, months_before, sweep
+from storage.models import Attachment, CallTask, Draft, History, Letter, Message, Request
+from storage.retention import Forgotten, Retention, count_due, months_before, sweep
 from tests.storage.firm import MOSCOW, WEDNESDAY, Firm
 from tests.storage.test_erasure import attach, cancelled, carried_out, keep, say, store
 
@@ -110,6 +110,43 @@ def test_more_than_a_batch_goes_in_one_sweep(firm, store, monkeypatch):
     later(firm, 100)
     done = swept(firm, store, messages_months=1, files_months=1)
     assert (done.messages, done.files) == (5, 5)
+
+
+def test_words_about_calls_that_are_done_go(firm, store):
+    with firm.database.begin() as session:
+        for words, done_at in (("старый", firm.clock), ("ждёт", None)):
+            session.add(
+                CallTask(
+                    person_id=firm.people["maria"], reason=words, created_at=firm.clock, done_at=done_at,
+                    outcome=words,
+                )
+            )  # fmt: skip
+    later(firm, 400)
+    assert swept(firm, store, calls_months=12).calls == 1
+    assert [(row.reason, row.outcome) for row in firm.rows(CallTask)] == [(ERASED, ERASED), ("ждёт", "ждёт")]
+    assert not swept(firm, store, calls_months=12).anything
+
+
+def test_what_is_counted_before_is_what_goes(firm, store):
+    number = carried_out(firm)
+    attach(firm, number, keep(firm, store, "счёт"))
+    say(firm, "о закрытой", number=number)
+    say(firm, "вот", (keep(firm, store, "ни о чём"),))
+    draft(firm, "maria")
+    later(firm, 400)
+    months = Retention(drafts_months=1, messages_months=1, files_months=1, calls_months=1)
+
+    def due(retention=months):
+        with firm.database.read() as session:
+            return count_due(session, retention, MOSCOW, firm.clock)
+
+    before = due()
+    assert (before.drafts, before.messages, before.files) == (1, 2, 2)
+    assert not due(Retention()).anything
+    done = sweep(firm.database, store, months, MOSCOW, firm.clock, firm.who("elena", "panel"))
+    assert (done.drafts, done.messages, done.letters, done.files) == (1, 2, before.letters, 2)
+    assert not due().anything
+    assert firm.row(History, action="retention_swept").actor_id == firm.people["elena"]
 
 
 def test_a_closed_request_stays_readable(firm, store):
