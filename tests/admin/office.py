@@ -200,7 +200,9 @@ class Browser:
                 r'name="csrf_token" value="([^"]+)"', self.client.get("/panel/sign-in").get_data(as_text=True)
             )
             token = found.group(1) if found else ""
-        return self.client.post(path, data={"csrf_token": token, **fields}, follow_redirects=follow)
+        return self.client.post(
+            path, data={"csrf_token": token, **fields}, follow_redirects=follow, buffered=True
+        )
 
 
 def open_office(folder: Path, template: Path, public_url: str = "http://localhost") -> Office:

@@ -138,7 +138,6 @@ def test_everything_about_a_person_comes_as_one_file(busy):
     page = archive.read("README.html").decode()
     assert "Счёт во вложении, спасибо" in page
     assert "чат на сайте" in page
-    answer.close()
     line = office.all(History)[-1]
     assert (line.action, line.subject) == ("data_given", f"person:{office.speakers[0]}")
 
