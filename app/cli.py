@@ -245,6 +245,7 @@ def export_person(
     from notifications.texts import Catalogue
     from storage import firm_settings, person_export
     from storage.house import Who
+    from storage.private import private_file
     from storage.roster import NoSuchCard
 
     settings, made_at = _settings(config), now()
@@ -252,7 +253,7 @@ def export_person(
     store = settings.storage.open_files(MAX_FILE_BYTES)
     with _database(settings) as database:
         try:
-            with person_export.private_file(out) as stream, database.read() as session:
+            with private_file(out) as stream, database.read() as session:
                 house = firm_settings.house_with(filed, firm_settings.read_settled(session))
                 given = person_export.write(session, store, house, number, made_at, stream)
         except NoSuchCard:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from storage.listing import every_leaf
 from storage.models import Chat, ClientPerson, Consent, ConsentText, Person
 from storage.paging import FIRST, Leaf, Place, leaf
-
-_MOST_WORDS = 8
+from storage.search import every_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +74,7 @@ def find(session: Session, wanted: Wanted, place: Place = FIRST) -> Leaf[Line]:
         query = query.where(col(Consent.person_id) == wanted.person_id)
     if wanted.in_force:
         query = query.where(col(Consent.withdrawn_at).is_(None))
-    for word in wanted.words.split()[:_MOST_WORDS]:
-        # SQLite lowers only Latin letters: the usual spellings are asked for one by one.
-        spelt = sorted({word, word.lower(), word.upper(), word.capitalize()})
-        query = query.where(or_(*(col(Person.name).contains(each, autoescape=True) for each in spelt)))
+    query = query.where(*every_word(wanted.words, col(Person.name)))
     return leaf(session, query, (col(Consent.id),), lambda row: Line(*row), place, descending=True)
 
 

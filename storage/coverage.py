@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlmodel import Session, col
 
 from storage import history
@@ -19,6 +19,7 @@ from storage.invitations import Purpose, invite_person
 from storage.models import Chat, Client, ClientPerson, Invitation, Person, Staff
 from storage.paging import FIRST, Leaf, Place, leaf
 from storage.roster import Act, NoSuchCard
+from storage.search import every_word
 
 CODE_VALID = timedelta(days=30)
 MOST_AT_ONCE = 200
@@ -83,16 +84,7 @@ def coverage(session: Session) -> Coverage:
 
 def missing(session: Session, now: datetime, *, search: str = "", place: Place = FIRST) -> Leaf[Missing]:
     """Those who are not in a messenger, by name; each word of `search` stands in the name or the INN."""
-    query = _missing(now)
-    for word in search.split()[:8]:
-        # SQLite lowers only Latin letters: the usual spellings are asked for one by one.
-        spelt = sorted({word, word.lower(), word.upper(), word.capitalize()})
-        query = query.where(
-            or_(
-                col(Client.inn).contains(word, autoescape=True),
-                *(col(Client.name).contains(spelling, autoescape=True) for spelling in spelt),
-            )
-        )
+    query = _missing(now).where(*every_word(search, col(Client.inn), col(Client.name)))
     return leaf(session, query, (col(Client.name), col(Client.id)), lambda row: Missing(*row), place)
 
 

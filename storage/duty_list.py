@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from storage.files import KeptFiles
 from storage.house import House
 from storage.letters import Posting, post
 from storage.models import Absence, Attachment, Client, Letter, Person, Request, Staff
+from storage.private import private_file
 from storage.reach import Reach, within
 from storage.reading import OWING
 from storage.sheets import MEDIA, Sheet, write_workbook
@@ -328,18 +328,8 @@ def write(folder: Path, day: date, found: DutyList) -> None:
 
 def write_privately(file: Path, content: bytes) -> None:
     """Write a file that appears whole and that only we may read. Raises OSError."""
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.unlink(missing_ok=True)
-    # Private from its first byte on: a file that is made readable is read.
-    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with private_file(file) as stream:
+        stream.write(content)
 
 
 def unsent(session: Session, plan: Plan, day: date) -> tuple[str, ...]:

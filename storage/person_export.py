@@ -7,16 +7,13 @@ the same client wrote is theirs and is left out; the words of staff about this p
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import chain
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -315,23 +312,6 @@ def note_given(session: Session, who: Who, person_id: int, given: Given, now: da
         session, at=now, actor_id=who.person_id, through=who.through, action=GIVEN,
         subject=f"person:{person_id}", before=None, after={"rows": given.rows, "files": given.files},
     )  # fmt: skip
-
-
-@contextmanager
-def private_file(file: Path) -> Iterator[BinaryIO]:
-    """A file that appears whole and that only we may read. Raises OSError."""
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.unlink(missing_ok=True)
-    # Private from its first byte on: a file that is made readable is read.
-    handle = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w+b") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # --- rows --------------------------------------------------------------------------------------

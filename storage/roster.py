@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlmodel import Session, col
 
 from router.model import Role
@@ -23,6 +23,7 @@ from storage.models import Absence, Chat, Client, ClientPerson, PanelSession, Pe
 from storage.paging import FIRST, Leaf, Place, leaf
 from storage.reach import Reach, clients_within
 from storage.reading import OWING
+from storage.search import every_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +186,7 @@ def find_clients(
     query = _clients().where(*clients_within(reach))
     if unconfirmed:
         query = query.where(col(Client.confirmed).is_(False))
-    for word in search.split()[:8]:
-        # SQLite lowers only Latin letters: the usual spellings are asked for one by one.
-        spelt = {word, word.lower(), word.upper(), word.capitalize()}
-        query = query.where(
-            or_(
-                col(Client.inn).contains(word, autoescape=True),
-                *(col(Client.name).contains(spelling, autoescape=True) for spelling in sorted(spelt)),
-            )
-        )
+    query = query.where(*every_word(search, col(Client.inn), col(Client.name)))
     loads = _open_by_client(session)
     order = (col(Client.name), col(Client.id))
     return leaf(session, query, order, lambda row: _client_row(row, loads), place)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
     Select,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     func,
     insert,
     intersect,
+    or_,
     select,
 )
 from sqlmodel import Session
@@ -52,6 +54,20 @@ def words_of(text: str) -> tuple[str, ...]:
 def asked_words(question: str) -> tuple[str, ...]:
     """The words of a question that count."""
     return words_of(question)[:MOST_WORDS]
+
+
+def every_word(question: str, *columns: Any) -> list[ColumnElement[bool]]:
+    """What a row must be so that each word of the question stands in one of these columns.
+
+    No index helps: for short tables.
+    """
+    found: list[ColumnElement[bool]] = []
+    for word in question.split()[:MOST_WORDS]:
+        # SQLite lowers only Latin letters: the usual spellings are asked for one by one.
+        spelt = sorted({word, word.lower(), word.upper(), word.capitalize()})
+        places = (column.contains(each, autoescape=True) for column in columns for each in spelt)
+        found.append(or_(*places))
+    return found
 
 
 def fits(text: str, wanted: Sequence[str]) -> bool:

@@ -13,6 +13,7 @@ from storage import casework, person_export
 from storage.house import Who
 from storage.models import Attachment, FileScan, History, Message, metadata
 from storage.person_export import NOT_GIVEN, PARTS
+from storage.private import private_file
 from storage.roster import NoSuchCard
 from tests.storage.firm import Firm
 from tests.storage.test_erasure import MARK, erase, full_of_secrets, keep, say, store
@@ -187,11 +188,11 @@ def test_giving_is_written_down(firm, store):
 
 def test_a_private_file_appears_whole_and_for_us_alone(tmp_path):
     file = tmp_path / "maria.zip"
-    with person_export.private_file(file) as out:
+    with private_file(file) as out:
         out.write(b"x")
         assert not file.exists()
     assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"x", 0o600)
-    with contextlib.suppress(RuntimeError), person_export.private_file(file) as out:
+    with contextlib.suppress(RuntimeError), private_file(file) as out:
         out.write(b"half")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["maria.zip"]
