@@ -172,10 +172,10 @@ class ErasureView(PanelView):
 
 
 _KINDS = {
-    "drafts_months": _("недописанные заявки, которых не касались"),
-    "messages_months": _("слова сообщений и писем о закрытых заявках и ни о какой"),
-    "calls_months": _("слова о сделанных звонках"),
-    "files_months": _("файлы закрытых заявок и файлы без заявки"),
+    "drafts_months": _("Недописанные заявки, которых не касались"),
+    "messages_months": _("Слова переписки: закрытые заявки и разговоры без заявки"),
+    "calls_months": _("Слова о сделанных звонках"),
+    "files_months": _("Файлы закрытых заявок и файлы без заявки"),
 }
 _LEAST_FILES_MONTHS = (erasure.KEEP_YEARS + 1) * 12
 """So old is the work of the last day of a year when its documents may go."""
