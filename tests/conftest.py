@@ -12,6 +12,9 @@ from tests import secrecy
 STARTS_PROCESSES = ("tests/e2e/", "tests/storage/test_disaster")
 """Where services run beside the tests and write logs of their own."""
 
+SERVERS_OF_TESTS = ("mail.log", "mail.debug", "pymap", "werkzeug", "wsgidav", "cheroot")
+"""The loggers of the real servers beside the tests: those see clients' addresses, and are not ours."""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def libraries_are_heard() -> Iterator[None]:
@@ -19,6 +22,8 @@ def libraries_are_heard() -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)
+    for name in SERVERS_OF_TESTS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     yield
     root.setLevel(level)
 
