@@ -248,9 +248,14 @@ class Service:
         async def accept(inbounds: Sequence[Inbound], cursor: Cursor | None) -> None:
             if cursor is not None and not floor.ownership.holds(channel_thing(channel.name)):
                 raise NotOurs
-            operations: list[Op] = [floor.arrival(inbound) for inbound in inbounds]
-            with floor.monitor.meters.keeping(channel.name, len(inbounds)):
-                await floor.commit.do([*operations, cursor] if cursor else operations)
+            arrivals = [floor.arrival(inbound) for inbound in inbounds]
+            operations: list[Op] = [*arrivals, cursor] if cursor else [*arrivals]
+            try:
+                with floor.monitor.meters.keeping(channel.name, len(inbounds)):
+                    await floor.commit.do(operations)
+            except Exception:
+                floor.not_kept(arrivals)
+                raise
             for inbound in inbounds:
                 if inbound.acknowledge is not None and not self.stop.is_set():
                     tasks.create_task(_acknowledge(channel, inbound))
@@ -435,6 +440,12 @@ class _Floor:
         now = self.service.now()
         pace = self.pace.of(inbound, now)
         return Arrival(inbound, pace, self.pace.tells(inbound, pace, now))
+
+    def not_kept(self, arrivals: Sequence[Arrival]) -> None:
+        """These messages come again, and only then they count."""
+        now = self.service.now()
+        for each in arrivals:
+            self.pace.not_kept(each.inbound, each.pace, now, tells=each.tells)
 
     def peer_gone(self) -> None:
         """What it was fetching is nobody's now."""

@@ -46,9 +46,9 @@ class ChatPace:
 
     def of(self, inbound: Inbound, now: datetime) -> Pace:
         """Count one message and say how its chat writes."""
-        if inbound.kind not in _COUNTED or not inbound.chat_key:
+        if not _is_counted(inbound):
             return Pace.EASY
-        key = f"{inbound.channel}:{inbound.chat_key}"
+        key = _key(inbound)
         is_fast = not self.strangers.take(key, now)
         if not self.everybody.take(key, now):
             return Pace.FLOOD
@@ -58,8 +58,32 @@ class ChatPace:
         """Whether this chat is to be told so: once a minute."""
         if pace is Pace.EASY:
             return False
-        brake = self.everybody if pace is Pace.FLOOD else self.strangers
-        return brake.tells(f"{inbound.channel}:{inbound.chat_key}", now)
+        return self._brake(pace).tells(_key(inbound), now)
+
+    def not_kept(self, inbound: Inbound, pace: Pace, now: datetime, *, tells: bool) -> None:
+        """Take back the count of a message that could not be stored, and that the chat is told.
+
+        Its messenger repeats it, perhaps many times a second: that is not the person writing fast.
+        """
+        if not _is_counted(inbound):
+            return
+        if pace is Pace.EASY:
+            self.strangers.give_back(_key(inbound), now)
+        if pace is not Pace.FLOOD:
+            self.everybody.give_back(_key(inbound), now)
+        if tells:
+            self._brake(pace).told_nothing(_key(inbound), now)
+
+    def _brake(self, pace: Pace) -> Throttle:
+        return self.everybody if pace is Pace.FLOOD else self.strangers
+
+
+def _is_counted(inbound: Inbound) -> bool:
+    return inbound.kind in _COUNTED and bool(inbound.chat_key)
+
+
+def _key(inbound: Inbound) -> str:
+    return f"{inbound.channel}:{inbound.chat_key}"
 
 
 def hold_off(work: Work, house: House, chat: ChatView, inbound: Inbound, pace: Pace, *, tells: bool) -> bool:

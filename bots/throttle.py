@@ -42,6 +42,11 @@ class Throttle:
         """Count what an event has turned out to cost, whether or not there is so much left."""
         self._filled(key, now).tokens -= cost
 
+    def give_back(self, key: str, now: datetime, cost: float = 1.0) -> None:
+        """Take back what an event was counted for: it had no effect, and its sender repeats it."""
+        bucket = self._filled(key, now)
+        bucket.tokens = min(self.burst, bucket.tokens + cost)
+
     def wait_seconds(self, key: str, now: datetime, cost: float = 1.0) -> float:
         """How long until one more event fits; 0 means now."""
         lacking = cost - self._filled(key, now).tokens
@@ -54,6 +59,10 @@ class Throttle:
             return False
         bucket.told_at = now
         return True
+
+    def told_nothing(self, key: str, now: datetime) -> None:
+        """Take back that this key is told: the words were not kept."""
+        self._filled(key, now).told_at = None
 
     def __len__(self) -> int:
         return len(self._buckets)

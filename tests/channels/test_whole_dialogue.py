@@ -19,8 +19,10 @@ from app.service import Service, open_service
 from app.settings import load
 from storage.migrate import migrate
 from storage.models import Attachment, Request
+from tests.channels import viber
 from tests.channels.harness import Harness, Shelf, Variant, free_address
 from tests.channels.test_contract import variants
+from tests.storage.test_disaster import limited_to
 
 CONFIG = """
 [firm]
@@ -110,3 +112,21 @@ async def test_a_stranger_fills_the_form_in_words(variant: Variant, tmp_path: Pa
             (attachment,) = session.exec(select(Attachment)).all()
         assert (request.inn, request.channel) == ("7707083893", harness.channel.name)
         assert (attachment.size_bytes, service.store.path(attachment.sha256).read_bytes()) == (len(PDF), PDF)
+
+
+async def test_a_message_repeated_while_the_disk_is_full_is_not_taken_for_many(tmp_path: Path):
+    """Whoever wrote "/start" once is answered, however often the messenger had to post it."""
+    async with viber.opened(Shelf(tmp_path)) as harness, house_behind(harness, tmp_path) as service:
+        assert isinstance(harness, viber.ViberHarness)
+        emulator = harness.emulator
+        people = [emulator.person(f"{number:012d}A=") for number in range(40)]
+        await limited_to(service.database, 1)
+        for person in people:
+            await person.says("/start")
+        async with asyncio.timeout(STEP_SECONDS):
+            while emulator.posts.count(503) < 40:
+                await asyncio.sleep(0.05)
+        await limited_to(service.database, None)
+        for person in people:
+            (asked,) = await person.shown(1, timeout_seconds=STEP_SECONDS)
+            assert "согласие" in asked.text

@@ -74,6 +74,27 @@ async def test_an_album_and_a_quick_typist_are_not_braked(town):
     assert not [text for text in await write(town, maria, pace, 60, every=SECOND) if "Подождите" in text]
 
 
+async def test_what_could_not_be_kept_does_not_count(town):
+    pace, stranger = ChatPace(), town.newcomer()
+    inbound = stranger.inbound(InboundKind.TEXT, text="а")
+    for _number in range(500):
+        paced = pace.of(inbound, town.clock)
+        assert paced is Pace.EASY
+        pace.not_kept(inbound, paced, town.clock, tells=False)
+
+
+async def test_whoever_could_not_be_told_is_told_the_next_time(town):
+    pace, stranger = ChatPace(), town.newcomer()
+    inbound = stranger.inbound(InboundKind.TEXT, text="а")
+    while (paced := pace.of(inbound, town.clock)) is Pace.EASY:
+        pass
+    for _number in range(2):
+        assert pace.tells(inbound, paced, town.clock)
+        pace.not_kept(inbound, paced, town.clock, tells=True)
+    assert pace.tells(inbound, paced, town.clock)
+    assert not pace.tells(inbound, paced, town.clock)
+
+
 async def test_one_chat_does_not_slow_another(town):
     pace, loud, quiet = ChatPace(), town.newcomer("1"), town.newcomer("2", "Пётр")
     await write(town, loud, pace, 60)
