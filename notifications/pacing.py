@@ -155,9 +155,10 @@ class Turns:
     is more to send. A chat whose own time has not come waits aside and holds nobody up.
 
     Urgent chats go first, but after seven of them in a row one of the others is let through. Within a
-    level it is first come, first served, where a chat with many letters left has a head start of the
-    time it needs for them anyway: the longest queue would otherwise be alone at the end, with the
-    channel's rate half unused.
+    level it is first come, first served. Among those that are not urgent a chat with many letters left has
+    a head start of the time it needs for them anyway: the longest queue would otherwise be alone at the
+    end, with the channel's rate half unused. Urgent letters are answers: nobody's third passes the first
+    of somebody who has waited longer.
     """
 
     gate: Gate
@@ -174,7 +175,8 @@ class Turns:
 
     def enter(self, now: float, chat: int, *, since: float, left: int, urgent: bool) -> None:
         """Put a chat with `left` letters in the queue, the first of which is here since `since`."""
-        head_start = min((left - 1) * self.gate.chat_interval_seconds, _HEAD_START_LIMIT_SECONDS)
+        wanted = 0.0 if urgent else (left - 1) * self.gate.chat_interval_seconds
+        head_start = min(wanted, _HEAD_START_LIMIT_SECONDS)
         opens_at = self.gate.chat_opens_at(now, chat)
         place = _Place(next(self._tickets), since - head_start, urgent, opens_at <= now)
         self._places[chat] = place

@@ -3,6 +3,7 @@
 import math
 import random
 from bisect import bisect_right
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -196,6 +197,30 @@ def test_mailings_are_not_starved_by_answers():
     enter(turns, 500, 501)
     order = [chat for _, chat in serve(turns, 100)]
     assert (order.index(500), order.index(501)) == (7, 15)
+
+
+def test_nobodys_second_answer_passes_the_first_of_somebody_else():
+    """134 chats write 7 or 8 times each within a second: 1000 answers."""
+    turns, written = queue(rate=28, chat_rate=1), deque((place % 134, place / 1000) for place in range(1000))
+    waiting: dict[int, deque[float]] = {}
+    for chat, at in written:
+        waiting.setdefault(chat, deque()).append(at)
+        if len(waiting[chat]) == 1:
+            turns.enter(at, chat, since=at, left=1, urgent=True)
+    order, now = [], 1.0
+    while (opens_at := turns.opens_at(now)) is not None:
+        now = opens_at
+        chat = turns.take(now)
+        if chat is None:
+            continue
+        turns.gate.spend(now, chat)
+        order.append(chat)
+        waiting[chat].popleft()
+        if waiting[chat]:
+            turns.enter(now, chat, since=waiting[chat][0], left=len(waiting[chat]), urgent=True)
+    assert len(order) == 1000
+    assert sorted(order[:134]) == list(range(134))
+    assert now <= 1000 / 28 + 2
 
 
 def test_urgent_only_leaves_the_others_standing():
