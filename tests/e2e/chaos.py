@@ -432,9 +432,10 @@ class Storm:
     weather: Weather = field(default_factory=Weather)
 
     async def blow(self, until: float) -> None:
-        """Until that moment of the event loop; afterwards nothing is wrong any more."""
+        """Until that moment of the event loop, with one kill at least; then nothing is wrong any more."""
         async with asyncio.TaskGroup() as tasks:
-            spoiling = tasks.create_task(self._spoil_and_repeat())
+            # Dice of their own: how many small faults fit in must not change which misfortunes come.
+            spoiling = tasks.create_task(self._spoil_and_repeat(random.Random(self.dice.random())))
             misfortunes: Sequence[tuple[Callable[[], Awaitable[None]], int]] = (
                 (self._kill, 4), (self._bad_disk, 4), (self._kill_on_bad_disk, 1), (self._clock, 2),
                 (self._messenger_down, 1),
@@ -443,21 +444,23 @@ class Storm:
             while _now() < until:
                 await asyncio.sleep(self.dice.uniform(0.3, 2.0))
                 await self.dice.choices(acts, weights)[0]()
+            if not self.weather.kills:
+                await self._kill()
             spoiling.cancel()
         self.service.faults.end()
         self.service.faults.clock_is_wrong_by(0)
         for side in self.sides:
             side.forgive()
 
-    async def _spoil_and_repeat(self) -> None:
+    async def _spoil_and_repeat(self, dice: random.Random) -> None:
         while True:
-            await asyncio.sleep(self.dice.uniform(0.1, 0.8))
-            side = self.dice.choice(self.sides)
-            if self.dice.random() < 0.5:
-                side.spoil(self.dice)
+            await asyncio.sleep(dice.uniform(0.1, 0.8))
+            side = dice.choice(self.sides)
+            if dice.random() < 0.5:
+                side.spoil(dice)
                 self._count("messenger's fault")
             else:
-                side.repeat(self.dice)
+                side.repeat(dice)
                 self._count("repeated or late event")
 
     async def _kill(self) -> None:
