@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -154,6 +154,29 @@ class WorkCalendar:
             return year.passed(ended) - year.passed(begun)
         between = sum(self._year(year).total for year in range(first, last))
         return between + self._year(last).passed(ended) - self._year(first).passed(begun)
+
+    def elapsed(self, first: int, last: int) -> Callable[[int], int]:
+        """A counter for whoever asks a million times: the working seconds that have passed by a moment.
+
+        Moments are whole seconds since 1970, from `first` to `last`. The difference between two counts is
+        what `working_seconds` says.
+        """
+        edges: list[int] = []
+        # Behind an opening stands what is added to a moment, behind a closing all that has passed.
+        passed, total = [0], 0
+        years = (datetime.fromtimestamp(moment, self.zone).year for moment in (first, last))
+        for number in range(next(years), next(years) + 1):
+            year = self._year(number)
+            for start, end in zip(year.starts, year.ends, strict=True):
+                edges += (start, end)
+                passed += (total - start, total + end - start)
+                total += end - start
+
+        def count(moment: int) -> int:
+            edge = bisect_right(edges, moment)
+            return passed[edge] + moment if edge & 1 else passed[edge]
+
+        return count
 
     def add_working(self, start: datetime, seconds: int) -> datetime:
         """The earliest moment (UTC) by which so many working seconds have passed since `start`.

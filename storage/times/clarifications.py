@@ -11,7 +11,7 @@ from sqlmodel import Session
 from router.worktime import WorkCalendar
 from storage.models import metadata
 from storage.times.measures import Event, TimesFilter
-from storage.times.spans import people_of, read_sent, within
+from storage.times.spans import how_many, people_of, read_sent, within
 
 _REQUEST, _CLARIFICATION = metadata.tables["request"], metadata.tables["clarification"]
 
@@ -44,9 +44,10 @@ class Clarified:
 def clarified(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> Clarified:
     """The questions about requests of the period; of a person's, those that this person has."""
     people = people_of(session, wanted)
+    questioned = select(_CLARIFICATION.c.id).where(_CLARIFICATION.c.request_id == _REQUEST.c.id).exists()
     requests = {
         number: sent
-        for number, sent in read_sent(session, wanted, calendar).items()
+        for number, sent in read_sent(session, wanted, calendar, questioned).items()
         if people is None or sent.assignee_id in people
     }
     query = (
@@ -66,4 +67,4 @@ def clarified(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> 
         for number, field, asked_by, asked_at, answered_at in session.connection().execute(query)
         if number in requests
     )  # fmt: skip
-    return Clarified(len(requests), found)
+    return Clarified(how_many(session, wanted, calendar, people), found)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain, zip_longest
 
 from sqlalchemy import String, cast, literal, or_, select
 from sqlmodel import Session
@@ -21,9 +22,9 @@ from router.worktime import WorkCalendar
 from storage.by_time import numbers_between
 from storage.models import metadata
 from storage.shifts import ShiftKind
-from storage.times.measures import Event, TimesFilter
+from storage.times.measures import Event, Sent, TimesFilter
 from storage.times.norms import Norms
-from storage.times.spans import Reading, Stretch, read, within
+from storage.times.spans import Stretch, counter, moment, people_of, read_sent, read_stretches, within
 
 _REQUEST, _SHIFT, _STAFF, _LETTER, _CALL, _HISTORY, _ABSENCE = (
     metadata.tables[name]
@@ -103,16 +104,17 @@ def _order(event: Event) -> tuple[bool, datetime, int]:
 def _all(
     session: Session, wanted: TimesFilter, calendar: WorkCalendar, norms: Norms, now: datetime
 ) -> Iterator[Event]:
-    reading = read(session, wanted, calendar)
-    for event in (
-        *_hours(session, wanted.since, min(wanted.until, now)),
-        *_talk(session, reading, norms, wanted.since, wanted.until),
-        *_taking(reading, calendar, norms),
-        *_given_back(session, reading, wanted),
-        *_finishing(reading, calendar, now),
-        *_absences(session, calendar, wanted),
+    sent = read_sent(session, wanted, calendar)
+    people = people_of(session, wanted)
+    for event in chain(
+        _hours(session, wanted.since, min(wanted.until, now)),
+        _talk(session, sent, norms, wanted.since, wanted.until),
+        _taking(sent, read_stretches(session, wanted, sent), calendar, norms),
+        _given_back(session, sent, wanted),
+        _finishing(sent, calendar, now),
+        _absences(session, calendar, wanted),
     ):
-        if reading.counts(event.staff_id):
+        if people is None or event.staff_id in people:
             yield event
 
 
@@ -130,7 +132,7 @@ def _hours(session: Session, since: datetime, until: datetime) -> Iterator[Event
 
 
 def _talk(
-    session: Session, reading: Reading, norms: Norms, since: datetime, until: datetime
+    session: Session, requests: Mapping[int, Sent], norms: Norms, since: datetime, until: datetime
 ) -> Iterator[Event]:
     people = session.connection().execute(select(_STAFF.c.person_id, _STAFF.c.id))
     staff_of = {person_id: staff_id for person_id, staff_id in people}  # noqa: C416 - typed rows
@@ -144,54 +146,61 @@ def _talk(
         _LETTER.c.replaces_id.is_(None),
     )
     for person_id, at, number in session.connection().execute(letters):
-        yield _talked(reading, staff_of.get(person_id), at, number, norms.message_minutes, "message")
+        yield _talked(requests, staff_of.get(person_id), at, number, norms.message_minutes, "message")
     calls = select(_CALL.c.done_by, _CALL.c.done_at, _CALL.c.request_id).where(
         _CALL.c.done_at >= since, _CALL.c.done_at < until, _CALL.c.done_by.is_not(None)
     )
     for staff_id, at, number in session.connection().execute(calls):
-        yield _talked(reading, staff_id, at, number, norms.call_minutes, "call")
-    for sent in reading.sent.values():
+        yield _talked(requests, staff_id, at, number, norms.call_minutes, "call")
+    for sent in requests.values():
         if sent.recorded_by is not None:
             yield _talked(
-                reading, sent.recorded_by, sent.submitted_at, sent.number, norms.call_minutes, "recorded"
+                requests, sent.recorded_by, sent.submitted_at, sent.number, norms.call_minutes, "recorded"
             )
 
 
 def _talked(
-    reading: Reading, staff_id: int | None, at: datetime, number: int | None, minutes: int, how: str
+    requests: Mapping[int, Sent],
+    staff_id: int | None,
+    at: datetime,
+    number: int | None,
+    minutes: int,
+    how: str,
 ) -> Event:
     # A message may be about a request of before the period: then only its number is known.
-    sent = reading.sent.get(number) if number is not None else None
+    sent = requests.get(number) if number is not None else None
     detail = how if sent is not None or number is None else f"{how}:{number}"
     return Event(Conduct.TALK, sent, staff_id, at, at, minutes * 60, detail)
 
 
-def _taking(reading: Reading, calendar: WorkCalendar, norms: Norms) -> Iterator[Event]:
-    by_request: dict[int, list[Stretch]] = {}
-    for stretch in reading.stretches:
-        by_request.setdefault(stretch.number, []).append(stretch)
+def _taking(
+    requests: Mapping[int, Sent], stretches: list[Stretch], calendar: WorkCalendar, norms: Norms
+) -> Iterator[Event]:
+    passed = counter(calendar, (stretch[4:] for stretch in stretches))
     limit = norms.processing[1] * 60
-    for number, stretches in by_request.items():
-        stretches.sort()
-        for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
-            if stretch.stage != Stage.PROCESSING:
-                continue
-            sent, ended_at = reading.sent[number], stretch.ended_at
-            spent = calendar.working_seconds(stretch.started_at, ended_at) if ended_at else 0
-            common = (sent, stretch.staff_id, stretch.started_at, ended_at, spent)
-            yield Event(Conduct.GIVEN, *common)
-            if following is not None and _is_taken(stretch, following):
-                yield Event(Conduct.IN_TIME if spent <= limit else Conduct.TAKEN_LATE, *common)
+    # By request, and of one as they were written down.
+    stretches = sorted(stretches, key=lambda stretch: (stretch[1], stretch[0]))
+    for stretch, following in zip_longest(stretches, stretches[1:]):
+        _id, number, stage, staff_id, begun, ended = stretch
+        if stage != Stage.PROCESSING:
+            continue
+        spent = 0 if ended is None else max(passed(ended) - passed(begun), 0)
+        ended_at = None if ended is None else moment(ended)
+        common = (requests[number], staff_id, moment(begun), ended_at, spent)
+        yield Event(Conduct.GIVEN, *common)
+        if following is not None and _is_taken(stretch, following):
+            yield Event(Conduct.IN_TIME if spent <= limit else Conduct.TAKEN_LATE, *common)
 
 
 def _is_taken(given: Stretch, following: Stretch) -> bool:
-    return following.staff_id == given.staff_id and following.stage != Stage.PROCESSING
+    _id, number, stage, staff_id, _begun, _ended = following
+    return number == given[1] and staff_id == given[3] and stage != Stage.PROCESSING
 
 
 _GIVEN_BACK = {DeskEvent.DECLINED.value: Conduct.DECLINED, DeskEvent.ESCALATED.value: Conduct.ESCALATED}
 
 
-def _given_back(session: Session, reading: Reading, wanted: TimesFilter) -> Iterator[Event]:
+def _given_back(session: Session, requests: Mapping[int, Sent], wanted: TimesFilter) -> Iterator[Event]:
     subject = literal("request:") + cast(_REQUEST.c.id, String)
     query = (
         select(_REQUEST.c.id, _HISTORY.c.action, _HISTORY.c.at, _HISTORY.c.before, _HISTORY.c.after)
@@ -199,14 +208,14 @@ def _given_back(session: Session, reading: Reading, wanted: TimesFilter) -> Iter
         .where(*within(wanted), _HISTORY.c.action.in_(_GIVEN_BACK))
     )
     for number, action, at, before, after in session.connection().execute(query):
-        if number in reading.sent:
+        if number in requests:
             comment = str(json.loads(after).get("comment", ""))
             staff_id = json.loads(before).get("assignee_id")
-            yield Event(_GIVEN_BACK[action], reading.sent[number], staff_id, None, at, 0, comment)
+            yield Event(_GIVEN_BACK[action], requests[number], staff_id, None, at, 0, comment)
 
 
-def _finishing(reading: Reading, calendar: WorkCalendar, now: datetime) -> Iterator[Event]:
-    for sent in reading.sent.values():
+def _finishing(requests: Mapping[int, Sent], calendar: WorkCalendar, now: datetime) -> Iterator[Event]:
+    for sent in requests.values():
         if sent.done_at is not None:
             yield Event(Conduct.DONE, sent, sent.assignee_id, sent.submitted_at, sent.done_at, 0)
         ended_at = sent.done_at or (now if sent.status.is_open and sent.status is not Status.DONE else None)

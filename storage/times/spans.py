@@ -1,25 +1,32 @@
-"""From rows to events: two queries by the index on the time of sending, whatever the years before hold."""
+"""From rows to what counts: two queries by the index on the time of sending, whatever the years before hold.
+
+A year is a hundred thousand requests and half a million stretches. So moments come from the database as
+whole seconds since 1970, and a stretch is a plain tuple; dates are made for what a list shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import BigInteger, ColumnElement, Row, cast, func, select
 from sqlmodel import Session
 
 from router.model import Stage, Status
 from router.worktime import WorkCalendar
 from storage.models import metadata
-from storage.times.measures import OWN_STAGES, Event, Measure, Sent, TimesFilter
+from storage.times.measures import OWN_STAGES, Measure, Sent, TimesFilter
 
 _REQUEST, _INTERVAL, _STAFF, _PERSON, _CLIENT = (
     metadata.tables[name] for name in ("request", "stage_interval", "staff", "person", "client")
 )
 
 _IDS_AT_ONCE = 500
+_ROWS_AT_ONCE = 1_000
+_QUARTER_SECONDS = 15 * 60
 MOST_CLIENTS = 500
 """More than anybody looks for in a list."""
 
@@ -28,31 +35,61 @@ _BY_STAGE = {measure.value: measure for measure in Measure}
 _BY_STATUS = {status.value: status for status in Status}
 _OWN = frozenset(measure.value for measure in OWN_STAGES)
 _NOT_TAKEN = frozenset({Stage.QUEUE.value, Stage.PROCESSING.value})
+_NOT_YET = (0, 0, "", None, None, None)
 
 
-class Stretch(NamedTuple):
-    """A stretch of a stage as it was written down; the one that lasts has no end."""
+class Hour(NamedTuple):
+    """An hour of a week in the firm's zone; `week` is its Monday."""
 
-    interval_id: int
+    week: date
+    weekday: int
+    hour: int
+
+
+class Asked(NamedTuple):
+    """What the figures ask of a request; moments are in whole seconds since 1970."""
+
     number: int
-    stage: str
-    staff_id: int | None
-    started_at: datetime
-    ended_at: datetime | None
+    kind: str
+    client_id: int
+    channel: str
+    assignee_id: int | None
+    submitted: int
+    responded: int | None
+    done: int | None
+    hour: Hour
+
+
+Stretch: TypeAlias = tuple[int, int, str, int | None, int, int | None]
+"""A stretch of a stage as it was written down: (its number, the request's, stage, whose, from, to).
+
+In whole seconds since 1970; the one that lasts has no end.
+"""
+Spent: TypeAlias = tuple[Measure, Asked, int | None, int, int, int, str]
+"""What adds to a figure: (measure, request, whose, from, to, working seconds, stage); see `Event`.
+
+The stage is told of a part of `WHOLE` alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The requests of a period with their stretches."""
+    """The requests of a period with their stretches. `passed` counts working seconds up to a moment."""
 
-    sent: Mapping[int, Sent]
-    stretches: tuple[Stretch, ...]
+    requests: Mapping[int, Asked]
+    stretches: list[Stretch]
     people: frozenset[int] | None
     """Whose events alone count; None for everybody's."""
+    passed: Callable[[int], int]
 
     def counts(self, staff_id: int | None) -> bool:
         """Whether events of this person (None: nobody's) are among those asked for."""
         return self.people is None or staff_id in self.people
+
+
+def moment(seconds: int) -> datetime:
+    """A moment (UTC) of whole seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def within(wanted: TimesFilter) -> list[ColumnElement[bool]]:
@@ -109,8 +146,8 @@ def clients_of(session: Session, since: datetime, until: datetime) -> dict[int, 
 
 def client_names(session: Session, reading: Reading) -> dict[int, str]:
     """What the clients of these requests are called now."""
-    names = {sent.client_id: sent.company for sent in reading.sent.values()}
-    ids = sorted(names)
+    names: dict[int, str] = {}
+    ids = sorted({request.client_id for request in reading.requests.values()})
     for begin in range(0, len(ids), _IDS_AT_ONCE):
         query = select(_CLIENT.c.id, _CLIENT.c.name).where(
             _CLIENT.c.id.in_(ids[begin : begin + _IDS_AT_ONCE])
@@ -119,15 +156,17 @@ def client_names(session: Session, reading: Reading) -> dict[int, str]:
     return names
 
 
-def read_sent(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> dict[int, Sent]:
-    """The requests of the period by number, whoever has them."""
+def read_sent(
+    session: Session, wanted: TimesFilter, calendar: WorkCalendar, *narrower: ColumnElement[bool]
+) -> dict[int, Sent]:
+    """The requests of the period by number, whoever has them, with all that a list shows of them."""
     columns = (
         _REQUEST.c.id, _REQUEST.c.status, _REQUEST.c.kind, _REQUEST.c.client_id, _REQUEST.c.company,
         _REQUEST.c.channel, _REQUEST.c.assignee_id, _REQUEST.c.recorded_by, _REQUEST.c.submitted_at,
         _REQUEST.c.first_response_at, _REQUEST.c.done_at, _REQUEST.c.deadline,
     )  # fmt: skip
-    rows = session.connection().execute(select(*columns).where(*within(wanted)))
-    found = (_sent(row, calendar) for row in rows)
+    rows = session.connection().execute(select(*columns).where(*within(wanted), *narrower))
+    found = (_sent(row, calendar.zone) for row in rows)
     return {
         sent.number: sent
         for sent in found
@@ -135,66 +174,118 @@ def read_sent(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> 
     }
 
 
-def _sent(row: Row[*tuple[Any, ...]], calendar: WorkCalendar) -> Sent:
-    local = row.submitted_at.astimezone(calendar.zone)
+def _sent(row: Row[*tuple[Any, ...]], zone: ZoneInfo) -> Sent:
+    return Sent._make((row[0], _BY_STATUS[row.status], *row[2:], *_hour(row.submitted_at, zone)))
+
+
+def _hour(at: datetime, zone: ZoneInfo) -> Hour:
+    local = at.astimezone(zone)
     weekday = local.weekday()
-    monday = local.date() - timedelta(days=weekday)
-    return Sent._make((row[0], _BY_STATUS[row.status], *row[2:], monday, weekday, local.hour))
+    return Hour(local.date() - timedelta(days=weekday), weekday, local.hour)
 
 
-def read(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> Reading:
-    """The requests of the period and all their stretches."""
-    sent = read_sent(session, wanted, calendar)
-    stretches = (
+def read_asked(session: Session, wanted: TimesFilter, zone: ZoneInfo) -> dict[int, Asked]:
+    """The requests of the period by number, whoever has them, with what the figures need."""
+    columns = (
+        _REQUEST.c.id, _REQUEST.c.kind, _REQUEST.c.client_id, _REQUEST.c.channel, _REQUEST.c.assignee_id,
+        _seconds(session, _REQUEST.c.submitted_at), _seconds(session, _REQUEST.c.first_response_at),
+        _seconds(session, _REQUEST.c.done_at),
+    )  # fmt: skip
+    rows = session.connection().execute(select(*columns).where(*within(wanted)))
+    # No zone is off by anything but quarters of an hour: requests of one were sent in the same hour.
+    hours: dict[int, Hour] = {}
+    found: dict[int, Asked] = {}
+    for part in rows.partitions(_ROWS_AT_ONCE):
+        for number, kind, client_id, channel, assignee_id, submitted, responded, done in part:
+            quarter = submitted // _QUARTER_SECONDS
+            hour = hours.get(quarter)
+            if hour is None:
+                hour = hours[quarter] = _hour(moment(submitted), zone)
+            if wanted.weekday in (None, hour.weekday) and wanted.hour in (None, hour.hour):
+                found[number] = Asked(
+                    number, kind, client_id, channel, assignee_id, submitted, responded, done, hour
+                )
+    return found
+
+
+def how_many(
+    session: Session, wanted: TimesFilter, calendar: WorkCalendar, people: frozenset[int] | None
+) -> int:
+    """How many requests of the period there are that these people have (None: anybody)."""
+    if wanted.weekday is not None or wanted.hour is not None:
+        found = read_asked(session, wanted, calendar.zone).values()
+        return sum(people is None or request.assignee_id in people for request in found)
+    query = select(func.count()).select_from(_REQUEST).where(*within(wanted))
+    if people is not None:
+        query = query.where(_REQUEST.c.assignee_id.in_(people))
+    return session.connection().execute(query).scalar_one()
+
+
+def read_stretches(session: Session, wanted: TimesFilter, among: Container[int]) -> list[Stretch]:
+    """The stretches of these requests of the period."""
+    query = (
         select(
             _INTERVAL.c.id, _INTERVAL.c.request_id, _INTERVAL.c.stage, _INTERVAL.c.staff_id,
-            _INTERVAL.c.started_at, _INTERVAL.c.ended_at,
+            _seconds(session, _INTERVAL.c.started_at), _seconds(session, _INTERVAL.c.ended_at),
         )
         .join(_REQUEST, _REQUEST.c.id == _INTERVAL.c.request_id)
         .where(*within(wanted))
     )  # fmt: skip
-    rows = session.connection().execute(stretches)
-    found = tuple(Stretch(*row) for row in rows if row.request_id in sent)
-    return Reading(sent, found, people_of(session, wanted))
+    rows = session.connection().execute(query)
+    return [
+        (interval_id, number, stage, staff_id, begun, ended)
+        for part in rows.partitions(_ROWS_AT_ONCE)
+        for interval_id, number, stage, staff_id, begun, ended in part
+        if number in among
+    ]
 
 
-def measured(reading: Reading, calendar: WorkCalendar) -> Iterator[Event]:
-    """Every event of every measure."""
+def _seconds(session: Session, column: ColumnElement[datetime]) -> ColumnElement[int]:
+    if session.get_bind().dialect.name == "sqlite":
+        # Without the fraction, which SQLite would round.
+        return cast(func.strftime("%s", func.substr(column, 1, 19)), BigInteger)
+    return cast(func.floor(func.extract("epoch", column)), BigInteger)
+
+
+def read(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> Reading:
+    """The requests of the period and all their stretches."""
+    requests = read_asked(session, wanted, calendar.zone)
+    stretches = read_stretches(session, wanted, requests)
+    ends = ((request.submitted, request.responded, request.done) for request in requests.values())
+    passed = counter(calendar, ends, (stretch[4:] for stretch in stretches))
+    return Reading(requests, stretches, people_of(session, wanted), passed)
+
+
+def counter(calendar: WorkCalendar, *found: Iterable[tuple[int | None, ...]]) -> Callable[[int], int]:
+    """How many working seconds have passed by a moment, for all of these moments."""
+    moments = [at for many in found for some in many for at in some if at is not None]
+    return calendar.elapsed(min(moments, default=0), max(moments, default=0))
+
+
+def measured(reading: Reading) -> Iterator[Spent]:
+    """All that adds to any measure."""
+    requests, people, passed = reading.requests, reading.people, reading.passed
     taken: dict[int, Stretch] = {}
     for stretch in reading.stretches:
-        sent = reading.sent[stretch.number]
-        if stretch.stage not in _NOT_TAKEN:
-            first = taken.get(stretch.number)
-            if first is None or stretch.interval_id < first.interval_id:
-                taken[stretch.number] = stretch
-        if stretch.ended_at is not None:
-            yield from _of_stretch(reading, sent, stretch, stretch.ended_at, calendar)
-    for number, sent in reading.sent.items():
-        yield from _end_to_end(reading, sent, taken.get(number), calendar)
-
-
-def _of_stretch(
-    reading: Reading, sent: Sent, stretch: Stretch, ended_at: datetime, calendar: WorkCalendar
-) -> Iterator[Event]:
-    seconds = calendar.working_seconds(stretch.started_at, ended_at)
-    if reading.counts(stretch.staff_id):
-        measure = _BY_STAGE[stretch.stage]
-        yield Event(measure, sent, stretch.staff_id, stretch.started_at, ended_at, seconds)
-    if stretch.stage in _OWN and sent.done_at is not None and reading.counts(sent.assignee_id):
-        yield Event(
-            Measure.WHOLE, sent, sent.assignee_id, stretch.started_at, ended_at, seconds, stretch.stage
-        )
-
-
-def _end_to_end(
-    reading: Reading, sent: Sent, taken: Stretch | None, calendar: WorkCalendar
-) -> Iterator[Event]:
-    ends: Iterable[tuple[Measure, datetime | None, int | None]] = (
-        (Measure.FIRST_RESPONSE, sent.first_response_at, sent.assignee_id),
-        (Measure.ACCEPTANCE, taken.started_at if taken else None, taken.staff_id if taken else None),
-        (Measure.RESOLUTION, sent.done_at, sent.assignee_id),
-    )
-    for measure, ended_at, staff_id in ends:
-        if ended_at is not None and reading.counts(staff_id):
-            seconds = calendar.working_seconds(sent.submitted_at, ended_at)
-            yield Event(measure, sent, staff_id, sent.submitted_at, ended_at, seconds)
+        interval_id, number, stage, staff_id, begun, ended = stretch
+        if stage not in _NOT_TAKEN and (number not in taken or interval_id < taken[number][0]):
+            taken[number] = stretch
+        if ended is None:
+            continue
+        request = requests[number]
+        seconds = passed(ended) - passed(begun) if ended > begun else 0
+        if people is None or staff_id in people:
+            yield _BY_STAGE[stage], request, staff_id, begun, ended, seconds, ""
+        if stage in _OWN and request.done is not None and (people is None or request.assignee_id in people):
+            yield Measure.WHOLE, request, request.assignee_id, begun, ended, seconds, stage
+    for number, request in requests.items():
+        begun, assignee_id = request.submitted, request.assignee_id
+        _id, _number, _stage, taker_id, accepted, _ended = taken.get(number, _NOT_YET)
+        for measure, ended, staff_id in (
+            (Measure.FIRST_RESPONSE, request.responded, assignee_id),
+            (Measure.ACCEPTANCE, accepted, taker_id),
+            (Measure.RESOLUTION, request.done, assignee_id),
+        ):
+            if ended is not None and (people is None or staff_id in people):
+                seconds = passed(ended) - passed(begun) if ended > begun else 0
+                yield measure, request, staff_id, begun, ended, seconds, ""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from sqlmodel import Session
 
 from router.worktime import WorkCalendar
-from storage.times.measures import Event, Figure, Measure, Sent, TimesFilter, figure
-from storage.times.spans import Reading, client_names, departments, measured, people_of, read, read_sent
+from storage.times.measures import Event, Figure, Measure, TimesFilter, figure
+from storage.times.spans import (
+    Asked,
+    Reading,
+    client_names,
+    departments,
+    measured,
+    moment,
+    people_of,
+    read,
+    read_sent,
+)
 
-K = TypeVar("K", int, str, date, tuple[int, int])
+K = TypeVar("K", str, date, tuple[int, int])
 
 
 class By(StrEnum):
@@ -64,17 +75,21 @@ class Times:
     heat: Mapping[tuple[int, int], HeatCell]
 
 
+Totals: TypeAlias = dict[Measure, dict[int, int]]
+"""The working seconds of each request by its number, by measure; of a stage entered twice, all of them."""
+
+
 def response_times(session: Session, wanted: TimesFilter, calendar: WorkCalendar, by: By = By.STAFF) -> Times:
     """All figures of a period, from one reading of its requests and stretches."""
     reading = read(session, wanted, calendar)
-    found = tuple(measured(reading, calendar))
-    requests = tuple(sent for sent in reading.sent.values() if reading.counts(sent.assignee_id))
+    totals, theirs = _added_up(reading, _codes(session, by))
+    requests = tuple(each for each in reading.requests.values() if reading.counts(each.assignee_id))
     return Times(
         sent=len(requests),
-        overall=figures_by(found, lambda _event: "").get("", {}),
-        groups=_groups(session, reading, found, by),
-        weeks=_weeks(requests, found),
-        heat=_heat(requests, found),
+        overall=_figures(totals),
+        groups=_groups(session, reading, totals, theirs, by),
+        weeks=_weeks(reading, requests, totals),
+        heat=_heat(reading, requests, totals),
     )
 
 
@@ -82,7 +97,12 @@ def events(
     session: Session, wanted: TimesFilter, calendar: WorkCalendar, measure: Measure
 ) -> tuple[Event, ...]:
     """The list behind a figure: the requests that took longest first, the stretches of each in order."""
-    found = [event for event in measured(read(session, wanted, calendar), calendar) if event.what is measure]
+    shown = read_sent(session, wanted, calendar)
+    found = [
+        Event(what, shown[request.number], staff_id, moment(begun), moment(ended), seconds, stage)
+        for what, request, staff_id, begun, ended, seconds, stage in measured(read(session, wanted, calendar))
+        if what is measure and request.number in shown
+    ]
     totals: dict[int | None, int] = {}
     for event in found:
         totals[event.number] = totals.get(event.number, 0) + event.seconds
@@ -100,45 +120,65 @@ def sent(session: Session, wanted: TimesFilter, calendar: WorkCalendar) -> tuple
     return tuple(sorted(found, key=lambda event: (event.started_at, event.number)))
 
 
-def figures_by(found: Iterable[Event], key: Callable[[Event], K | None]) -> dict[K, dict[Measure, Figure]]:
-    """Tell events apart by a key (None: left out) and sum up each measure of each."""
-    totals: dict[tuple[K, str], dict[int | None, int]] = {}
-    for event in found:
-        group = key(event)
-        if group is None:
-            continue
-        number = event.number
-        requests = totals.setdefault((group, event.what), {})
-        requests[number] = requests.get(number, 0) + event.seconds
-    figures: dict[K, dict[Measure, Figure]] = {}
-    for (group, what), requests in totals.items():
-        made = figure(tuple(requests.values()))
-        if made is not None:
-            figures.setdefault(group, {})[Measure(what)] = made
-    return figures
+def _codes(session: Session, by: By) -> dict[int | None, str]:
+    """Under what the work of each person counts; empty where the figures are not told apart by people."""
+    if by in _OF_REQUEST:
+        return {}
+    of_department = by is By.DEPARTMENT
+    return {
+        staff_id: department if of_department else str(staff_id)
+        for staff_id, department in departments(session).items()
+    }
 
 
-def _groups(session: Session, reading: Reading, found: tuple[Event, ...], by: By) -> tuple[Group, ...]:
-    department_of = departments(session) if by is By.DEPARTMENT else {}
+def _added_up(reading: Reading, codes: Mapping[int | None, str]) -> tuple[Totals, dict[str, Totals]]:
+    """The totals of everybody, and those of each code."""
+    everybody = _no_totals()
+    theirs: defaultdict[str, Totals] = defaultdict(_no_totals)
+    for measure, request, staff_id, _begun, _ended, seconds, _stage in measured(reading):
+        number = request.number
+        totals = everybody[measure]
+        totals[number] = totals.get(number, 0) + seconds
+        if staff_id in codes:
+            totals = theirs[codes[staff_id]][measure]
+            totals[number] = totals.get(number, 0) + seconds
+    return everybody, theirs
+
+
+def _no_totals() -> Totals:
+    return {measure: {} for measure in Measure}
+
+
+def _figures(totals: Totals) -> dict[Measure, Figure]:
+    made = ((measure, figure(tuple(requests.values()))) for measure, requests in totals.items())
+    return {measure: found for measure, found in made if found is not None}
+
+
+def _told_apart(reading: Reading, totals: Totals, key: Callable[[Asked], K]) -> dict[K, Totals]:
+    """The totals by what a request itself says."""
+    keys = {number: key(request) for number, request in reading.requests.items()}
+    found: defaultdict[K, Totals] = defaultdict(_no_totals)
+    for measure, requests in totals.items():
+        for number, seconds in requests.items():
+            found[keys[number]][measure][number] = seconds
+    return found
+
+
+_OF_REQUEST: Mapping[By, Callable[[Asked], str]] = {
+    By.KIND: lambda request: request.kind,
+    By.CLIENT: lambda request: str(request.client_id),
+    By.CHANNEL: lambda request: request.channel,
+}
+
+
+def _groups(
+    session: Session, reading: Reading, totals: Totals, theirs: Mapping[str, Totals], by: By
+) -> tuple[Group, ...]:
     names = client_names(session, reading) if by is By.CLIENT else {}
-
-    def key(event: Event) -> str | None:
-        assert event.sent is not None
-        match by:
-            case By.STAFF:
-                return None if event.staff_id is None else str(event.staff_id)
-            case By.DEPARTMENT:
-                return None if event.staff_id is None else department_of.get(event.staff_id)
-            case By.KIND:
-                return event.sent.kind
-            case By.CLIENT:
-                return str(event.sent.client_id)
-            case By.CHANNEL:
-                return event.sent.channel
-
+    found = _told_apart(reading, totals, _OF_REQUEST[by]) if by in _OF_REQUEST else theirs
     groups = [
-        Group(code, figures, names.get(int(code), "") if names else "")
-        for code, figures in figures_by(found, key).items()
+        Group(code, _figures(their), names.get(int(code), "") if names else "")
+        for code, their in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: (-_size(group), group.code)))
 
@@ -147,25 +187,20 @@ def _size(group: Group) -> int:
     return max(found.count for found in group.figures.values())
 
 
-def _weeks(requests: tuple[Sent, ...], found: tuple[Event, ...]) -> tuple[Week, ...]:
-    figures = figures_by(found, lambda event: event.sent.week if event.sent else None)
-    counts: dict[date, int] = {}
-    for request in requests:
-        counts[request.week] = counts.get(request.week, 0) + 1
-    mondays = sorted({*figures, *counts})
-    return tuple(Week(monday, counts.get(monday, 0), figures.get(monday, {})) for monday in mondays)
-
-
-def _heat(requests: tuple[Sent, ...], found: tuple[Event, ...]) -> dict[tuple[int, int], HeatCell]:
-    answered = (event for event in found if event.what is Measure.FIRST_RESPONSE)
-    figures = figures_by(
-        answered, lambda event: (event.sent.weekday, event.sent.hour) if event.sent else None
+def _weeks(reading: Reading, requests: Iterable[Asked], totals: Totals) -> tuple[Week, ...]:
+    found = _told_apart(reading, totals, lambda request: request.hour.week)
+    counts = Counter(request.hour.week for request in requests)
+    return tuple(
+        Week(monday, counts[monday], _figures(found[monday]) if monday in found else {})
+        for monday in sorted({*found, *counts})
     )
-    counts: dict[tuple[int, int], int] = {}
-    for request in requests:
-        cell = request.weekday, request.hour
-        counts[cell] = counts.get(cell, 0) + 1
+
+
+def _heat(reading: Reading, requests: Iterable[Asked], totals: Totals) -> dict[tuple[int, int], HeatCell]:
+    answered = {Measure.FIRST_RESPONSE: totals[Measure.FIRST_RESPONSE]}
+    found = _told_apart(reading, answered, lambda request: request.hour[1:])
+    counts = Counter(request.hour[1:] for request in requests)
     return {
-        cell: HeatCell(count, figures.get(cell, {}).get(Measure.FIRST_RESPONSE))
+        cell: HeatCell(count, _figures(found[cell]).get(Measure.FIRST_RESPONSE) if cell in found else None)
         for cell, count in sorted(counts.items())
     }

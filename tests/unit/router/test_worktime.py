@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
@@ -127,6 +128,16 @@ def test_closing_time(day: str, closes: str):
 )
 def test_working_seconds(start: str, end: str, hours: int):
     assert OFFICE.working_seconds(at(start), at(end)) == hours * 3600
+
+
+@given(calendars, st.lists(any_moment, min_size=2, max_size=6))
+def test_what_has_elapsed_between_two_moments_are_its_working_seconds(calendar, moments):
+    moments = in_order(*moments)
+    seconds = [int(moment.timestamp() // 1) for moment in moments]
+    passed = calendar.elapsed(seconds[0], seconds[-1])
+    for start, end in pairwise(range(len(moments))):
+        spent = passed(seconds[end]) - passed(seconds[start])
+        assert spent == calendar.working_seconds(moments[start], moments[end])
 
 
 def test_an_hour_that_comes_twice_is_counted_twice():
