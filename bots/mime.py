@@ -679,7 +679,7 @@ def _tnef(content: bytes) -> list[Attachment]:
         elif not names:
             continue
         elif attribute == _FILE_TITLE:
-            names[-1] = names[-1] or decoded_bytes(value.rstrip(b"\x00"), None)
+            names[-1] = names[-1] or _plain_name(decoded_bytes(value.partition(b"\x00")[0], None))
         elif attribute == _FILE_DATA:
             contents[-1] = value
         elif attribute == _FILE_PROPERTIES:
@@ -708,5 +708,8 @@ def _long_name(properties: bytes) -> str:
         return ""
     count, size_bytes = struct.unpack_from("<II", properties, at + 4)
     name = properties[at + 12 : at + 12 + size_bytes] if count == 1 and size_bytes <= 1024 else b""  # noqa: PLR2004
-    text = name.decode("utf-16-le", "replace").partition("\x00")[0]
+    return _plain_name(name.decode("utf-16-le", "replace").partition("\x00")[0])
+
+
+def _plain_name(text: str) -> str:
     return _in_one_line(re.sub(r"[\x00-\x1f\x7f/\\]", " ", text))[:MAX_NAME_LENGTH]

@@ -12,6 +12,8 @@ from tests import secrecy
 STARTS_PROCESSES = ("tests/e2e/", "tests/storage/test_disaster")
 """Where services run beside the tests and write logs of their own."""
 
+LOGS_SECRETS = "tests/unit/test_logs.py"
+"""Whose subject is what becomes of secrets that were logged."""
 SERVERS_OF_TESTS = ("mail.log", "mail.debug", "pymap", "werkzeug", "wsgidav", "cheroot")
 """The loggers of the real servers beside the tests: those see clients' addresses, and are not ours."""
 
@@ -34,7 +36,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Look at all that the test has logged or printed so far; what a failed one prints is for its reader."""
     report = yield
-    if report.outcome == "failed":
+    if report.outcome == "failed" or item.nodeid.startswith(LOGS_SECRETS):
         return report
     heard = [text for name, text in report.sections if call.when in name]
     if call.when == "teardown" and item.nodeid.startswith(STARTS_PROCESSES):

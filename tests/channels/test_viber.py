@@ -186,7 +186,7 @@ def test_event_is_read(raw: dict[str, Any], kind: InboundKind, delivery: Deliver
         event("webhook"),
         message(type="text", text="a") | {"chat_id": "an inline talk"},
         message(type="text", text="a") | {"sender": PERSON | {"id": ""}},
-        message(type="text", text="a") | {"sender": PERSON | {"id": "x" * 101}},
+        message(type="text", text="a") | {"sender": PERSON | {"id": "x" * 201}},
         message(type="text", text="a") | {"timestamp": 10**30},
         {},
         {"event": ["message"]},

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
+from werkzeug.test import TestResponse
 
 from tests.admin.test_doors import addresses
 from tests.e2e import test_panel_pages as pages
@@ -29,7 +30,13 @@ def every_page(house: Open, role: str) -> list[str]:
         path: None for _name, path, methods in addresses(house.office, house.numbers) if "GET" in methods
     }
     looking = house.office.browser(role)
-    return [path for path in known if looking.get(path).get_data().lstrip()[:9].lower() == b"<!doctype"]
+    return [path for path in known if _is_page(looking.get(path))]
+
+
+def _is_page(answer: TestResponse) -> bool:
+    """Whether it is shown in the panel, and not given out as a file."""
+    given_out = answer.headers.get("Content-Disposition", "").startswith("attachment")
+    return not given_out and answer.get_data().lstrip()[:9].lower() == b"<!doctype"
 
 
 def faults(page: Page, path: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import struct
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bots import mime
@@ -182,6 +182,7 @@ def test_letters_in_letters_are_read(raw: bytes):
         read_whole(HEAD.encode() + raw)
 
 
+@example(winmail().replace(b"SCHET.PDF", b"SC\x00ET\nPDF"))
 @given(damaged([winmail(), winmail() * 3]))
 @fuzzed(100)
 def test_a_damaged_winmail_is_read_or_kept_as_it_is(content: bytes):

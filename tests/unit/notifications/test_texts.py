@@ -131,7 +131,8 @@ def template(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         mapping = f"--mapping-file={LOCALE_FOLDER / 'babel.cfg'}"
-        CommandLineInterface().run(["pybabel", "-q", "extract", mapping, "-o", str(pot), "-k", "n_:1,2", "."])
+        words = ["-k", "n_:1,2", "-k", "_l"]
+        CommandLineInterface().run(["pybabel", "-q", "extract", mapping, "-o", str(pot), *words, "."])
     with pot.open("rb") as opened:
         return read_po(opened)
 
