@@ -13,10 +13,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time
+from functools import cache
 from importlib.abc import InspectLoader
 from ipaddress import ip_network
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -403,8 +404,9 @@ class Settings:
                 yield from {password, unquote(password)}
 
 
-def channel_kinds() -> dict[str, ChannelKind]:
-    """Every messenger that `bots` can speak, by the name of its section."""
+@cache
+def channel_kinds() -> Mapping[str, ChannelKind]:
+    """Every messenger that `bots` can speak, by the name of its section; looked for once."""
     import importlib
     import pkgutil
 
@@ -418,7 +420,7 @@ def channel_kinds() -> dict[str, ChannelKind]:
         kind = importlib.import_module(module_info.name).CHANNEL
         if isinstance(kind, ChannelKind):
             found[kind.name] = kind
-    return found
+    return MappingProxyType(found)
 
 
 def _declares_channel(module: str) -> bool:

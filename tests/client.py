@@ -10,10 +10,14 @@ say comes back. A test reads like the chat:
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -59,6 +63,17 @@ class Heard:
         return tuple(label for label, _press in self.buttons)
 
 
+@cache
+def _empty_database() -> bytes:
+    """A migrated SQLite file: migrating takes longer than most dialogues."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "empty.sqlite3"
+        migrate(f"sqlite:///{file}")
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
+        return file.read_bytes()
+
+
 @dataclass(slots=True)
 class Town:
     """The house with its database and clock, and everybody who talks to it."""
@@ -77,8 +92,13 @@ class Town:
     def open(
         cls, folder: Path, *, language: str = "ru", url: str | None = None, channel: str = "webchat"
     ) -> Town:
-        url = url or f"sqlite:///{folder / 'town.sqlite3'}"
-        migrate(url)
+        if url is None:
+            file = folder / "town.sqlite3"
+            url = f"sqlite:///{file}"
+            if not file.exists():
+                file.write_bytes(_empty_database())
+        else:
+            migrate(url)
         catalogue = Catalogue.open(language)
         hours = parse_hours("09:00-18:00")
         house = House(
