@@ -23,6 +23,8 @@ if (all) {
   });
 }
 for (const box of picks) box.addEventListener("change", showCount);
+// Boxes may be ticked before this ran: by a quick hand, or by the browser that remembers the page.
+showCount();
 
 for (const field of document.querySelectorAll("[data-copy]")) {
   field.addEventListener("focus", () => field.select());
@@ -37,6 +39,7 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 }
 window.addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sent;
+  showCount();
 });
 
 // The groups of the menu: one open at a time, gone with Escape, a press beside it, or when the focus has left.

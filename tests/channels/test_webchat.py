@@ -390,14 +390,14 @@ async def test_history_tells_keys_without_meaning_and_links_files(serve: Serve):
         said = await first.says(type="text", text="пришлите акт")
         await first.gets("ack")
         stand.log.heard(stand.house.received[0])
-        parcel = Parcel("request:118:file:staff-7", first.chat_key, "вот", files=(file, coming))
+        parcel = Parcel("request:118118118:file:staff-7", first.chat_key, "вот", files=(file, coming))
         await stand.channel.send(parcel)
         (live,) = await first.gets("message")
         (history,) = await (await stand.tab(browser)).gets("history")
     mine, theirs = history["messages"]
     assert (mine["key"], mine["mine"], mine["text"]) == (said, True, "пришлите акт")
     assert theirs["key"] == live["key"]
-    assert "118" not in theirs["key"]
+    assert "118118118" not in theirs["key"]
     assert [attached["url"].partition("?")[0] for attached in theirs["files"]] == [f"/files/{'ab' * 32}", ""]
     assert datetime.fromisoformat(theirs["sent_at"]).tzinfo is not None
     assert history["before"] is None
