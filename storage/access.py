@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from storage import history
+from storage.dialects import insert_for
 from storage.models import PanelSession, Person, Setting, Staff
 from storage.roster import Act, CardChanged, EmailTaken, Member, NoSuchCard, email_taken, end_sessions, member
 
@@ -196,10 +196,9 @@ def use_step(session: Session, staff_id: int, step: int, now: datetime) -> bool:
 
     Of two that come at once, one gets it.
     """
-    insert_in = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     # The same number of digits always: as texts they compare like numbers.
     value = f"{step:012d}"
-    added = insert_in(Setting).values(key=f"factor_step:{staff_id}", value=value, updated_at=now)
+    added = insert_for(session)(Setting).values(key=f"factor_step:{staff_id}", value=value, updated_at=now)
     used = added.on_conflict_do_update(
         index_elements=["key"], set_={"value": value, "updated_at": now}, where=col(Setting.value) < value
     ).returning(col(Setting.key))

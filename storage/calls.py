@@ -10,27 +10,28 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from storage import history
+from storage.dialects import in_both
 from storage.models import CallTask, Client, ClientPerson, Letter, Person, Request, Staff, metadata
 from storage.reach import Controlled, Reach, within
 
 MAX_LINE_LENGTH = 500
 
 _call = metadata.tables["call_task"]
-_ADD = {
-    name: insert_in(_call)
-    .on_conflict_do_update(
-        index_elements=["letter_id"],
-        set_={"done_at": None},
-        # What somebody has telephoned about is done; a call that closed by itself may be needed again.
-        where=and_(_call.c.done_at.is_not(None), _call.c.done_by.is_(None)),
+_ADD = in_both(
+    lambda insert_in: (
+        insert_in(_call)
+        .on_conflict_do_update(
+            index_elements=["letter_id"],
+            set_={"done_at": None},
+            # What somebody has telephoned about is done; a call that closed by itself may be needed again.
+            where=and_(_call.c.done_at.is_not(None), _call.c.done_by.is_(None)),
+        )
+        .returning(_call.c.id)
     )
-    .returning(_call.c.id)
-    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+)
 
 
 @dataclass(frozen=True, slots=True)

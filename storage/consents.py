@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from forms.messages import Reply
@@ -20,6 +19,7 @@ from forms.texts import Text, _, lines
 from router.model import Status
 from storage import history
 from storage.alarms import IN_CHARGE, people_of, tell_once
+from storage.dialects import insert_for
 from storage.house import House, Who
 from storage.models import Consent, Draft, Person, Request, metadata
 
@@ -45,12 +45,11 @@ def give(session: Session, house: House, who: Who, given: Given, now: datetime) 
     """Write a consent to the words in force into the journal."""
     connection = session.connection()
     digest = hashlib.sha256(house.consent_text.encode()).hexdigest()
-    insert_in: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     words = {
         "sha256": digest, "version": house.consent_version, "text": house.consent_text,
         "url": house.consent_url, "first_shown_at": now,
     }  # fmt: skip
-    connection.execute(insert_in(_consent_text).on_conflict_do_nothing(), words)
+    connection.execute(insert_for(connection)(_consent_text).on_conflict_do_nothing(), words)
     connection.execute(
         insert(_consent),
         {

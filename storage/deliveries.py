@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Update, and_, bindparam, case, delete, func, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.messages import Delivery, DeliveryState
 from forms.texts import Text, _
 from notifications.outbox import LetterState, Settlement
 from storage.calls import call_done
+from storage.dialects import in_both
 from storage.house import House
 from storage.models import metadata
 
@@ -92,10 +92,7 @@ _BLOCK = (
     )
     .values(blocked_at=func.coalesce(_chat.c.blocked_at, bindparam("b_at", type_=_moment)))
 )
-_KEEP_EARLY = {
-    name: insert_in(_setting).on_conflict_do_nothing(index_elements=["key"])
-    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+_KEEP_EARLY = in_both(lambda insert_in: insert_in(_setting).on_conflict_do_nothing(index_elements=["key"]))
 _TAKE_EARLY = (
     delete(_setting).where(_setting.c.key.in_(bindparam("keys", expanding=True))).returning(_setting.c.value)
 )

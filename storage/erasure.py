@@ -15,13 +15,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import String, cast, delete, exists, func, or_, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from notifications.outbox import LetterState
 from router.model import Status
 from storage import history, search
 from storage.casework import search_text
+from storage.dialects import insert_for
 from storage.engine import Database
 from storage.files import KeptFiles
 from storage.models import (
@@ -449,10 +449,10 @@ def delete_client(session: Session, act: Act, client_id: int, version: int) -> N
 def remember_to_forget(session: Session, digests: Iterable[str], now: datetime) -> None:
     """Have these files deleted by the next `forget_files`, unless somebody still refers to them."""
     # Written with the rest: if the power goes before the disk is cleared, the timer finds them here.
-    insert_in = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     rows = [{"key": f"{_TO_FORGET}{digest}", "value": "", "updated_at": now} for digest in sorted(digests)]
     if rows:
-        session.execute(insert_in(Setting).on_conflict_do_nothing(index_elements=["key"]), rows)
+        added = insert_for(session)(Setting).on_conflict_do_nothing(index_elements=["key"])
+        session.execute(added, rows)
 
 
 def forget_files(database: Database, store: KeptFiles, now: datetime) -> int:

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.messages import Button, OutgoingFile, Reply
@@ -25,6 +24,7 @@ from notifications.undelivered import WantedCall
 from storage import calls, deliveries
 from storage.casework.opening import people_for_call, staff_name
 from storage.deliveries import Told, Undelivered, close_answered_calls
+from storage.dialects import in_both
 from storage.house import House
 from storage.letters import ANSWER, Posting, post
 from storage.models import metadata
@@ -55,12 +55,11 @@ _ALIVE = (_TODO, _DOING, _SENT)
 _root_id = func.coalesce(_letter.c.replaces_id, _letter.c.id)
 _wanders = and_(_letter.c.person_id.is_not(None), ~_letter.c.key.like(f"{ANSWER}%"))
 
-_ADD_CHAT = {
-    name: insert_in(_chat)
-    .on_conflict_do_nothing(index_elements=["channel", "chat_key"])
-    .returning(_chat.c.id)
-    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+_ADD_CHAT = in_both(
+    lambda insert_in: (
+        insert_in(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"]).returning(_chat.c.id)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import case, func, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from forms.kinds import FINANCE, LEGAL
 from forms.texts import Text, _, n_
 from router.model import Role
 from storage import history
+from storage.dialects import insert_for
 from storage.models import Client, ClientPerson, Invitation, Person, Staff, Throttle
 
 CODE_LENGTH = 20
@@ -308,8 +308,7 @@ def failed(session: Session, key: str, now: datetime, *, attempts: int = ATTEMPT
     The last of `attempts` costs 15 minutes, each further one twice as much, a day at most. A day without
     failures forgives them.
     """
-    upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    added = upsert(Throttle).values(key=key, failures=1, until=None, updated_at=now)
+    added = insert_for(session)(Throttle).values(key=key, failures=1, until=None, updated_at=now)
     forgiven = col(Throttle.updated_at) <= now - LONGEST_PAUSE
     counted = added.on_conflict_do_update(
         index_elements=["key"],

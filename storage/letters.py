@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Executable, TextClause, bindparam, event, literal_column, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.messages import OutgoingFile, Reply
 from forms.texts import Text
 from notifications.outbox import Letter, LetterState, ShownButton
+from storage.dialects import in_both
 from storage.house import House
 from storage.models import metadata
 
@@ -66,12 +66,13 @@ _UNFINISHED = {
     "sqlite": _unfinished_in(text("letter indexed by ix_letter_unfinished")),
     "postgresql": _unfinished_in(text("letter")),
 }
-_ADD = {
-    name: insert_in(_letter)
-    .on_conflict_do_nothing(index_elements=["key"])
-    .returning(_letter.c.key, _letter.c.id)
-    for name, insert_in in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+_ADD = in_both(
+    lambda insert_in: (
+        insert_in(_letter)
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(_letter.c.key, _letter.c.id)
+    )
+)
 _SUPERSEDE = (
     update(_letter)
     .where(_letter.c.id.in_(bindparam("letters", expanding=True)), _letter.c.state == LetterState.TODO.value)

@@ -12,12 +12,12 @@ from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import case, delete, exists, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.fields import Company
 from router.model import Role, Status
 from storage import history
+from storage.dialects import in_both
 from storage.failover import LAST_RESORT, leave_chat
 from storage.house import House
 from storage.invitations import Purpose, code_hash, invite_person
@@ -56,7 +56,7 @@ def _upsert(insert_in: Any) -> Any:
     )
 
 
-_ADD_COMPANY = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}
+_ADD_COMPANY = in_both(_upsert)
 _CLOSED = [Status.CLOSED.value, Status.CANCELLED.value]
 
 

@@ -21,13 +21,13 @@ from typing import BinaryIO
 
 import structlog
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from forms.messages import Reply
 from forms.texts import Text, _, lines
 from storage import history
 from storage.alarms import IN_CHARGE, people_of, tell_once
+from storage.dialects import insert_for
 from storage.engine import Database
 from storage.files import KeptFile, KeptFiles, NoSuchFile
 from storage.house import House
@@ -185,9 +185,8 @@ def _refusal(name: str) -> Text:
 
 
 def _put(session: Session, sha256: str, state: str, name: str, virus: str, now: datetime) -> None:
-    upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = {"sha256": sha256, "state": state, "name": name, "virus": virus, "found_at": now, "told_at": None}
-    added = upsert(FileScan).values(row)
+    added = insert_for(session)(FileScan).values(row)
     session.execute(added.on_conflict_do_update(index_elements=["sha256"], set_=row))
 
 

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, exists, insert, literal_column, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from forms.fields import Company
 from forms.messages import Inbound, InboundKind
 from router.model import Role
+from storage.dialects import in_both
 from storage.letters import ChatAddress, Posted, write_posted
 from storage.models import (
     CallTask,
@@ -44,11 +44,6 @@ _setting: Table = Setting.__table__  # type: ignore[attr-defined]
 _call: Table = CallTask.__table__  # type: ignore[attr-defined]
 
 # Statements are built once: building one costs more than running it, and these run for every batch.
-
-
-def _in_dialects(build: Callable[[Any], Any]) -> Mapping[str, Any]:
-    """Make a statement in both dialects; `build` gets the dialect's own `insert`."""
-    return {"sqlite": build(sqlite.insert), "postgresql": build(postgresql.insert)}
 
 
 def _upsert(insert_in: Any, table: Table, key: str, changed: Sequence[str]) -> Any:
@@ -94,7 +89,7 @@ _TURNS = text(
     ) as numbers
     """
 ).bindparams(bindparam("chats", expanding=True))
-_ADD_CHAT = _in_dialects(
+_ADD_CHAT = in_both(
     lambda insert_in: insert_in(_chat).on_conflict_do_nothing(index_elements=["channel", "chat_key"])
 )
 _SEE_CHAT = (
@@ -102,7 +97,7 @@ _SEE_CHAT = (
     .where(_chat.c.id == bindparam("b_id"))
     .values(last_inbound_at=bindparam("b_at"), blocked_at=None)
 )
-_KEEP_EVENT = _in_dialects(
+_KEEP_EVENT = in_both(
     lambda insert_in: insert_in(_inbox).on_conflict_do_nothing(index_elements=["channel", "event_key"])
 )
 _ADD_EVENT: Mapping[str, Any] = {
@@ -123,9 +118,7 @@ _WAITING_BEFORE = (
     .order_by(_inbox.c.id.desc())
     .limit(bindparam("count"))
 )
-_PUT_DRAFT = _in_dialects(
-    lambda insert_in: _upsert(insert_in, _draft, "person_id", ("progress", "updated_at"))
-)
+_PUT_DRAFT = in_both(lambda insert_in: _upsert(insert_in, _draft, "person_id", ("progress", "updated_at")))
 _DROP_DRAFTS = delete(_draft).where(_draft.c.person_id.in_(bindparam("people", expanding=True)))
 _COMPANIES = (
     select(_client_person.c.person_id, _client.c.inn, _client.c.name)
@@ -134,7 +127,7 @@ _COMPANIES = (
     .order_by(_client.c.name)
 )
 _DIRECTORY = select(_client.c.inn, _client.c.name).where(_client.c.inn.in_(bindparam("inns", expanding=True)))
-_PUT_SETTING = _in_dialects(lambda insert_in: _upsert(insert_in, _setting, "key", ("value", "updated_at")))
+_PUT_SETTING = in_both(lambda insert_in: _upsert(insert_in, _setting, "key", ("value", "updated_at")))
 
 
 @dataclass(frozen=True, slots=True)
