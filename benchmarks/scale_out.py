@@ -33,7 +33,7 @@ from aiohttp import web
 
 from benchmarks.load import FORM, SAYS, TOKEN, Client, Connection, Seen, Telegram, inn_of
 from benchmarks.memory import free_port, priem_command, wait_for_health
-from benchmarks.webhooks import SECRET
+from benchmarks.webhooks import SECRET, UNLIMITED
 
 GOAL, TAKEN_OVER_GOAL_SECONDS = 1.6, 5.0
 CORES_WANTED = 4
@@ -52,20 +52,12 @@ token = "{token}"
 api_base_url = "{api}"
 mode = "webhook"
 secret = "{secret}"
-messages_per_second = 1000000
-messages_burst = 1000000
-chat_messages_per_second = 1000000
-chat_burst = 1000000
-[bots.max]
+{unlimited}[bots.max]
 token = "{token}"
 api_base_url = "{max_api}"
 secret = "{secret}"
 use_ministry_certificate = false
-messages_per_second = 1000000
-messages_burst = 1000000
-chat_messages_per_second = 1000000
-chat_burst = 1000000
-"""
+{unlimited}"""
 TELEGRAM, MAX = "telegram", "max"
 SECRET_HEADERS = {TELEGRAM: "X-Telegram-Bot-Api-Secret-Token", MAX: "X-Max-Bot-Api-Secret"}
 
@@ -268,6 +260,7 @@ async def measure(count: int, url: str, server: int, options: argparse.Namespace
                     api=address,
                     max_api=f"http://127.0.0.1:{max_port}",
                     secret=SECRET,
+                    unlimited=UNLIMITED,
                 )
             )
             processes.append(running.enter_context(_running(config)))

@@ -30,6 +30,11 @@ SECRET = "benchmark-secret"
 HEADERS = (
     f"Host: localhost\r\nContent-Type: application/json\r\nX-Telegram-Bot-Api-Secret-Token: {SECRET}\r\n"
 )
+UNLIMITED = """messages_per_second = 1000000
+messages_burst = 1000000
+chat_messages_per_second = 1000000
+chat_burst = 1000000
+"""
 CONFIG = """
 [firm]
 name = "Баланс"
@@ -42,11 +47,7 @@ token = "{token}"
 api_base_url = "{api}"
 mode = "webhook"
 secret = "{secret}"
-messages_per_second = 1000000
-messages_burst = 1000000
-chat_messages_per_second = 1000000
-chat_burst = 1000000
-"""
+{unlimited}"""
 
 
 def update(number: int) -> bytes:
@@ -130,7 +131,9 @@ def durable(port: int) -> Iterator[None]:
         api = f"http://127.0.0.1:{load.stdout.readline().strip()}"
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "config.toml"
-            config.write_text(CONFIG.format(port=port, token=TOKEN, api=api, secret=SECRET))
+            config.write_text(
+                CONFIG.format(port=port, token=TOKEN, api=api, secret=SECRET, unlimited=UNLIMITED)
+            )
             with _running([priem_command(), "run", "--config", str(config)], port):
                 yield
     finally:
