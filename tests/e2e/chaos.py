@@ -1,13 +1,12 @@
 """Chaos: clients fill the form in three messengers while everything that can go wrong does, by chance.
 
-`Checker` is independent: it knows what the messengers were told and what the people were shown, reads the
+`check` is independent: it knows what the messengers were told and what the people were shown, reads the
 database with plain sqlite3, and imports nothing of the program.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import sqlite3
 from bisect import bisect_left, bisect_right
@@ -16,365 +15,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import aiohttp
 import orjson
-from aiohttp import web
 
-from tests.e2e.disasters import BROKEN, FULL, READ_ONLY, Beset, telegram_section, until
-from tests.e2e.service import CONSENT_STEP, SAYS, STEPS, inn_of
-from tests.emulators.telegram import TelegramEmulator, Update
-from tests.emulators.viber import ViberEmulator
-from tests.emulators.vk import VkEmulator
+from tests.e2e.chaos_sides import Person, Side, TelegramSide, ViberSide, VkSide, loop_time
+from tests.e2e.disasters import BROKEN, FULL, READ_ONLY, Beset, until
+from tests.e2e.service import CONSENT_STEP, STEPS, inn_of
 
 SETTLED_WITHIN_SECONDS = 400.0
 """A letter that failed many times is tried again after minutes."""
-
-FAST = """messages_per_second = 100000
-messages_burst = 100000
-chat_messages_per_second = 100000
-chat_burst = 100000
-request_timeout_seconds = 3
-"""
-VK = """
-[bots.vk]
-token = "{token}"
-group_id = {group}
-api_base_url = "{api}"
-poll_wait_seconds = 5
-send_timeout_seconds = 3
-"""
-VIBER = """
-[bots.viber]
-token = "{token}"
-api_base_url = "{api}"
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A message as a person saw it; `at` is the event loop's time."""
-
-    at: float
-    text: str
-
-
-class Person(Protocol):
-    """Somebody with one chat in one messenger."""
-
-    key: str
-    """What the messenger calls the chat."""
-    shown: list[Shown]
-    changed: asyncio.Event
-
-    async def does(self, how: str, what: str) -> str:
-        """Say something or press a button; the messenger's key of that event."""
-
-
-class Side(Protocol):
-    """A messenger and its faults."""
-
-    name: str
-    doubles: bool
-    """Whether a message may come twice after an answer that was lost: it has no idempotency key."""
-    lost_answers: list[float]
-    """When an answer to us was spoilt after the message was taken, or may have been."""
-
-    def section(self) -> str: ...
-    def person(self, number: int) -> Person: ...
-    def spoil(self, dice: random.Random) -> None:
-        """Spoil the next call that we make."""
-
-    def repeat(self, dice: random.Random) -> None:
-        """Deliver an event again: the latest one, or one of long ago after newer ones."""
-
-    def acknowledged(self) -> Callable[[str], bool]:
-        """Whether the messenger may forget an event."""
-
-    def is_known(self) -> bool:
-        """Whether the service has come to it."""
-
-    def forgive(self) -> None: ...
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def violations(self) -> Sequence[str]: ...
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _watch(chat: Any, text_of: Callable[..., str], shown: list[Shown], changed: asyncio.Event) -> None:
-    """Write down what is shown, at the moment at which it is."""
-    show = chat.show
-
-    def seen(*what: Any, **how: Any) -> Any:
-        shown.append(Shown(_now(), text_of(*what)))
-        changed.set()
-        return show(*what, **how)
-
-    chat.show = seen
-
-
-# --- Telegram: asked for updates, without an idempotency key ---------------------------------------
-
-
-@dataclass(slots=True)
-class TelegramSide:
-    name: str = "telegram"
-    doubles: bool = True
-    lost_answers: list[float] = field(default_factory=list)
-    emulator: TelegramEmulator = field(default_factory=TelegramEmulator)
-    updates: list[Update] = field(default_factory=list)
-
-    def section(self) -> str:
-        return telegram_section(self.emulator) + "request_timeout_seconds = 3\nsend_timeout_seconds = 3\n"
-
-    def person(self, number: int) -> TelegramPerson:
-        chat = self.emulator.chat(1_000_000 + number, first_name="Мария")
-        return TelegramPerson(str(chat.id), self, chat)
-
-    def spoil(self, dice: random.Random) -> None:
-        method = dice.choice(["sendMessage", "sendMessage", "sendMessage", "getUpdates", None])
-        how = dice.choice(_FAULTS)
-        if how.get("after_effect"):
-            self.lost_answers.append(_now())
-        told = {"retry_after": 1} if how.get("status") == 429 else how
-        self.emulator.fail_next(method, **told)
-
-    def repeat(self, dice: random.Random) -> None:
-        if self.updates:
-            again = self.updates[-1] if dice.random() < 0.5 else dice.choice(self.updates[-200:])
-            self.emulator._repeats.append(again)
-            self.emulator._arrived.set()
-
-    def acknowledged(self) -> Callable[[str], bool]:
-        return lambda event: int(event) < self.emulator.confirmed
-
-    def is_known(self) -> bool:
-        return self.emulator._poll is not None
-
-    def forgive(self) -> None:
-        self.emulator.forgive()
-
-    async def start(self) -> None:
-        await self.emulator.start()
-
-    async def stop(self) -> None:
-        await self.emulator.stop()
-
-    def violations(self) -> Sequence[str]:
-        return [
-            f"telegram was asked for {request.method} and answered {request.status}"
-            for request in self.emulator.requests
-            if request.status == 400 and request.method == "sendMessage"
-        ]
-
-
-@dataclass(slots=True)
-class TelegramPerson:
-    key: str
-    side: TelegramSide
-    chat: Any
-    shown: list[Shown] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        _watch(self.chat, lambda message: str(message.text), self.shown, self.changed)
-
-    async def does(self, how: str, what: str) -> str:
-        await (self.chat.says(what) if how == SAYS else self.chat.presses(what))
-        update = self.side.emulator._last_update
-        assert update is not None
-        self.side.updates.append(update)
-        return str(update.update_id)
-
-
-# --- VK: a long poll, and a random_id that makes a repeated message one ----------------------------
-
-
-class _Vk(VkEmulator):
-    """Remembers how far it was told that events are taken."""
-
-    taken_ts = 0
-
-    async def _check(self, request: web.BaseRequest) -> web.Response:
-        if request.query.get("ts", "").isdigit():
-            self.taken_ts = max(self.taken_ts, int(request.query["ts"]))
-        return await super()._check(request)
-
-
-@dataclass(slots=True)
-class VkSide:
-    name: str = "vk"
-    doubles: bool = False
-    lost_answers: list[float] = field(default_factory=list)
-    emulator: _Vk = field(default_factory=_Vk)
-    events: list[tuple[int, Any]] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)
-
-    def section(self) -> str:
-        emulator = self.emulator
-        return VK.format(token=emulator.token, group=emulator.group_id, api=emulator.base_url) + FAST
-
-    def person(self, number: int) -> VkPerson:
-        return VkPerson(str(2_000_000 + number), self, self.emulator.chat(2_000_000 + number))
-
-    def spoil(self, dice: random.Random) -> None:
-        method = dice.choice(["messages.send", "messages.send", "messages.send", "lp", "*"])
-        how = dice.choice(_FAULTS)
-        if how.get("status") == 429:
-            how = {"status": 429, "headers": {"Retry-After": "1"}}
-        self.emulator.fail_next(method, **how)
-
-    def repeat(self, dice: random.Random) -> None:
-        if self.events:
-            again = self.events[-1] if dice.random() < 0.5 else dice.choice(self.events[-200:])
-            self.emulator._offer(again[1])
-
-    def acknowledged(self) -> Callable[[str], bool]:
-        return lambda event: self.places[event] < self.emulator.taken_ts
-
-    def is_known(self) -> bool:
-        return self.emulator.polls > 0
-
-    def forgive(self) -> None:
-        self.emulator.forgive()
-
-    async def start(self) -> None:
-        await self.emulator.start()
-
-    async def stop(self) -> None:
-        await self.emulator.stop()
-
-    def violations(self) -> Sequence[str]:
-        return self.emulator.violations
-
-
-@dataclass(slots=True)
-class VkPerson:
-    key: str
-    side: VkSide
-    chat: Any
-    shown: list[Shown] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        _watch(self.chat, lambda text, *_: str(text), self.shown, self.changed)
-
-    async def does(self, how: str, what: str) -> str:
-        await (self.chat.says(what) if how == SAYS else self.chat.presses(what))
-        emulator = self.side.emulator
-        event = emulator._last_event
-        place = emulator._first_ts + len(emulator._events) - 1
-        self.side.events.append((place, event))
-        self.side.places[str(event["event_id"])] = place
-        return str(event["event_id"])
-
-
-# --- Viber: a webhook, repeated until it answers 200 -----------------------------------------------
-
-
-class _Viber(ViberEmulator):
-    """Remembers which events were answered with 200."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken: set[str] = set()
-
-    async def _post_once(
-        self, session: aiohttp.ClientSession, body: bytes, signature: str | None
-    ) -> tuple[int, bytes]:
-        status, answer = await super()._post_once(session, body, signature)
-        if status == 200:
-            self.taken.add(_token_of(body))
-        return status, answer
-
-
-def _token_of(body: bytes) -> str:
-    found = json.loads(body)
-    return f"{found['event']}:{found['message_token']}"
-
-
-@dataclass(slots=True)
-class ViberSide:
-    name: str = "viber"
-    doubles: bool = True
-    lost_answers: list[float] = field(default_factory=list)
-    emulator: _Viber = field(default_factory=_Viber)
-    events: list[Any] = field(default_factory=list)
-
-    def section(self) -> str:
-        return VIBER.format(token=self.emulator.token, api=self.emulator.base_url) + FAST
-
-    def person(self, number: int) -> ViberPerson:
-        person = self.emulator.person(f"{number:012d}A=")
-        return ViberPerson(person.id, self, person)
-
-    def spoil(self, dice: random.Random) -> None:
-        how = dice.choice(_FAULTS)
-        if how.get("after_effect"):
-            self.lost_answers.append(_now())
-        spoilt: dict[str, Any] = {key: value for key, value in how.items() if key != "status"}
-        if "status" in how:
-            spoilt |= {"http_status": how["status"], "headers": {"Retry-After": "1"}}
-        self.emulator.fail_next("send_message", **spoilt)
-
-    def repeat(self, dice: random.Random) -> None:
-        if self.events:
-            again = self.events[-1] if dice.random() < 0.5 else dice.choice(self.events[-200:])
-            self.emulator.post_raw(again)
-
-    def acknowledged(self) -> Callable[[str], bool]:
-        return self.emulator.taken.__contains__
-
-    def is_known(self) -> bool:
-        return bool(self.emulator.hook_url)
-
-    def forgive(self) -> None:
-        self.emulator.forgive()
-
-    async def start(self) -> None:
-        await self.emulator.start()
-
-    async def stop(self) -> None:
-        await self.emulator.stop()
-
-    def violations(self) -> Sequence[str]:
-        return self.emulator.violations
-
-
-@dataclass(slots=True)
-class ViberPerson:
-    key: str
-    side: ViberSide
-    chat: Any
-    shown: list[Shown] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        _watch(self.chat, lambda message: str(message.text), self.shown, self.changed)
-
-    async def does(self, how: str, what: str) -> str:
-        await (self.chat.says(what) if how == SAYS else self.chat.presses(what))
-        last = self.side.emulator._last
-        assert last is not None
-        self.side.events.append(last.body)
-        return _token_of(last.body)
-
-
-_FAULTS: Sequence[Mapping[str, Any]] = (
-    {"status": 429},
-    {"status": 500},
-    {"status": 502},
-    {"drops": True},
-    {"drops": True, "after_effect": True},
-    {"hangs": True},
-    {"hangs": True, "after_effect": True},
-    {"body": b"<html>", "after_effect": True},
-)
-"""Refused, broken, silent; the last ones took the message first."""
 
 
 # --- the clients -----------------------------------------------------------------------------------
@@ -441,7 +91,7 @@ class Storm:
                 (self._messenger_down, 1),
             )  # fmt: skip
             acts, weights = zip(*misfortunes, strict=True)
-            while _now() < until:
+            while loop_time() < until:
                 await asyncio.sleep(self.dice.uniform(0.3, 2.0))
                 await self.dice.choices(acts, weights)[0]()
             if not self.weather.kills:
@@ -465,7 +115,7 @@ class Storm:
 
     async def _kill(self) -> None:
         self._count("kill")
-        self.weather.kills.append(_now())
+        self.weather.kills.append(loop_time())
         await self.service.kill()
         await self._up_again()
 
@@ -496,21 +146,21 @@ class Storm:
                 self._count("failed fsync")
 
     async def _bad_disk(self) -> None:
-        began_at = _now()
+        began_at = loop_time()
         self._disk_goes_bad()
         await asyncio.sleep(self.dice.uniform(0.1, 2.5))
         self.service.faults.end()
-        self.weather.bad_disk.append((began_at, _now()))
+        self.weather.bad_disk.append((began_at, loop_time()))
 
     async def _kill_on_bad_disk(self) -> None:
-        began_at = _now()
+        began_at = loop_time()
         self._disk_goes_bad()
         await asyncio.sleep(self.dice.uniform(0.1, 1.0))
         self._count("kill")
         await self.service.kill()
-        self.weather.kills.append(_now())
+        self.weather.kills.append(loop_time())
         self.service.faults.end()
-        self.weather.bad_disk.append((began_at, _now()))
+        self.weather.bad_disk.append((began_at, loop_time()))
         await self._up_again()
 
     async def _clock(self) -> None:
@@ -520,7 +170,7 @@ class Storm:
     async def _messenger_down(self) -> None:
         side = self.dice.choice(self.sides)
         await side.stop()
-        side.lost_answers.append(_now())
+        side.lost_answers.append(loop_time())
         await asyncio.sleep(self.dice.uniform(0.2, 2.0))
         await side.start()
         self._count("messenger down")
@@ -601,11 +251,11 @@ class _Stored:
 
 
 def _check_events(dialogue: Dialogue, stored: _Stored, verdict: Verdict) -> None:
-    channel, acknowledged = dialogue.side.name, dialogue.side.acknowledged()
+    channel = dialogue.side.name
     for step, event in enumerate(dialogue.events):
         name = f"{channel} {event}, step {step}"
         states = stored.events.get((channel, event), [])
-        if acknowledged(event):
+        if dialogue.side.has_acknowledged(event):
             verdict.acknowledged += 1
             if states != ["done"]:
                 verdict.lost.append(f"{name} was acknowledged and is stored as {states}")
@@ -712,7 +362,7 @@ async def run(
         # What is written before a messenger knows us for the first time, it does not keep for us.
         await until(lambda: _is_known(service, sides), seconds=60, what="all messengers know us")
         storm = Storm(service, sides, random.Random(dice.random()))
-        ends_at = _now() + seconds
+        ends_at = loop_time() + seconds
         async with asyncio.TaskGroup() as tasks:
             storming = tasks.create_task(storm.blow(ends_at))
             slots = asyncio.Semaphore(at_once)
@@ -725,7 +375,7 @@ async def run(
                 finally:
                     slots.release()
 
-            while _now() < ends_at:
+            while loop_time() < ends_at:
                 await slots.acquire()
                 number = len(dialogues)
                 side = sides[number % len(sides)]
@@ -733,7 +383,7 @@ async def run(
                 dialogues.append(Dialogue(number, side, side.person(number), own))
                 tasks.create_task(talk(dialogues[-1]))
             await storming
-        await _settled(service, sides, dialogues)
+        await _settled(service, dialogues)
         verdict = check(service.database, dialogues, storm.weather)
         counted = Counter(dialogue.side.name for dialogue in dialogues)
         return Outcome(verdict, storm.weather, counted, service.faults.suffered, service.log)
@@ -744,15 +394,14 @@ def _is_known(service: Beset, sides: Sequence[Side]) -> bool:
     return bool(cursors) and all(side.is_known() for side in sides)
 
 
-async def _settled(service: Beset, sides: Sequence[Side], dialogues: Sequence[Dialogue]) -> None:
+async def _settled(service: Beset, dialogues: Sequence[Dialogue]) -> None:
     """Wait until what was sent is written down as sent, and the last events are acknowledged.
 
     What does not come to that in time, the checker tells.
     """
-    taken = {side.name: side.acknowledged() for side in sides}
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
             while service.rows("select 1 from letter where state in ('todo', 'doing') limit 1"):
                 await asyncio.sleep(0.1)
-            while not all(taken[each.side.name](each.events[-1]) for each in dialogues if each.is_done):
+            while not all(each.side.has_acknowledged(each.events[-1]) for each in dialogues if each.is_done):
                 await asyncio.sleep(0.1)
