@@ -366,6 +366,29 @@ def header_safe(file_name: str) -> str:
 _UNSAFE_IN_HEADER = dict.fromkeys(range(32), " ") | {ord('"'): "'", ord("\\"): "_", 127: " "}
 
 
+# ---------------------------------------------------------------------- what people attach
+
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError)
+"""What comes of reading something that does not have the form it should have."""
+
+UNREADABLE = "вложение, которое не удалось прочесть"
+UNREADABLE_MESSAGE = "сообщение, которое не удалось прочесть"
+
+
+def readable(channel: str, read: Callable[[], T]) -> T | None:
+    """Read one attachment; None when it fits no schema: the words beside it must not be lost with it."""
+    try:
+        return read()
+    except MISSHAPEN as error:
+        logger.warning("an attachment fits no schema", channel=channel, error=type(error).__name__)
+        return None
+
+
+def with_asides(text: str, asides: Sequence[str]) -> str:
+    """Put behind the words, in brackets, what came with them and cannot be taken."""
+    return "\n\n".join(filter(None, (text, f"[{', '.join(asides)}]" if asides else "")))
+
+
 # ---------------------------------------------------------------------- webhooks
 
 
