@@ -57,6 +57,7 @@ from bots.wire import (
     Wire,
     clean,
     decoded,
+    file_hosts,
     header_safe,
     matches,
     network_errors,
@@ -115,7 +116,7 @@ _LONGEST_EVENT_KEY = 200
 
 
 class Settings(BaseModel):
-    """Section `[bots.max]`. `media_hosts` are those to which files are sent and from which they are fetched.
+    """Section `[bots.max]`. Files go to and come from `api_base_url` and `media_hosts` alone.
 
     With `use_ministry_certificate` the Ministry's root is trusted besides the system's, for MAX's own
     hosts alone.
@@ -182,7 +183,10 @@ class MaxChannel:
         self._processing_pauses_seconds = processing_pauses_seconds
         self._api = _Api(settings)
         self._media = Wire(
-            settings.proxy, settings.media_hosts, settings.request_timeout_seconds, self._api.trust
+            settings.proxy,
+            file_hosts(settings.api_base_url, settings.media_hosts),
+            settings.request_timeout_seconds,
+            self._api.trust,
         )
         self._hook_url = lent.public_url.rstrip("/") + HOOK_PATH if lent.public_url else ""
         self._strangers: frozenset[str] = frozenset()
@@ -922,7 +926,8 @@ class _Api:
             raise _NotUploaded(str(lost)) from None
         except (TypeError, ValueError):
             raise _NotUploaded("MAX gave no address for the file") from None
-        if target.scheme not in ("http", "https") or not _is_below(target, self._settings.media_hosts):
+        hosts = file_hosts(self._settings.api_base_url, self._settings.media_hosts)
+        if target.scheme not in ("http", "https") or not _is_below(target, hosts):
             raise _NotUploaded("MAX wants the file on a host that is not in the list of media hosts")
         return target
 

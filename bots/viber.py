@@ -44,6 +44,7 @@ from bots.wire import (
     Wire,
     clean,
     decoded,
+    file_hosts,
     limited_body,
     matches,
     short_key,
@@ -105,7 +106,7 @@ _SILENT_USER_SECONDS = 600
 
 
 class Settings(BaseModel):
-    """Section `[bots.viber]`. `media_hosts` are those from which the clients' files are fetched."""
+    """Section `[bots.viber]`. Clients' files are fetched from `api_base_url` and `media_hosts` alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -156,7 +157,11 @@ class ViberChannel:
         self._pauses = pauses or Pauses()
         self._token = settings.token.get_secret_value()
         self._base_url = settings.api_base_url.rstrip("/")
-        self._wire = Wire(settings.proxy, settings.media_hosts, settings.request_timeout_seconds)
+        self._wire = Wire(
+            settings.proxy,
+            file_hosts(settings.api_base_url, settings.media_hosts),
+            settings.request_timeout_seconds,
+        )
         sender_name = settings.sender_name or lent.firm[:SENDER_NAME_LENGTH]
         self._requests = _Requests(sender_name, settings.sender_avatar)
         self._hook_check_seconds = hook_check_seconds

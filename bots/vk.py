@@ -58,6 +58,7 @@ from bots.wire import (
     Wire,
     clean,
     decoded,
+    file_hosts,
     header_safe,
     limited_body,
     matches,
@@ -137,7 +138,7 @@ _T = TypeVar("_T")
 
 
 class Settings(BaseModel):
-    """Section `[bots.vk]`. `api_base_url` may be a mirror; `media_hosts` is where files go and come from."""
+    """Section `[bots.vk]`. Files go to and come from `api_base_url` and `media_hosts` alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -881,8 +882,9 @@ class _Api:
 
         self._settings = settings
         self._token = settings.token.get_secret_value()
+        self._hosts = file_hosts(settings.api_base_url, settings.media_hosts)
         waits_seconds = settings.poll_wait_seconds + settings.request_timeout_seconds
-        self.wire = Wire(settings.proxy, settings.media_hosts, settings.request_timeout_seconds)
+        self.wire = Wire(settings.proxy, self._hosts, settings.request_timeout_seconds)
         self.poll_wire = Wire(settings.proxy, (), waits_seconds)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=NAME)
 
@@ -974,9 +976,8 @@ class _Api:
         """An address that VK named for events or uploads. Raises Misanswered for one of somebody else."""
         base, target = URL(self._settings.api_base_url), URL(url)
         host = target.host or ""
-        hosts = (base.host, *self._settings.media_hosts)
         if target.scheme not in ("https", base.scheme) or not any(
-            host == ours or host.endswith(f".{ours}") for ours in hosts
+            host == ours or host.endswith(f".{ours}") for ours in self._hosts
         ):
             raise Misanswered("an address on a host that is not in the list of media hosts")
         return target

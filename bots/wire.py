@@ -294,6 +294,11 @@ ProxyAddress = Annotated[
 BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
 
 
+def file_hosts(api_base_url: str, media_hosts: Collection[str]) -> tuple[str, ...]:
+    """Where files go and come from: a mirror that the operator named for the API carries them too."""
+    return ((URL(api_base_url).host or "").lower(), *(host.lower() for host in media_hosts))
+
+
 # ---------------------------------------------------------------------- bodies
 
 

@@ -47,9 +47,8 @@ _FAULTS: dict[ApiFault, dict[str, Any]] = {
 
 
 def settings_for(emulator: MaxEmulator, mode: Mode = "polling", **more: object) -> Settings:
-    """The emulator's files lie on its own host, which production would not allow."""
     section = {"token": emulator.token, "mode": mode, "api_base_url": emulator.base_url}
-    tests = {"media_hosts": ["127.0.0.1"], "poll_timeout_seconds": 2, "chat_messages_per_second": 50}
+    tests = {"poll_timeout_seconds": 2, "chat_messages_per_second": 50}
     secret = {"secret": HOOK_SECRET} if mode == "webhook" else {}
     return Settings.model_validate(section | tests | secret | more)
 

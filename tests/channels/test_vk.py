@@ -1154,7 +1154,7 @@ async def test_unreachable_proxy_sends_nothing_directly(vk: VkEmulator, shelf: S
     ],
 )
 async def test_files_come_from_vk_only(vk: VkEmulator, shelf: Shelf, url: str):
-    async with channel_of(vk, shelf, media_hosts=["vk.com"]) as channel:
+    async with channel_of(vk, shelf) as channel:
         with pytest.raises(FileUnavailable):
             [chunk async for chunk in channel.open_file(IncomingFile(url, "а"))]
 

@@ -40,8 +40,7 @@ _FAULTS: dict[ApiFault, dict[str, object]] = {
 
 
 def settings_for(emulator: ViberEmulator, **more: object) -> Settings:
-    """The emulator's media lie on its own host, which production would not allow."""
-    section = {"token": emulator.token, "api_base_url": emulator.base_url, "media_hosts": ["127.0.0.1"]}
+    section = {"token": emulator.token, "api_base_url": emulator.base_url}
     return Settings.model_validate(section | {"request_timeout_seconds": 5} | more)
 
 

@@ -47,7 +47,6 @@ def settings_for(emulator: VkEmulator, mode: Mode = "longpoll", **more: object) 
         "group_id": emulator.group_id,
         "mode": mode,
         "api_base_url": emulator.base_url,
-        "media_hosts": ["127.0.0.1"],
         "poll_wait_seconds": 2,
     }
     return Settings.model_validate(section | secret | more)
