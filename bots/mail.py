@@ -15,11 +15,11 @@ import hmac
 import html
 import re
 import socket
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -81,6 +81,10 @@ FILES_BYTES = 17 * 1024 * 1024
 """What fits into a letter of 25 MB as base64; the other files of a message become links."""
 
 LETTERS_AT_ONCE = 10
+TRIES_FOR_A_LETTER = 4
+"""So often a letter is asked for that the server will not give out, before the others go past it."""
+WITHHELD_LETTERS = 20
+"""So many such letters are remembered, and asked for again with every look into the mailbox."""
 IDLE_SECONDS = 240
 """Routers forget silent connections; RFC 2177 wants a new IDLE every 29 minutes at least."""
 FIRST_LOOK_BACK = timedelta(days=1)
@@ -219,6 +223,8 @@ class MailChannel:
         self._now: Callable[[], datetime] | None = None
         self._opening = asyncio.Lock()
         self._opened: tuple[str, list[mime.Attachment]] | None = None
+        self._refusals: Counter[tuple[int, int]] = Counter()
+        self._withheld: tuple[int, ...] = ()
 
     # ------------------------------------------------------------------ receiving
 
@@ -248,27 +254,74 @@ class MailChannel:
                 "the mailbox refuses our name or password: check imap_url in [bots.mail]",
                 self._pauses.misconfigured_seconds,
             )
+        if isinstance(error, _Withheld):
+            return "the mailbox does not give out a letter", self._pauses.after(failures)
         return "the mailbox does not answer", self._pauses.after(failures)
 
     async def _take_new(self, mailbox: _Reading, doors: Doors, place: _Place | None) -> _Place:
         """Take what has come since `place`; where to go on from."""
         now = doors.now()
+        validity = mailbox.box.uid_validity
         fresh = await mailbox.do(lambda box: box.new_letters(place, now))
+        # Withheld letters have other numbers in a mailbox that was made anew: there they are fresh.
+        withheld = place.withheld if place is not None and place.uid_validity == validity else ()
+        if place is not None and withheld:
+            asked = withheld
+            found = await mailbox.do(lambda box: self._batch(box, asked, patient=False))
+            withheld = found.withheld
+            place = replace(place, withheld=withheld)
+            if len(withheld) < len(asked):
+                await self._take(mailbox, doors, found.letters, place)
         for start in range(0, len(fresh), LETTERS_AT_ONCE):
             uids = fresh[start : start + LETTERS_AT_ONCE]
-            taken = await mailbox.do(lambda box, uids=uids: [self._read(box, uid) for uid in uids])  # type: ignore[misc]
-            letters = [letter for letter in taken if letter is not None]
-            place = _Place(mailbox.box.uid_validity, uids[-1] + 1, now.date())
-            await self._give(doors, [letter.inbound for letter in letters], place)
-            for letter in letters:
-                self._remember(letter)
-            # What is not for us stays unread, so that a person sees it.
-            seen = [each.uid for each in letters if each.inbound.kind is not InboundKind.IGNORED]
-            await mailbox.do(lambda box, seen=seen: box.mark_seen(seen))  # type: ignore[misc]
-        if place is None or place.uid_validity != mailbox.box.uid_validity:
-            place = _Place(mailbox.box.uid_validity, mailbox.box.next_uid, now.date())
+            batch = await mailbox.do(lambda box, uids=uids: self._batch(box, uids, patient=True))  # type: ignore[misc]
+            withheld = (*withheld, *batch.withheld)[-WITHHELD_LETTERS:]
+            if batch.refused == uids[0]:
+                raise _Withheld
+            place = _Place(validity, batch.refused or uids[-1] + 1, now.date(), withheld)
+            await self._take(mailbox, doors, batch.letters, place)
+            if batch.refused is not None:
+                raise _Withheld
+        if place is None or place.uid_validity != validity:
+            place = _Place(validity, mailbox.box.next_uid, now.date())
             await self._give(doors, [], place)
         return place
+
+    def _batch(self, box: _Mailbox, uids: Sequence[int], *, patient: bool) -> _Batch:
+        """Read these letters. Of one that the server refuses time and again, only the number is kept.
+
+        While somebody patient still hopes for it, what comes after it waits.
+        """
+        letters: list[_Taken] = []
+        withheld: list[int] = []
+        for uid in uids:
+            known_as = box.uid_validity, uid
+            try:
+                letter = self._read(box, uid)
+            except _mailbox_errors() as error:
+                box.must_answer()
+                self._refusals[known_as] += 1
+                if patient and self._refusals[known_as] < TRIES_FOR_A_LETTER:
+                    return _Batch(letters, tuple(withheld), uid)
+                if patient:
+                    logger.error(  # noqa: TRY400 - what a server says may hold words of the letter
+                        "the mailbox does not give out a letter, the others go past it",
+                        uid=uid,
+                        reason=type(error).__name__,
+                    )
+                withheld.append(uid)
+            else:
+                letters += [] if letter is None else [letter]
+            self._refusals.pop(known_as, None)
+        return _Batch(letters, tuple(withheld))
+
+    async def _take(self, mailbox: _Reading, doors: Doors, letters: Sequence[_Taken], place: _Place) -> None:
+        await self._give(doors, [letter.inbound for letter in letters], place)
+        for letter in letters:
+            self._remember(letter)
+        # What is not for us stays unread, so that a person sees it.
+        seen = [each.uid for each in letters if each.inbound.kind is not InboundKind.IGNORED]
+        await mailbox.do(lambda box: box.mark_seen(seen))
 
     def _read(self, box: _Mailbox, uid: int) -> _Taken | None:
         fetched = box.fetch(uid)
@@ -276,6 +329,7 @@ class MailChannel:
 
     async def _give(self, doors: Doors, inbounds: list[Inbound], place: _Place) -> None:
         """Hand letters over, as often as it takes: the mailbox keeps them meanwhile."""
+        self._withheld = place.withheld
         failures = 0
         while True:
             try:
@@ -428,6 +482,9 @@ class MailChannel:
         return Health(reachable=True, detail="; ".join((self._own.address, *self._warnings())), link=link)
 
     def _warnings(self) -> Iterator[str]:
+        if self._withheld:
+            numbers = ", ".join(map(str, self._withheld))
+            yield f"the mailbox does not give out the letters with UID {numbers}: look at them yourself"
         if not self._own.authserv_id:
             yield "authserv_id is not set, so anybody may write under a client's address"
         for key, url in (("imap_url", self._settings.imap_url), ("smtp_url", self._settings.smtp_url)):
@@ -500,6 +557,19 @@ class _Taken:
     uid: int
     inbound: Inbound
     thread: _Thread | None = None
+
+
+class _Withheld(Exception):  # noqa: N818 - the name says what happened
+    """The server answers, but does not give out one of its letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Letters that were read; numbers of those given up; the one that is to be asked for once more."""
+
+    letters: Sequence[_Taken]
+    withheld: tuple[int, ...] = ()
+    refused: int | None = None
 
 
 def parse(fetched: Fetched, own: Own) -> Inbound:
@@ -1092,20 +1162,30 @@ def _expect_agreement(proxy: socket.socket) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """How far the mailbox was read: the next UID. The day finds the place again if UIDs are dealt anew."""
+    """How far the mailbox was read: the next UID. The day finds the place again if UIDs are dealt anew.
+
+    `withheld` are UIDs below it that the server would not give out.
+    """
 
     uid_validity: int
     uid: int
     day: date
+    withheld: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.uid_validity}:{self.uid}:{self.day.isoformat()}"
+        skipped = ":" + ",".join(map(str, self.withheld)) if self.withheld else ""
+        return f"{self.uid_validity}:{self.uid}:{self.day.isoformat()}{skipped}"
 
     @classmethod
     def read(cls, cursor: str | None) -> _Place | None:
-        found = re.fullmatch(r"(\d{1,10}):(\d{1,10}):(\d{4}-\d\d-\d\d)", cursor or "")
+        found = re.fullmatch(
+            r"(\d{1,10}):(\d{1,10}):(\d{4}-\d\d-\d\d)(?::(\d{1,10}(?:,\d{1,10})*))?", cursor or ""
+        )
+        if not found:
+            return None
+        withheld = tuple(int(uid) for uid in (found[4] or "").split(",") if uid)
         try:
-            return cls(int(found[1]), int(found[2]), date.fromisoformat(found[3])) if found else None
+            return cls(int(found[1]), int(found[2]), date.fromisoformat(found[3]), withheld)
         except ValueError:
             return None
 
@@ -1242,6 +1322,10 @@ class _Mailbox:
         answer = self._imap.fetch([uid], [part]).get(uid, {})
         return next((value for name, value in answer.items() if name.startswith(b"BODY[") and value), None)
 
+    def must_answer(self) -> None:
+        """Raise what a connection raises that is broken; one that answers has refused a letter alone."""
+        self._imap.noop()
+
     def mark_seen(self, uids: Sequence[int]) -> None:
         if uids:
             self._imap.add_flags(list(uids), [b"\\Seen"], silent=True)
@@ -1330,6 +1414,7 @@ def _mailbox_errors() -> tuple[type[Exception], ...]:
 
     return (
         IMAPClientError,
+        _Withheld,
         OSError,
         TimeoutError,
         # What the library makes of answers that are cut off or no IMAP.

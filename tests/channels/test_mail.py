@@ -937,6 +937,55 @@ async def test_it_comes_back_after_the_connection_broke(shelf):
         assert (await house.receives(2))[-1].text == "после обрыва"
 
 
+async def put_three(harness: MailHarness) -> int:
+    """Three letters; the number of the second."""
+    uids = [
+        await harness.emulator.put(harness.person.letter(f"письмо номер {number}").as_bytes())
+        for number in range(3)
+    ]
+    return uids[1]
+
+
+async def test_a_letter_that_the_server_cannot_give_out_holds_no_others_up(shelf):
+    house = House()
+    async with post(shelf) as harness:
+        broken = await put_three(harness)
+        harness.emulator.imap_line.refused.add(broken)
+        async with house.runs(harness):
+            inbounds = await house.receives(2, timeout_seconds=15)
+            await house.until(lambda: (house.cursor or "").endswith(f":{broken}"), timeout_seconds=15)
+            await harness.person.writes("и ещё одно")
+            inbounds = await house.receives(3, timeout_seconds=15)
+            health = await harness.channel.health()
+        assert [inbound.text for inbound in inbounds] == ["письмо номер 0", "письмо номер 2", "и ещё одно"]
+        assert health.reachable
+        assert f"UID {broken}:" in health.detail
+        harness.emulator.imap_line.refused.clear()
+        async with house.runs(harness):
+            inbounds = await house.receives(4, timeout_seconds=15)
+            await house.until(lambda: not (house.cursor or "").endswith(f":{broken}"), timeout_seconds=15)
+        assert inbounds[-1].text == "письмо номер 1"
+        assert "UID" not in (await harness.channel.health()).detail
+
+
+async def test_a_letter_that_is_given_out_late_keeps_its_place(shelf):
+    house = House()
+    async with post(shelf) as harness:
+        slow = await put_three(harness)
+        harness.emulator.imap_line.refused.add(slow)
+        async with house.runs(harness):
+            await house.receives(1, timeout_seconds=15)
+            harness.emulator.imap_line.refused.clear()
+            inbounds = await house.receives(3, timeout_seconds=15)
+    assert [inbound.text for inbound in inbounds] == [f"письмо номер {number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("withheld", [(), (5,), (5, 17)])
+def test_a_place_is_read_as_it_was_written(withheld):
+    place = mail._Place(7, 105, NOON.date(), withheld)
+    assert mail._Place.read(str(place)) == place
+
+
 async def test_many_letters_come_in_order(shelf):
     house = House()
     async with post(shelf) as harness:

@@ -39,6 +39,8 @@ class Line:
     target_port: int
     port: int = 0
     bytes_up: int = 0
+    refused: set[int] = field(default_factory=set)
+    """Letters that the mailbox cannot give out, by UID: their content is answered with a NO."""
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -64,7 +66,7 @@ class Line:
             there, back = await asyncio.open_connection("127.0.0.1", self.target_port)
             self._open.add(back)
             try:
-                await asyncio.gather(self._pump(reader, back, count=True), self._pump(there, writer))
+                await asyncio.gather(self._pump(reader, back, refuse=writer), self._pump(there, writer))
             finally:
                 for each in (writer, back):
                     each.transport.abort()
@@ -73,14 +75,28 @@ class Line:
         self._open.discard(writer)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, count: bool = False
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        refuse: asyncio.StreamWriter | None = None,
     ) -> None:
+        """Pass bytes on; those of a client, whose answers go to `refuse`, are counted and may be refused."""
         while data := await reader.read(65536):
-            self.bytes_up += len(data) if count else 0
+            self.bytes_up += len(data) if refuse else 0
+            tag = self._refused_command(data) if refuse else None
+            if refuse is not None and tag is not None:
+                refuse.write(tag + b" NO [SERVERBUG] Internal error occurred\r\n")
+                await refuse.drain()
+                continue
             writer.write(data)
             await writer.drain()
         # Whoever has hung up on one side has hung up on both.
         writer.transport.abort()
+
+    def _refused_command(self, data: bytes) -> bytes | None:
+        asked = re.fullmatch(rb"(\S+) UID FETCH (\d+) \(BODY\.PEEK\[\].*\)\r\n", data)
+        return asked[1] if asked and int(asked[2]) in self.refused else None
 
 
 @dataclass(frozen=True)
