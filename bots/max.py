@@ -750,6 +750,7 @@ class _Refused(Exception):  # noqa: N818
         super().__init__(f"{words or 'no reason is given'} ({status} {code})")
         self.status = status
         self.code = code
+        self.words = words
         self.after_seconds = after_seconds
 
     @property
@@ -763,11 +764,25 @@ class _Refused(Exception):  # noqa: N818
             return Retry(reason=str(self))
         if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Retry(reason=str(self), whole_channel=True)
-        if self.status == HTTPStatus.FORBIDDEN and self.code in _CLOSED:
-            return Blocked(str(self))
         if self.status == HTTPStatus.NOT_FOUND and self.code not in _NOBODY:
             return Rejected(str(self))
         return _OUTCOMES.get(self.status, _rejected)(self)
+
+
+class _Denied(_Refused):
+    """MAX denies the bot itself, whomever it writes to."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return TokenRevoked(f"{_REFUSALS[self.status]}: {self}")
+
+
+class _Undecided(Fault):
+    """A message was refused, and whether that is for the sake of its reader cannot be told now."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return Retry(reason=str(self))
 
 
 def _rejected(refused: _Refused) -> Outcome:
@@ -776,7 +791,8 @@ def _rejected(refused: _Refused) -> Outcome:
 
 _OUTCOMES: Mapping[int, Callable[[_Refused], Outcome]] = {
     401: lambda refused: TokenRevoked(str(refused)),  # verify.token
-    403: lambda refused: TokenRevoked(f"{_REFUSALS[403]}: {refused}"),
+    # Its codes are published nowhere; a denial of the bot as a whole is a `_Denied`.
+    403: lambda refused: Blocked(str(refused)),
     404: lambda refused: Blocked(str(refused)),  # chat.not.found
     # 2 messages a second for a dialog, 30 for the bot: the answer is the same. Delivery keeps to both,
     # so the narrower one is more likely met, and one person's silence must not be everybody's.
@@ -786,8 +802,6 @@ _OUTCOMES: Mapping[int, Callable[[_Refused], Outcome]] = {
 
 _RATE_WINDOW_SECONDS = 1.0
 
-_CLOSED = ("chat.denied", "dialog.suspended", "error.dialog.suspended")
-"""A person has stopped the bot; any other denial is of the bot as a whole."""
 _NOBODY = ("chat.not.found", "dialog.not.found", "user.not.found")
 
 _REFUSALS: Mapping[int, str] = {
@@ -873,11 +887,27 @@ class _Api:
         attached = [self._file(token)] if token else None
         body = self._body(message.text or None, keyboard=keyboard, attachments=attached)
         params = {"user_id": message.user_key, "disable_link_preview": "true"}
-        said = (await self.call("POST", "messages", params, body)).get("message")
+        try:
+            said = (await self.call("POST", "messages", params, body)).get("message")
+        except _Refused as refused:
+            if refused.status == HTTPStatus.FORBIDDEN:
+                await self._be_known()
+            raise
         if not isinstance(said, dict):
             raise AnswerLost("the answer is cut short")
         # It was taken; a missing key only means that the message cannot be named later.
         return str((said.get("body") or {}).get("mid") or "")
+
+    async def _be_known(self) -> None:
+        """Raise `_Denied` when MAX denies us even who we are, `_Undecided` when that cannot be found out."""
+        try:
+            await self.call("GET", "me")
+        except _Refused as refused:
+            if refused.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise _Denied(refused.status, refused.code, refused.words) from None
+            raise _Undecided(str(refused)) from None
+        except Fault as fault:
+            raise _Undecided(str(fault)) from None
 
     async def upload(self, file: OutgoingFile, lent: Lent) -> str:
         """Bring a file to MAX and give the token under which it is sent. Raises OSError for a lost file."""

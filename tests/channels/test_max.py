@@ -816,7 +816,7 @@ async def test_longest_message_is_taken(channel: MaxChannel, olga: Person):
         ({"status": 401, "code": "verify.token", "message": "Invalid access_token"}, TokenRevoked),
         ({"status": 403, "code": "chat.denied", "message": "error.dialog.suspended"}, Blocked),
         ({"status": 403, "code": "error.dialog.suspended"}, Blocked),
-        ({"status": 403, "code": "access.denied", "message": "Bot is not moderated"}, TokenRevoked),
+        ({"status": 403, "code": "access.denied", "message": "a word that is published nowhere"}, Blocked),
         ({"status": 404, "code": "chat.not.found"}, Blocked),
         ({"status": 404, "code": "user.not.found"}, Blocked),
         ({"status": 404, "code": "not.found", "message": "Path not found"}, Rejected),
@@ -864,6 +864,40 @@ async def test_only_the_network_and_the_server_silence_everybody(
     got = await channel.send(parcel())
     assert isinstance(got, Retry)
     assert got.whole_channel
+
+
+@pytest.mark.parametrize(
+    ("about_us", "expected"),
+    [
+        ({"status": 403, "code": "access.denied", "message": "Bot is not moderated"}, TokenRevoked),
+        ({"status": 401, "code": "verify.token", "message": "Invalid access_token"}, TokenRevoked),
+        ({"status": 429, "code": "too.many.requests"}, Retry),
+        ({"status": 503, "code": "service.unavailable"}, Retry),
+        ({"status": 502}, Retry),
+        ({"drops": True, "times": 2}, Retry),
+    ],
+    ids=str,
+)
+async def test_denial_is_of_the_bot_only_when_max_does_not_know_it_either(
+    channel: MaxChannel, emulator: MaxEmulator, olga: Person, about_us: dict[str, Any], expected: type
+):
+    emulator.fail_next("POST messages", status=403, code="access.denied")
+    emulator.fail_next("GET me", **about_us)  # a question is asked once more over a new connection
+    got = await channel.send(parcel())
+    assert type(got) is expected
+    assert not getattr(got, "whole_channel", False)
+    assert isinstance(await channel.send(parcel()), Sent)
+
+
+async def test_whoever_stopped_the_bot_silences_nobody_else(
+    channel: MaxChannel, emulator: MaxEmulator, olga: Person
+):
+    pavel = emulator.person(USER_ID + 1)
+    await pavel.starts()
+    await olga.stops()
+    emulator.fail_next("POST messages", status=403, code="whatever.max.calls.it")
+    assert isinstance(await channel.send(parcel()), Blocked)
+    assert isinstance(await channel.send(parcel(chat_key=str(pavel.id))), Sent)
 
 
 async def test_refusal_never_tells_the_token(channel: MaxChannel, emulator: MaxEmulator, olga: Person):
