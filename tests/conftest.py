@@ -6,8 +6,13 @@ import logging
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import secrecy
+
+settings.register_profile("starved", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("starved")
+"""A machine that stands still for a moment says nothing of the code: no example has a time limit."""
 
 STARTS_PROCESSES = ("tests/e2e/", "tests/storage/test_disaster")
 """Where services run beside the tests and write logs of their own."""

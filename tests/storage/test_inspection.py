@@ -420,7 +420,7 @@ def damaged_samples(draw):
     return bytes(content[: draw(st.integers(0, len(content)))] if draw(st.booleans()) else content)
 
 
-@settings(deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(content=st.binary(max_size=2000) | damaged_samples(), name=HOSTILE_NAMES, voice=st.booleans())
 def test_any_bytes_under_any_name_get_a_verdict(tmp_path, content, name, voice):
     verdict = judged(tmp_path, content, name, voice)
