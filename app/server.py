@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from app.panel_door import PanelDoor
 from app.throttle import AddressBrake, is_inside
 from storage.calendars import Feed
 from storage.files import FileLinks, KeptFiles, LinkExpired, LinkForged, NoSuchFile
@@ -76,7 +77,7 @@ def create_app(
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/files/{token}", file),
-        Mount("/", PanelOnly(WSGIMiddleware(panel, workers=PANEL_THREADS))),  # type: ignore[arg-type]
+        Mount("/", PanelDoor(WSGIMiddleware(panel, workers=PANEL_THREADS))),  # type: ignore[arg-type]
     ]
     doors = [Middleware(AddressBrake, now=now), Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)]
     return Starlette(routes=routes, middleware=doors)
@@ -134,24 +135,6 @@ def calendar_route(feed: Callable[[str], Feed | None]) -> Route:
         return Response(found.body, media_type="text/calendar; charset=utf-8", headers=headers)
 
     return Route("/calendar/{token}.ics", calendar)
-
-
-@dataclass(frozen=True, slots=True)
-class PanelOnly:
-    """Keep from Flask what is not the panel's: other paths are not found, nobody is asked to sign in."""
-
-    panel: App
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        inside = scope["type"] == "http" and f"{scope['path']}/".startswith("/panel/")
-        served = self.panel if inside else PlainTextResponse("Not found", status_code=404)
-        if inside and not scope["query_string"].isascii():  # a2wsgi fails on what no browser would send
-            scope = {**scope, "query_string": quote(scope["query_string"], safe=_ASCII).encode()}
-        await served(scope, receive, send)
-
-
-_ASCII = bytes(range(128))
 
 
 @dataclass(frozen=True, slots=True)
