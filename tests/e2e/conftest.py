@@ -15,8 +15,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Request, Response, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    Response,
+    async_playwright,
+    expect,
+)
 from playwright.async_api import Error as PlaywrightError
+from playwright.sync_api import expect as expect_in_sync
 
 PRIEM = Path(sys.executable).with_name("priem")
 SCREENSHOTS = Path(__file__).with_name("screenshots")
@@ -29,8 +38,13 @@ PHONE: Mapping[str, Any] = {
 }
 SMALL_PHONE: Mapping[str, Any] = {"viewport": {"width": 360, "height": 740}}
 
-START_SECONDS = 60
-STOP_SECONDS = 30
+START_SECONDS = 90
+STOP_SECONDS = 60
+EXPECT_SECONDS = 20
+
+expect.set_options(timeout=EXPECT_SECONDS * 1000)
+expect_in_sync.set_options(timeout=EXPECT_SECONDS * 1000)
+
 _OUTPUT = "output.txt"
 _LOG = "log.txt"
 

@@ -34,7 +34,7 @@ from tests.e2e.conftest import (
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
-HEAR_SECONDS = 15
+HEAR_SECONDS = 30
 MOSCOW = ZoneInfo("Europe/Moscow")
 INN = "7707083893"
 COMPANY = "ООО «Ромашка»"
