@@ -21,7 +21,7 @@ from bots import client_chat, edits, linking, staff_chat
 from bots.albums import Messages, by_album, merged_albums, with_album
 from bots.base import Cursor
 from bots.pace import Pace, hold_off
-from bots.turns import ChatTurn, press_of
+from bots.turns import ChatTurn, press_of, without_logos
 from forms.fields import ReceivedFile, Said
 from forms.freetext import agreed
 from forms.inn import split_company
@@ -213,6 +213,7 @@ class Intake:
             return
         if hold_off(batch, self.house, chat, inbound, arrival.pace, tells=arrival.tells):
             return
+        inbound = without_logos(inbound, chat)
         may_keep = self._may_keep(chat) or agreed(inbound.text) is not None
         if chat.has_waiting or (inbound.files and may_keep):
             inbound = with_album(inbound, lambda: batch.earlier(chat))

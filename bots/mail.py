@@ -88,7 +88,9 @@ WITHHELD_LETTERS = 20
 IDLE_SECONDS = 240
 """Routers forget silent connections; RFC 2177 wants a new IDLE every 29 minutes at least."""
 FIRST_LOOK_BACK = timedelta(days=1)
+LETTERS_BEFORE_A_LOGO = 2
 _REMEMBERED_THREADS = 10_000
+_REMEMBERED_PICTURES = 10_000
 _KEY_LENGTH = 180
 
 T = TypeVar("T")
@@ -225,6 +227,8 @@ class MailChannel:
         self._opened: tuple[str, list[mime.Attachment]] | None = None
         self._refusals: Counter[tuple[int, int]] = Counter()
         self._withheld: tuple[int, ...] = ()
+        # In which letters of whom a picture stood: after a restart a logo may come as a file again.
+        self._pictures: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
     # ------------------------------------------------------------------ receiving
 
@@ -325,7 +329,29 @@ class MailChannel:
 
     def _read(self, box: _Mailbox, uid: int) -> _Taken | None:
         fetched = box.fetch(uid)
-        return None if fetched is None else parse_letter(fetched, self._own)
+        return None if fetched is None else self._without_logos(parse_letter(fetched, self._own))
+
+    def _without_logos(self, letter: _Taken) -> _Taken:
+        """Leave pictures among the words out that came in other letters of this person before.
+
+        Twice before: whoever was asked to send a letter once more has sent no logo.
+        """
+        logos: set[str] = set()
+        for reference, digest in letter.pictures:
+            known_as = letter.inbound.chat_key, digest
+            others = self._pictures.get(known_as, frozenset()) - {letter.inbound.event_key}
+            if len(others) >= LETTERS_BEFORE_A_LOGO:
+                logos.add(reference)
+            else:
+                self._pictures[known_as] = others | {letter.inbound.event_key}
+            self._pictures.move_to_end(known_as)
+            if len(self._pictures) > _REMEMBERED_PICTURES:
+                self._pictures.popitem(last=False)
+        if not logos:
+            return letter
+        files = tuple(file for file in letter.inbound.files if file.reference not in logos)
+        kind = letter.inbound.kind if files else InboundKind.TEXT
+        return replace(letter, inbound=replace(letter.inbound, files=files, kind=kind))
 
     async def _give(self, doors: Doors, inbounds: list[Inbound], place: _Place) -> None:
         """Hand letters over, as often as it takes: the mailbox keeps them meanwhile."""
@@ -557,6 +583,8 @@ class _Taken:
     uid: int
     inbound: Inbound
     thread: _Thread | None = None
+    pictures: tuple[tuple[str, str], ...] = ()
+    """References and SHA-256 of the pictures among the words."""
 
 
 class _Withheld(Exception):  # noqa: N818 - the name says what happened
@@ -593,7 +621,7 @@ def parse_letter(fetched: Fetched, own: Own) -> _Taken:
         inbound = None
     if inbound is None:
         return _Taken(fetched.uid, _ignored(event_key, fetched))
-    return _Taken(fetched.uid, inbound, _thread(message))
+    return _Taken(fetched.uid, inbound, _thread(message), _pictures(message, inbound))
 
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
@@ -737,10 +765,26 @@ def _files(message: Message, fetched: Fetched) -> tuple[IncomingFile, ...]:
             name=file.name,
             size_bytes=len(file.content) if whole else fetched.size_bytes,
             media_type=file.media_type,
-            role=FileRole.PHOTO if file.media_type.startswith("image/") else FileRole.DOCUMENT,
+            role=_role(file),
         )
         for number, file in enumerate(found)
     )
+
+
+def _pictures(message: Message, inbound: Inbound) -> tuple[tuple[str, str], ...]:
+    if all(file.role is not FileRole.IN_TEXT for file in inbound.files):
+        return ()
+    return tuple(
+        (taken.reference, hashlib.sha256(found.content).hexdigest())
+        for taken, found in zip(inbound.files, mime.attachments(message), strict=True)
+        if taken.role is FileRole.IN_TEXT
+    )
+
+
+def _role(file: mime.Attachment) -> FileRole:
+    if file.in_text:
+        return FileRole.IN_TEXT
+    return FileRole.PHOTO if file.media_type.startswith("image/") else FileRole.DOCUMENT
 
 
 def _thread(message: Message) -> _Thread | None:

@@ -34,11 +34,15 @@ SMALL_PICTURE_BYTES = 40 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file of a letter, taken out of whatever it was wrapped in."""
+    """A file of a letter, taken out of whatever it was wrapped in.
+
+    One `in_text` is a picture that the letter's page shows among its words.
+    """
 
     name: str
     media_type: str
     content: bytes
+    in_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +235,14 @@ def _text_of_part(part: Message) -> str:
         case "html":
             return text_of_html(text)
         case "plain":
-            return _unflowed(text) if str(part.get_param("format", "")).lower() == "flowed" else text
+            text = _unflowed(text) if str(part.get_param("format", "")).lower() == "flowed" else text
+            return _PICTURE_MARK.sub("", text)
         case _:
             return ""
+
+
+_PICTURE_MARK = re.compile(r"\[(?:cid:|image: |изображение: )[^\[\]\n]{1,200}\]", re.IGNORECASE)
+"""What programs put into the plain text where the page shows a picture."""
 
 
 def _best(alternatives: list[Message], depth: int) -> str:
@@ -597,11 +606,12 @@ def _files(part: Message, shown: frozenset[str], depth: int) -> Iterator[Attachm
         return
     content = _content(part)
     content_id = str(part.get("Content-ID", "")).strip().strip("<>")
-    if part.get_content_maintype() == "image" and content_id in shown and len(content) <= SMALL_PICTURE_BYTES:
+    in_text = part.get_content_maintype() == "image" and content_id in shown
+    if in_text and len(content) <= SMALL_PICTURE_BYTES:
         return
     name = _file_name(part)
     unpacked = _tnef(content) if kind == "application/ms-tnef" or name.lower() == "winmail.dat" else []
-    yield from unpacked or [Attachment(name, kind, content)]
+    yield from unpacked or [Attachment(name, kind, content, in_text)]
 
 
 def _is_file(part: Message) -> bool:

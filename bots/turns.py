@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
 
+from forms.dialogue import is_form_word, nav_word
 from forms.fields import FormContext, Said
-from forms.messages import Inbound, InboundKind, OutgoingFile, Press, Reply, loosely
+from forms.messages import FileRole, Inbound, InboundKind, OutgoingFile, Press, Reply, loosely
 from forms.texts import Text
 from storage.house import House, Who
 from storage.letters import Posting, post, shown_buttons
@@ -105,8 +106,29 @@ def press_of(inbound: Inbound, chat: ChatView) -> Press | None:
     """
     if inbound.button is not None:
         return Press.parse(inbound.button)
+    if inbound.files or inbound.kind is not InboundKind.TEXT:
+        return None
+    return _typed_press(inbound, chat)
+
+
+def without_logos(inbound: Inbound, chat: ChatView) -> Inbound:
+    """The message without the pictures among its words, where these only press, number or command.
+
+    Every letter of a firm may show its logo; whoever sends a photo writes what it is.
+    """
+    if all(file.role is not FileRole.IN_TEXT for file in inbound.files):
+        return inbound
+    is_word = nav_word(inbound.text) is not None or is_form_word(inbound.text)
+    is_number = re.fullmatch(r"\s*(?:/[a-z]+|[0-9]{1,2}[.)]?)\s*", inbound.text) is not None
+    if not (is_word or is_number or _typed_press(inbound, chat)):
+        return inbound
+    files = tuple(file for file in inbound.files if file.role is not FileRole.IN_TEXT)
+    return replace(inbound, files=files, kind=inbound.kind if files else InboundKind.TEXT)
+
+
+def _typed_press(inbound: Inbound, chat: ChatView) -> Press | None:
     typed = loosely(inbound.text) if len(inbound.text) <= LONGEST_TYPED_LABEL else ""
-    if not typed or inbound.files or inbound.kind is not InboundKind.TEXT:
+    if not typed:
         return None
     for label, press, *synonyms in chat.screen:
         if typed in {loosely(word) for word in (label, *synonyms)}:

@@ -43,6 +43,8 @@ class FileRole(StrEnum):
     PHOTO = "photo"
     VOICE = "voice"
     VIDEO = "video"
+    IN_TEXT = "in_text"
+    """A picture among the words of a letter: a photo of a bill, or a logo."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from bots import mail, mime
 from bots.base import FileRefused
 from bots.mail import UNVERIFIED, Fetched, MailChannel, Own, Settings, outcome_of, parse
 from forms.freetext import agreed, labelled
-from forms.messages import DeliveryState, Inbound, InboundKind
+from forms.messages import DeliveryState, FileRole, Inbound, InboundKind
 from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
 from tests.channels.harness import House, Shelf
 from tests.channels.mail import PASSWORD, QUICK, SECRET_KEY, MailHarness, lent, settings_for
@@ -333,6 +333,16 @@ def test_a_logo_is_no_file_but_a_photo_in_the_text_is():
     assert taken(related(b"x" * 1000)).files == ()
     assert [file.name for file in taken(related(b"x" * 200_000)).files] == ["logo.png"]
     assert len(taken(related(b"x" * 1000, "<p>вот</p>")).files) == 1
+
+
+def test_a_photo_in_the_text_is_known_as_one():
+    assert [file.role for file in taken(related(b"x" * 200_000)).files] == [FileRole.IN_TEXT]
+    assert [file.role for file in taken(related(b"x" * 200_000, "<p>вот</p>")).files] == [FileRole.PHOTO]
+
+
+@pytest.mark.parametrize("mark", ["[cid:image001.png@01DA1B2C.3D4E5F60]", "[image: logo.png]"])
+def test_the_place_of_a_picture_is_no_word(mark):
+    assert taken(plain(f"Отправить\n\n{mark}\n")).text == "Отправить"
 
 
 def tnef(*files: tuple[str, str, bytes]) -> bytes:
@@ -912,6 +922,18 @@ async def test_the_files_of_a_letter_cost_one_sign_in(shelf):
             b"".join([chunk async for chunk in harness.channel.open_file(file)]) for file in inbound.files
         ]
     assert contents == [bytes([number]) * 9 for number in range(3)]
+
+
+async def test_a_picture_of_every_letter_is_a_logo(shelf):
+    house = House()
+    logo, other = b"\x89PNG" + b"x" * 200_000, b"\x89PNG" + b"y" * 200_000
+    async with post(shelf) as harness, house.runs(harness):
+        for number, picture in enumerate([logo, logo, logo, other]):
+            raw = related(picture, f'<p>Письмо номер {number}</p><img src="cid:logo@x">')
+            await harness.person.sends(raw.replace(b"<a1@", f"<a{number}@".encode()))
+        inbounds = await house.receives(4, timeout_seconds=15)
+    assert [len(inbound.files) for inbound in inbounds] == [1, 1, 0, 1]
+    assert [inbound.kind for inbound in inbounds][2:] == [InboundKind.TEXT, InboundKind.FILE]
 
 
 async def test_what_lay_there_for_long_is_left_alone(shelf):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from forms.freetext import agreed, labelled
-from forms.messages import InboundKind
+from forms.messages import FileRole, InboundKind
 from storage.models import Consent, Message
 from tests.client import Talker
-from tests.dialogue.samples import PDF
+from tests.dialogue.samples import PDF, PHOTO
 
 LETTER = "ИНН: 7707083893\nЧто сделать: оплатить счёт 15 от ООО «Свет» на 12 345 ₽\nСрок: до пятницы"
 
@@ -87,6 +87,31 @@ async def test_a_new_name_of_a_company_comes_with_its_inn(maria):
 async def test_files_with_names_in_the_caption(maria):
     await maria.sends_files({"счёт.pdf": PDF}, caption=LETTER)
     maria.sees("Файлы: счёт.pdf", buttons=["Готово", "Убрать файлы"])
+
+
+@pytest.mark.parametrize(
+    ("words", "role", "is_taken"),
+    [
+        ("Готово", FileRole.IN_TEXT, False),
+        ("1", FileRole.IN_TEXT, False),
+        ("/status", FileRole.IN_TEXT, False),
+        ("Вот счёт", FileRole.IN_TEXT, True),
+        ("", FileRole.IN_TEXT, True),
+        ("Готово", FileRole.PHOTO, True),
+    ],
+    ids=["button", "number", "command", "other words", "no words", "a photo beside the words"],
+)
+async def test_a_logo_below_a_pressed_word_is_no_file(by_letter, olga, words, role, is_taken):
+    await olga.says("ИНН: 7707083893\nЧто сделать: сверка за март\nСрок: завтра")
+    seen = await olga.sends_files({"image001.png": PHOTO}, caption=words, role=role)
+    assert ("image001.png" in " ".join(seen)) is is_taken
+    assert ("image001.png" in by_letter.everything_stored()) is is_taken
+
+
+async def test_a_button_is_pressed_by_a_letter_with_a_logo(by_letter, olga):
+    await olga.says("ИНН: 7707083893\nЧто сделать: сверка за март\nСрок: завтра")
+    await olga.sends_files({"image001.png": PHOTO}, caption="Отправить", role=FileRole.IN_TEXT)
+    assert by_letter.request(1).task == "сверка за март"
 
 
 # --- by letter ---------------------------------------------------------------------------------
