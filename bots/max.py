@@ -62,6 +62,7 @@ from bots.wire import (
     matches,
     network_errors,
     proxied_connector,
+    retry_after,
     short_key,
     whole_number,
 )
@@ -966,8 +967,7 @@ class _Api:
         if response.status == HTTPStatus.OK:
             return
         said = decoded(await response.read())
-        seconds = response.headers.get("Retry-After", "")
-        after_seconds = float(seconds) if seconds.isdigit() else None
+        after_seconds = retry_after(response.headers)
         if isinstance(said, dict) and isinstance(said.get("code"), str):
             code, words = self._hushed(said["code"]), self._hushed(said.get("message"))
             raise _Refused(response.status, code, words, after_seconds)

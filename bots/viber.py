@@ -47,6 +47,7 @@ from bots.wire import (
     file_hosts,
     limited_body,
     matches,
+    retry_after,
     short_key,
     stored,
 )
@@ -305,7 +306,7 @@ class ViberChannel:
         if answer.status == HTTPStatus.OK:
             raise AnswerLost("the answer is cut short")
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise _Busy(answer.headers.get("Retry-After", ""))
+            raise _Busy(retry_after(answer.headers))
         raise Misanswered(f"status {answer.status} from somebody who is not Viber")
 
 
@@ -488,9 +489,9 @@ class _Refused(Exception):  # noqa: N818
 class _Busy(Fault):
     """Something before Viber asks everybody for silence."""
 
-    def __init__(self, seconds: str) -> None:
+    def __init__(self, after_seconds: float | None) -> None:
         super().__init__("too many requests")
-        self._after_seconds = float(seconds) if seconds.isdigit() else None
+        self._after_seconds = after_seconds
 
     @property
     def outcome(self) -> Outcome:

@@ -62,6 +62,7 @@ from bots.wire import (
     header_safe,
     limited_body,
     matches,
+    retry_after,
     stored,
     whole_number,
 )
@@ -1115,6 +1116,5 @@ def _by_status(response: _Response) -> Fault | _Refusal:
     """An answer with another status comes from VK's front servers, or from somebody between."""
     status = response.answer.status
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        after = response.answer.headers.get("Retry-After", "")
-        return _Refusal(_TOO_MANY_PER_SECOND, "status 429", float(after) if after.isdecimal() else None)
+        return _Refusal(_TOO_MANY_PER_SECOND, "status 429", retry_after(response.answer.headers))
     return Misanswered(f"status {status} from somebody who is not VK")

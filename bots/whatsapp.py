@@ -47,6 +47,7 @@ from bots.wire import (
     clean,
     limited_body,
     matches,
+    retry_after,
     short_key,
 )
 from forms.messages import (
@@ -774,10 +775,8 @@ def _refused(answer: Answer) -> Exception:
     """What to raise for an answer that is no success."""
     refusal = answer.json
     code = refusal.get("code") if isinstance(refusal, dict) else None
-    waits = answer.headers.get("Retry-After", "")
-    after_seconds = float(waits) if waits.isascii() and waits.isdecimal() else None
     if type(code) is int or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _Refusal(answer.status, code or answer.status, after_seconds)
+        return _Refusal(answer.status, code or answer.status, retry_after(answer.headers))
     return Misanswered(f"status {answer.status} from somebody who is not Twilio")
 
 

@@ -15,6 +15,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
@@ -53,6 +54,8 @@ SLOWEST_UPLOAD_BYTES_PER_SECOND = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 MAX_REDIRECTS = 3
 REMEMBERED_HALF_SENT = 1000
+LONGEST_SILENCE_SECONDS = 3600
+"""Whoever asks for a longer one is asked again after that."""
 LONGEST_KEY = 200
 """Of what messengers call people and messages; databases index it."""
 DEEPEST_JSON = 300
@@ -455,6 +458,24 @@ class Answer:
     def json(self) -> Json:
         """The body as JSON, None when it is none."""
         return decoded(self.body)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """For how many seconds a server asks for silence, at most LONGEST_SILENCE_SECONDS; None when it does not.
+
+    It names seconds, or a moment. A moment counts from the `Date` of the same answer, for clocks differ.
+    """
+    said = headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(said) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", said) else _until(said, headers["Date"])
+    except MISSHAPEN:
+        return None
+    return min(seconds, LONGEST_SILENCE_SECONDS) if seconds > 0 else None
+
+
+def _until(moment: str, now: str) -> float:
+    then, since = (parsedate_to_datetime(each) for each in (moment, now))
+    return (then - since).total_seconds()
 
 
 class Wire:

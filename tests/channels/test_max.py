@@ -37,6 +37,7 @@ from bots.max import (
     parse,
 )
 from bots.rendering import fit
+from bots.wire import LONGEST_SILENCE_SECONDS
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -864,6 +865,14 @@ async def test_only_the_network_and_the_server_silence_everybody(
     got = await channel.send(parcel())
     assert isinstance(got, Retry)
     assert got.whole_channel
+
+
+@pytest.mark.parametrize("said", ["9" * 400, "Fri, 31 Dec 2100 23:59:59 GMT"])
+async def test_silence_ends(channel: MaxChannel, emulator: MaxEmulator, olga: Person, said: str):
+    emulator.fail_next("POST messages", status=429, headers={"Retry-After": said})
+    got = await channel.send(parcel())
+    assert isinstance(got, Retry)
+    assert got.after_seconds == LONGEST_SILENCE_SECONDS
 
 
 @pytest.mark.parametrize(

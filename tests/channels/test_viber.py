@@ -33,6 +33,7 @@ from bots.viber import (
     ViberChannel,
     parse,
 )
+from bots.wire import LONGEST_SILENCE_SECONDS
 from forms.messages import Contact, Delivery, DeliveryState, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -597,6 +598,14 @@ async def test_fault_is_understood(
     assert len(olga.messages) == arrives
     if isinstance(got, Retry):
         assert got.whole_channel
+
+
+@pytest.mark.parametrize("said", ["9" * 400, "Fri, 31 Dec 2100 23:59:59 GMT"])
+async def test_silence_ends(channel: ViberChannel, viber: ViberEmulator, olga: Person, said: str):
+    viber.fail_next("send_message", http_status=429, headers={"Retry-After": said})
+    got = await channel.send(parcel())
+    assert isinstance(got, Retry)
+    assert got.after_seconds == LONGEST_SILENCE_SECONDS
 
 
 async def test_only_the_silent_person_waits(

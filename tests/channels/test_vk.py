@@ -24,6 +24,7 @@ from pydantic import SecretStr, ValidationError
 
 from bots.base import Cursor, Doors, FileUnavailable, Misconfigured
 from bots.vk import EVENTS, HOOK_PATH, MAX_HOOK_BYTES, Settings, VkChannel, parse, random_id
+from bots.wire import LONGEST_SILENCE_SECONDS
 from forms.messages import Delivery, DeliveryState, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -1075,6 +1076,14 @@ async def test_rate_is_refused_and_not_waited_for(shelf: Shelf):
         vk.chat(PERSON)
         outcomes = [await channel.send(Parcel(f"k{n}", str(PERSON), "а")) for n in range(4)]
     assert [type(outcome) for outcome in outcomes] == [Sent, Sent, Sent, Retry]
+
+
+@pytest.mark.parametrize("said", ["9" * 400, "Fri, 31 Dec 2100 23:59:59 GMT"])
+async def test_silence_ends(channel: VkChannel, vk: VkEmulator, chat: Chat, said: str):
+    vk.fail_next("messages.send", status=429, headers={"Retry-After": said})
+    outcome = await channel.send(Parcel("k", str(PERSON), "а"))
+    assert isinstance(outcome, Retry)
+    assert outcome.after_seconds == LONGEST_SILENCE_SECONDS
 
 
 async def test_cancelled_call_ends_its_request(channel: VkChannel, vk: VkEmulator, chat: Chat):

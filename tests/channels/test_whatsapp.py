@@ -36,7 +36,7 @@ from bots.whatsapp import (
     parse,
     parse_status,
 )
-from bots.wire import Answer, Wire
+from bots.wire import LONGEST_SILENCE_SECONDS, Answer, Wire
 from forms.messages import Delivery, DeliveryState, FileRole, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -840,6 +840,8 @@ async def test_refusal_becomes_an_outcome(shelf: Shelf, how: dict[str, Any], exp
 async def test_silence_is_as_long_as_twilio_asks(bare: Stage):
     bare.twilio.fail_next(status=429, code=20429, retry_after=11)
     assert (await bare.sends("Вы здесь?")).after_seconds == 11
+    bare.twilio.fail_next(status=429, code=20429, retry_after="Fri, 31 Dec 2100 23:59:59 GMT")
+    assert (await bare.sends("Вы здесь?")).after_seconds == LONGEST_SILENCE_SECONDS
     bare.twilio.fail_next(status=429, body=b"slow down")
     assert (await bare.sends("Вы здесь?")).after_seconds is None
 

@@ -72,7 +72,7 @@ class Misbehaviour:
     times: int
     status: int = 0
     code: int = 0
-    retry_after: int | None = None
+    retry_after: int | str | None = None
     drops: bool = False
     hangs: bool = False
     after_effect: bool = False

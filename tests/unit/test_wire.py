@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from bots.base import MAX_FILE_BYTES, FileRefused, FileUnavailable
-from bots.wire import REMEMBERED_HALF_SENT, Parts, Wire
+from bots.wire import LONGEST_SILENCE_SECONDS, REMEMBERED_HALF_SENT, Parts, Wire, retry_after
 from forms.messages import Delivery, DeliveryState, Inbound, InboundKind
 from notifications.outbox import Blocked, Rejected, Sent, Unknown, WindowClosed
 
@@ -151,6 +151,39 @@ async def test_what_is_not_there_is_unavailable(wire):
             await content(wire, url)
     with pytest.raises(FileUnavailable):
         await content(wire, url)
+
+
+# ---------------------------------------------------------------------- silence
+
+SENT_AT = "Mon, 23 Nov 2026 09:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("said", "sent_at", "seconds"),
+    [
+        ("7", "", 7),
+        (" 7 ", "", 7),
+        ("1.5", "", 1.5),
+        ("Mon, 23 Nov 2026 09:02:00 GMT", SENT_AT, 120),
+        ("Mon, 23 Nov 2026 12:02:00 +0300", SENT_AT, 120),
+        ("Tue, 24 Nov 2026 09:00:00 GMT", SENT_AT, LONGEST_SILENCE_SECONDS),
+        ("9" * 400, "", LONGEST_SILENCE_SECONDS),
+        ("Mon, 23 Nov 2026 08:00:00 GMT", SENT_AT, None),
+        ("Mon, 23 Nov 2026 09:02:00 GMT", "", None),
+        ("Mon, 23 Nov 2026 09:02:00 -0000", SENT_AT, None),
+        ("Mon, 99 Nov 2026 09:02:00 GMT", SENT_AT, None),
+        ("0", "", None),
+        ("-7", "", None),
+        ("٧", "", None),
+        ("inf", "", None),
+        ("soon", SENT_AT, None),
+        ("", SENT_AT, None),
+    ],
+    ids=str,
+)
+def test_silence_is_as_long_as_asked_for_within_reason(said, sent_at, seconds):
+    headers = {"Retry-After": said, "Date": sent_at}
+    assert retry_after({name: value for name, value in headers.items() if value}) == seconds
 
 
 # ---------------------------------------------------------------------- parcels of several messages
