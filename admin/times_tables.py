@@ -263,7 +263,7 @@ def heat(found: Times, by_response: bool, behind: Link) -> Table:
         cells = []
         for hour in hours:
             cell, place = found.heat.get((weekday, hour)), {"weekday": weekday, "hour": hour}
-            if cell is None or (by_response and cell.first_response is None):
+            if cell is None or (cell.first_response is None if by_response else not cell.sent):
                 cells.append(Cell(None, "·"))
             elif by_response and cell.first_response is not None:
                 middle = cell.first_response.median_minutes

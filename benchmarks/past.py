@@ -199,8 +199,10 @@ def _requests(numbers: Iterable[int], requests: int, people: _People) -> Iterato
             "created_at": moment(at), "submitted_at": moment(at), "assigned_at": moment(at),
             "accepted_at": moment(at + timedelta(minutes=3)),
             "first_response_at": moment(at + timedelta(minutes=5)),
+            "first_responder_id": people.staff[number % len(people.staff)],
             "done_at": moment(at + timedelta(minutes=12 + number % 30)) if ended or status == "done"
             else None,
+            "done_by": people.staff[number % len(people.staff)] if ended or status == "done" else None,
             "closed_at": moment(at + timedelta(hours=20)) if ended else None,
             "result": "Сделано." if ended else "",
             "unanswered_since": moment(at) if _is_open(number, requests) and number % 10 == 0 else None,

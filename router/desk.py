@@ -92,9 +92,10 @@ def client(name: str = "") -> Actor:
 class Request:
     """A request as the desk sees it. Times are aware UTC and None until they happen.
 
-    `stage` is None while the clock stands: before submission, after closing. `question` names the
-    field that the client was asked to correct. `unanswered_since` is when the client wrote something
-    that nobody has answered yet: until then the machine does not close.
+    `stage` is None while the clock stands: before submission, after closing. `first_responder_id` and
+    `done_by` are whoever answered first and pressed «Выполнено», which need not be the assignee.
+    `question` names the field that the client was asked to correct. `unanswered_since` is when the client
+    wrote something that nobody has answered yet: until then the machine does not close.
     """
 
     request_id: int
@@ -109,6 +110,8 @@ class Request:
     first_response_at: datetime | None = None
     done_at: datetime | None = None
     closed_at: datetime | None = None
+    first_responder_id: int | None = None
+    done_by: int | None = None
     question: str | None = None
     unanswered_since: datetime | None = None
     rating: int | None = None
@@ -370,7 +373,8 @@ def ask_clarification(
 ) -> Change:
     """Ask the client to correct a field, or (`field` None) with free words: the client's clock runs."""
     taken = _worked_on(request, actor, now, holder)
-    after = _responded(replace(taken, status=Status.WAITING_CLIENT, stage=Stage.CLIENT, question=field), now)
+    asked = replace(taken, status=Status.WAITING_CLIENT, stage=Stage.CLIENT, question=field)
+    after = _responded(asked, actor, now)
     return _change(Event.CLARIFICATION_ASKED, request, after, actor, now, comment=comment)
 
 
@@ -411,7 +415,7 @@ def answer(request: Request, actor: Actor, now: datetime, *, holder: str = "") -
     taken = request
     if request.status is Status.ASSIGNED and actor.staff_id == request.assignee_id:
         taken = _taken(request, now)
-    return _change(Event.ANSWERED, request, _responded(_reacted(taken), now), actor, now)
+    return _change(Event.ANSWERED, request, _responded(_reacted(taken), actor, now), actor, now)
 
 
 def note(request: Request, actor: Actor, now: datetime, text: str) -> Change:
@@ -450,8 +454,15 @@ def resume(request: Request, actor: Actor, now: datetime, *, holder: str = "") -
 def done(request: Request, actor: Actor, now: datetime, result: str = "", *, holder: str = "") -> Change:
     """The result is with the client, whose word is waited for."""
     taken = _worked_on(request, actor, now, holder)
-    after = replace(taken, status=Status.DONE, stage=Stage.CLIENT, done_at=now, question=None)
-    return _change(Event.DONE, request, _responded(after, now), actor, now, comment=result)
+    after = replace(
+        taken,
+        status=Status.DONE,
+        stage=Stage.CLIENT,
+        done_at=now,
+        done_by=actor.staff_id,
+        question=None,
+    )
+    return _change(Event.DONE, request, _responded(after, actor, now), actor, now, comment=result)
 
 
 # What staff wrote down from the client's words, until the client has agreed to it.
@@ -531,6 +542,7 @@ def reopen(
         status=Status.ACCEPTED,
         stage=Stage.EXECUTION,
         done_at=None,
+        done_by=None,
         closed_at=None,
         unanswered_since=request.unanswered_since or now,
     )
@@ -661,6 +673,7 @@ def _given(request: Request, staff_id: int, now: datetime) -> Request:
         assigned_at=now,
         accepted_at=None,
         done_at=None,
+        done_by=None,
     )
 
 
@@ -685,9 +698,10 @@ def _stopped(request: Request, status: Status, now: datetime) -> Request:
     return replace(request, status=status, stage=None, closed_at=now, question=None, unanswered_since=None)
 
 
-def _responded(request: Request, now: datetime) -> Request:
-    first = request.first_response_at or now
-    return replace(request, first_response_at=first, unanswered_since=None)
+def _responded(request: Request, actor: Actor, now: datetime) -> Request:
+    if request.first_response_at is None:
+        request = replace(request, first_response_at=now, first_responder_id=actor.staff_id)
+    return replace(request, unanswered_since=None)
 
 
 def _reacted(request: Request) -> Request:

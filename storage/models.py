@@ -221,6 +221,10 @@ class Request(SQLModel, table=True):
     first_response_at: datetime | None = None
     done_at: datetime | None = None
     closed_at: datetime | None = None
+    first_responder_id: int | None = Field(default=None, foreign_key="staff.id")
+    """Who answered the client first, whoever has the request now; empty when that is not known."""
+    done_by: int | None = Field(default=None, foreign_key="staff.id")
+    """Who said that it is done."""
     result: str = Field(default="", sa_column=Column(Text, nullable=False))
     rating: int | None = None
     question: str | None = Field(default=None, max_length=40)

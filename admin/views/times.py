@@ -96,6 +96,7 @@ class TimesView(PanelView):
             kinds=tuple(BY_CODE),
             departments=tuple(DEPARTMENTS),
             sent=found.sent,
+            has_figures=bool(found.sent or found.overall),
             absent=absent,
         )
 
@@ -358,7 +359,7 @@ def _norms_sent() -> Norms:
 def _index_charts(
     found: times.Times, trend: Measure, norms: Norms, *, by_response: bool
 ) -> dict[str, Markup | None]:
-    if not found.sent:
+    if not (found.sent or found.overall):
         return {"bars": None, "line": None, "heat": None}
     return {
         "bars": _norms_chart(found, norms),
@@ -405,7 +406,8 @@ def _heat_chart(found: times.Times, *, by_response: bool) -> Markup:
     for (weekday, hour), cell in found.heat.items():
         place = weekday, hour - hours.start
         if not by_response:
-            values[place] = cell.sent, str(cell.sent)
+            if cell.sent:
+                values[place] = cell.sent, str(cell.sent)
         elif cell.first_response is not None:
             middle = cell.first_response.median_minutes
             values[place] = middle, minutes(middle)

@@ -117,6 +117,8 @@ def _desk_request(row: Request) -> desk.Request:
         first_response_at=row.first_response_at,
         done_at=row.done_at,
         closed_at=row.closed_at,
+        first_responder_id=row.first_responder_id,
+        done_by=row.done_by,
         question=row.question,
         unanswered_since=row.unanswered_since,
         rating=row.rating,

@@ -48,6 +48,7 @@ def write_change(
     row.assignee_id = new.assignee_id
     row.assigned_at, row.accepted_at = new.assigned_at, new.accepted_at
     row.first_response_at, row.done_at, row.closed_at = new.first_response_at, new.done_at, new.closed_at
+    row.first_responder_id, row.done_by = new.first_responder_id, new.done_by
     row.question, row.unanswered_since, row.rating = new.question, new.unanswered_since, new.rating
     row.version = new.version
     at = min(said_at or change.at, change.at)

@@ -51,7 +51,7 @@ def without_us(session: Session, wanted: TimesFilter, calendar: WorkCalendar, no
     missed = tuple(
         Missed(span, working_seconds([span], calendar, since, until), waited(span)) for span in spans
     )
-    answered = [request for request in requests if people is None or request.assignee_id in people]
+    answered = [request for request in requests if people is None or request.responder_id in people]
     return Absence(
         missed, working_seconds(spans, calendar, since, until), _without(spans, answered, calendar, now)
     )

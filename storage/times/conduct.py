@@ -49,8 +49,12 @@ class Conduct(StrEnum):
     ESCALATED = "escalated"
     """Not taken in time: it went to somebody else."""
     DONE = "done"
+    """Of whoever said so."""
     LATE = "late"
-    """Done after the deadline, or not done though it has passed; in working time over it."""
+    """Done after the deadline, or not done though it has passed; in working time over it.
+
+    It is the assignee's, a director may have helped.
+    """
     ABSENT = "absent"
     """Leave and illness, in the firm's working time."""
 
@@ -217,7 +221,7 @@ def _given_back(session: Session, requests: Mapping[int, Sent], wanted: TimesFil
 def _finishing(requests: Mapping[int, Sent], calendar: WorkCalendar, now: datetime) -> Iterator[Event]:
     for sent in requests.values():
         if sent.done_at is not None:
-            yield Event(Conduct.DONE, sent, sent.assignee_id, sent.submitted_at, sent.done_at, 0)
+            yield Event(Conduct.DONE, sent, sent.done_by, sent.submitted_at, sent.done_at, 0)
         ended_at = sent.done_at or (now if sent.status.is_open and sent.status is not Status.DONE else None)
         if ended_at is not None and ended_at > sent.deadline:
             over = calendar.working_seconds(sent.deadline, ended_at)

@@ -17,7 +17,7 @@ class Measure(StrEnum):
     """What is measured. The stages bear their own names; of them only stretches that have ended count."""
 
     FIRST_RESPONSE = "first_response"
-    """From sending to the first answer of a person."""
+    """From sending to the first answer of a person, whose it is."""
     ACCEPTANCE = "acceptance"
     """From sending until somebody first took it to work."""
     QUEUE = "queue"
@@ -25,11 +25,14 @@ class Measure(StrEnum):
     CLARIFICATION = "clarification"
     EXECUTION = "execution"
     WHOLE = "whole"
-    """Processing, clarification and execution of a request that is done: what the firm itself spent."""
+    """Processing, clarification and execution of a request that is done: what the firm itself spent.
+
+    Each stretch of it is whoever's it was.
+    """
     CLIENT = "client"
     THIRD_PARTY = "third_party"
     RESOLUTION = "resolution"
-    """From sending to the result."""
+    """From sending to the result; it is whoever's said that it is done."""
 
 
 OWN_STAGES = (Measure.PROCESSING, Measure.CLARIFICATION, Measure.EXECUTION)
@@ -50,9 +53,9 @@ BEFORE: Mapping[Measure, tuple[int, int]] = MappingProxyType(
 class TimesFilter:
     """Requests sent from `since` until before `until` (aware UTC).
 
-    `staff_id` and `department` narrow a stage to the stretches that were theirs, and the measures from
-    end to end to the requests that they have. `weekday` (0 is Monday) and `hour` are those of sending,
-    in the firm's zone.
+    `staff_id` and `department` narrow every measure to what these people did themselves, whoever has the
+    request now; the number of requests sent, to those that they have. `weekday` (0 is Monday) and `hour`
+    are those of sending, in the firm's zone.
     """
 
     since: datetime
@@ -80,6 +83,7 @@ class Sent(NamedTuple):
     submitted_at: datetime
     first_response_at: datetime | None
     done_at: datetime | None
+    done_by: int | None
     deadline: datetime
     week: date
     weekday: int

@@ -56,7 +56,9 @@ class Asked(NamedTuple):
     assignee_id: int | None
     submitted: int
     responded: int | None
+    responder_id: int | None
     done: int | None
+    done_by: int | None
     hour: Hour
 
 
@@ -163,7 +165,7 @@ def read_sent(
     columns = (
         _REQUEST.c.id, _REQUEST.c.status, _REQUEST.c.kind, _REQUEST.c.client_id, _REQUEST.c.company,
         _REQUEST.c.channel, _REQUEST.c.assignee_id, _REQUEST.c.recorded_by, _REQUEST.c.submitted_at,
-        _REQUEST.c.first_response_at, _REQUEST.c.done_at, _REQUEST.c.deadline,
+        _REQUEST.c.first_response_at, _REQUEST.c.done_at, _REQUEST.c.done_by, _REQUEST.c.deadline,
     )  # fmt: skip
     rows = session.connection().execute(select(*columns).where(*within(wanted), *narrower))
     found = (_sent(row, calendar.zone) for row in rows)
@@ -189,22 +191,21 @@ def read_asked(session: Session, wanted: TimesFilter, zone: ZoneInfo) -> dict[in
     columns = (
         _REQUEST.c.id, _REQUEST.c.kind, _REQUEST.c.client_id, _REQUEST.c.channel, _REQUEST.c.assignee_id,
         _seconds(session, _REQUEST.c.submitted_at), _seconds(session, _REQUEST.c.first_response_at),
-        _seconds(session, _REQUEST.c.done_at),
+        _REQUEST.c.first_responder_id, _seconds(session, _REQUEST.c.done_at), _REQUEST.c.done_by,
     )  # fmt: skip
     rows = session.connection().execute(select(*columns).where(*within(wanted)))
     # No zone is off by anything but quarters of an hour: requests of one were sent in the same hour.
     hours: dict[int, Hour] = {}
     found: dict[int, Asked] = {}
     for part in rows.partitions(_ROWS_AT_ONCE):
-        for number, kind, client_id, channel, assignee_id, submitted, responded, done in part:
+        for row in part:
+            submitted = row[5]
             quarter = submitted // _QUARTER_SECONDS
             hour = hours.get(quarter)
             if hour is None:
                 hour = hours[quarter] = _hour(moment(submitted), zone)
             if wanted.weekday in (None, hour.weekday) and wanted.hour in (None, hour.hour):
-                found[number] = Asked(
-                    number, kind, client_id, channel, assignee_id, submitted, responded, done, hour
-                )
+                found[row[0]] = Asked._make((*row, hour))
     return found
 
 
@@ -276,15 +277,15 @@ def measured(reading: Reading) -> Iterator[Spent]:
         seconds = passed(ended) - passed(begun) if ended > begun else 0
         if people is None or staff_id in people:
             yield _BY_STAGE[stage], request, staff_id, begun, ended, seconds, ""
-        if stage in _OWN and request.done is not None and (people is None or request.assignee_id in people):
-            yield Measure.WHOLE, request, request.assignee_id, begun, ended, seconds, stage
+            if stage in _OWN and request.done is not None:
+                yield Measure.WHOLE, request, staff_id, begun, ended, seconds, stage
     for number, request in requests.items():
-        begun, assignee_id = request.submitted, request.assignee_id
+        begun = request.submitted
         _id, _number, _stage, taker_id, accepted, _ended = taken.get(number, _NOT_YET)
         for measure, ended, staff_id in (
-            (Measure.FIRST_RESPONSE, request.responded, assignee_id),
+            (Measure.FIRST_RESPONSE, request.responded, request.responder_id),
             (Measure.ACCEPTANCE, accepted, taker_id),
-            (Measure.RESOLUTION, request.done, assignee_id),
+            (Measure.RESOLUTION, request.done, request.done_by),
         ):
             if ended is not None and (people is None or staff_id in people):
                 seconds = passed(ended) - passed(begun) if ended > begun else 0

@@ -201,6 +201,8 @@ def _heat(reading: Reading, requests: Iterable[Asked], totals: Totals) -> dict[t
     found = _told_apart(reading, answered, lambda request: request.hour[1:])
     counts = Counter(request.hour[1:] for request in requests)
     return {
-        cell: HeatCell(count, _figures(found[cell]).get(Measure.FIRST_RESPONSE) if cell in found else None)
-        for cell, count in sorted(counts.items())
+        cell: HeatCell(
+            counts[cell], _figures(found[cell]).get(Measure.FIRST_RESPONSE) if cell in found else None
+        )
+        for cell in sorted({*counts, *found})
     }

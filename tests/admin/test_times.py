@@ -17,6 +17,7 @@ from storage.models import Absence, CallTask, Client, FirmSetting, History, Lett
 from storage.times import By, Conduct, Measure, Norms, TimesFilter, figure, figure_of
 
 MINUTE = timedelta(minutes=1)
+LINK = re.compile(r'<a href="(/panel/times/list\?[^"]+)"[^>]*>([^<]+)</a>')
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,54 @@ def test_acceptance_is_the_first_one_whoever_has_it_later(office):
     assert people[office.staff["boris"]][Measure.PROCESSING].median_minutes == 9
 
 
+def test_what_was_done_counts_for_whoever_did_it_whoever_has_it_later(office):
+    number = office.submit(0)
+    office.give(number, "anna")
+    office.clock += 4 * MINUTE
+    act(office, casework.accept, "anna", number)
+    office.clock += 2 * MINUTE
+    act(office, casework.answer, "anna", number, "Смотрим", ())
+    office.give(number, "boris")
+    office.clock += 9 * MINUTE
+    act(office, casework.accept, "boris", number)
+    office.clock += 5 * MINUTE
+    act(office, casework.done, "director", number, "Готово", ())
+    office.clock += MINUTE
+    anna, boris, director = (office.staff[key] for key in ("anna", "boris", "director"))
+    people = {int(group.code): group.figures for group in found_in(office).groups}
+    told = {
+        staff_id: {
+            measure: figures[measure].median_minutes
+            for measure in (Measure.FIRST_RESPONSE, Measure.WHOLE, Measure.RESOLUTION)
+            if measure in figures
+        }
+        for staff_id, figures in people.items()
+    }
+    assert told == {
+        anna: {Measure.FIRST_RESPONSE: 6, Measure.WHOLE: 6},
+        boris: {Measure.WHOLE: 14},
+        director: {Measure.RESOLUTION: 20},
+    }
+    with office.database.read() as session:
+        for staff_id, measures in told.items():
+            for measure in measures:
+                wanted = replace(period(office), staff_id=staff_id)
+                listed = times.events(session, wanted, office.house.calendar, measure)
+                assert {event.staff_id for event in listed} == {staff_id}, measure
+        reports = times.people_report(session, period(office), office.house.calendar, Norms(), office.clock)
+    assert {report.staff_id for report in reports if report.figures[Conduct.DONE]} == {director}
+    # Anna has the request no more, and still her page shows what she did with it.
+    browser = office.browser("director")
+    page = browser.page(f"/panel/times/?assignee={anna}")
+    link, shown = next(
+        (unescape(link), shown.strip())
+        for link, shown in LINK.findall(page)
+        if "measure=first_response" in link and f"assignee={anna}" in link
+    )
+    assert shown == "6,0"
+    assert f"№ {number}" in browser.page(link)
+
+
 NARROWED = {
     "staff_id": lambda office: office.staff["anna"],
     "department": lambda _office: "finance",
@@ -146,9 +195,6 @@ def test_recomputing_every_list_gives_every_figure(busy, name):
         assert sum(cell.sent for cell in found.heat.values()) == found.sent
         assert len(times.sent(session, wanted, calendar)) == found.sent
     assert checked > 8
-
-
-LINK = re.compile(r'<a href="(/panel/times/list\?[^"]+)"[^>]*>([^<]+)</a>')
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
+from storage import casework
 from storage.engine import DatabaseUrlError, open_database
 from storage.migrate import MIGRATIONS_FOLDER, MigrationError, alembic_config, migrate, missing, pending
-from storage.models import metadata
+from storage.models import Request, metadata
+from tests.storage.firm import MINUTE, Firm
 
 
 def _alembic_url(url):
@@ -124,6 +126,32 @@ def test_asking_creates_no_file(tmp_path):
     file = tmp_path / "folder" / "priem.sqlite3"
     assert pending(f"sqlite:///{file}")
     assert not file.parent.exists()
+
+
+def test_who_did_the_work_is_found_in_the_history(database, database_url):
+    firm = Firm.open(database)
+    number, unheard, again = (firm.accepted_by("anna") for _each in range(3))
+    firm.clock += MINUTE
+    firm.do(casework.answer, "anna", number, "Смотрим", ())
+    firm.do(casework.clarify, "elena", again, "task", "Какой счёт?")
+    firm.clock += MINUTE
+    for each in (number, again):
+        firm.do(casework.reassign, "elena", each, firm.staff["boris"], "")
+        firm.do(casework.accept, "boris", each)
+    firm.do(casework.done, "boris", number, "Готово", ())
+    firm.do(casework.done, "elena", again, "Готово", ())
+    firm.clock += MINUTE
+    firm.do(casework.reopen, "pyotr" if firm.request(again).client_id == 2 else "maria", again, "не то")
+    firm.do(casework.done, "boris", again, "Теперь готово", ())
+    # This one was written into the table without a history.
+    firm.change(Request, unheard, first_response_at=firm.clock, done_at=firm.clock)
+    known = {row.id: (row.first_responder_id, row.done_by) for row in firm.rows(Request)}
+    anna, boris, elena = (firm.staff[key] for key in ("anna", "boris", "elena"))
+    assert known == {number: (anna, boris), unheard: (None, None), again: (elena, boris)}
+    with alembic_config(_alembic_url(database_url)) as config:
+        command.downgrade(config, "0006")
+        command.upgrade(config, "head")
+    assert {row.id: (row.first_responder_id, row.done_by) for row in firm.rows(Request)} == known
 
 
 def test_dangling_rows_stop_a_migration(tmp_path):

@@ -61,7 +61,8 @@ def filled(database, random: Random) -> Firm:
                     answers={}, client_id=random.choice((1, 2)), person_id=firm.people["maria"],
                     chat_id=firm.chats["maria"], channel=random.choice(("vk", "max")),
                     assignee_id=random.choice(staff), created_at=sent, submitted_at=sent,
-                    first_response_at=later(sent, 90_000), done_at=later(sent, 900_000), result="",
+                    first_response_at=later(sent, 90_000), first_responder_id=random.choice(staff),
+                    done_at=later(sent, 900_000), done_by=random.choice(staff), result="",
                     search="", version=1,
                 )
             ).inserted_primary_key[0]  # fmt: skip
@@ -136,16 +137,16 @@ class Plainly:
             seconds = working(row.started_at, row.ended_at)
             yield Measure(row.stage), request, row.staff_id, seconds
             if row.stage in own and request.done_at is not None:
-                yield Measure.WHOLE, request, request.assignee_id, seconds
+                yield Measure.WHOLE, request, row.staff_id, seconds
         for request in self.requests.values():
-            sent, assignee = request.submitted_at, request.assignee_id
+            sent, responder = request.submitted_at, request.first_responder_id
             if request.first_response_at is not None:
-                yield Measure.FIRST_RESPONSE, request, assignee, working(sent, request.first_response_at)
+                yield Measure.FIRST_RESPONSE, request, responder, working(sent, request.first_response_at)
             if request.id in taken:
                 first = taken[request.id]
                 yield Measure.ACCEPTANCE, request, first.staff_id, working(sent, first.started_at)
             if request.done_at is not None:
-                yield Measure.RESOLUTION, request, assignee, working(sent, request.done_at)
+                yield Measure.RESOLUTION, request, request.done_by, working(sent, request.done_at)
 
     def figures(self, key):
         """By key and measure; what has no key is left out."""
@@ -205,7 +206,10 @@ def test_every_figure_is_what_its_definition_says(database, seed):
                 at: HeatCell(
                     sum(cell(row) == at for row in theirs), heat.get(at, {}).get(Measure.FIRST_RESPONSE)
                 )
-                for at in {cell(row) for row in theirs}
+                for at in {
+                    *(cell(row) for row in theirs),
+                    *(at for at, measures in heat.items() if Measure.FIRST_RESPONSE in measures),
+                }
             }
             clarified = times.clarified(session, wanted, calendar)
             assert clarified.requests == len(theirs)
