@@ -211,9 +211,11 @@ def _database(settings: Settings) -> Finding:
     from sqlalchemy.exc import SQLAlchemyError
 
     from storage.engine import DatabaseUrlError
-    from storage.migrate import MigrationError, missing, pending
+    from storage.migrate import MigrationError, broken_restore, missing, pending
 
     try:
+        if (left := broken_restore(settings.storage.url)) is not None:
+            return _half_restored(settings.storage.url, left)
         if missing(settings.storage.url):
             return Finding("database", "is not there yet: `priem run` will create it")
         if pending(settings.storage.url):
@@ -224,6 +226,16 @@ def _database(settings: Settings) -> Finding:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         return Finding("database", f"does not answer: {reason}", is_wrong=True)
     return Finding("database", "answers and is up to date")
+
+
+def _half_restored(url: str, left: Path) -> Finding:
+    from storage.migrate import missing
+
+    if missing(url):
+        told = f"a restore was broken off: repeat it, or delete {left} to begin with an empty one"
+        return Finding("database", told, is_wrong=True)
+    told = f"a restore was broken off and has changed nothing: repeat it, or delete {left}"
+    return Finding("database", told, is_doubtful=True)
 
 
 def _copies(settings: Settings) -> Finding:

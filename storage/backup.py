@@ -21,7 +21,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -67,6 +67,8 @@ _READ_ME = "READ-ME.txt"
 _MANIFEST = "manifest.json"
 _SCHEMA = "schema.json"
 _VERSION_TABLE = "alembic_version"
+_OF_PEOPLE = frozenset(("person", "client", "request", "chat", "message", "inbox_event"))
+"""Tables that have a row as soon as the firm has begun to use the program."""
 _BY_HAND = """This is a copy of Priem's data. Bring it back with `priem restore FILE`.
 
 By hand, without Priem, with tar and age (https://age-encryption.org):
@@ -391,10 +393,32 @@ def unlocked(file: Path, key: Key) -> Key:
 # --- putting a copy back ---------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class BroughtBack:
+    """What came back, and what the data that was there before is called now; None if there was none."""
+
+    manifest: Manifest
+    aside: str | None
+
+
+def bring_back(file: Path, key: Key, url: str, files: Taker, now: datetime) -> BroughtBack:
+    """Put a copy where other data may be: that is renamed, never deleted, once the copy is there whole.
+
+    Nobody else may work on the database. Whatever breaks this off, an error or a kill, leaves what was
+    there as it was; only files of the copy may have come, which change nothing. Raises BackupError,
+    MigrationError, OSError and what SQLAlchemy raises.
+    """
+    parsed = migrate.parsed_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _file_brought_back(file, key, parsed, files, now)
+    return _schema_brought_back(file, key, url, files, now)
+
+
 def restore(file: Path, key: Key, url: str, files: Taker) -> Manifest:
     """Put a copy into an empty place and bring its schema up to date. Raises BackupError.
 
-    The database must not exist (SQLite) or must be empty (PostgreSQL): see `put_aside`.
+    The database must not exist (SQLite) or must be empty (PostgreSQL). Broken off it leaves a database
+    without rows: over data of a firm it is `bring_back`.
     """
     with _members(file, key) as members:
         migrate.create(url, _revision_of(next(members, None)))
@@ -418,7 +442,7 @@ def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], f
         if name.startswith("tables/"):
             _put_rows(connection, by_name, rows, name, content, digests)
         elif name.startswith("files/"):
-            digests[name] = files.put_back(name.removeprefix("files/"), content)
+            digests[name] = _put_file(files, name.removeprefix("files/"), content)
         elif name == _MANIFEST:
             manifest = Manifest(**json.loads(content.read()))
     if manifest is None:
@@ -429,6 +453,15 @@ def _put_all(connection: Connection, members: Iterator[tuple[str, IO[bytes]]], f
         raise BackupError("The copy does not hold what its manifest says: it is damaged.")
     _renumber(connection, tables)
     return manifest
+
+
+def _put_file(files: Taker, sha256: str, content: IO[bytes]) -> str:
+    try:
+        return files.put_back(sha256, content)
+    except OSError as error:
+        # It is the place that fails, not the copy.
+        kind = NoRoom if error.errno in _NO_ROOM else BackupError
+        raise kind(f"The files of the copy cannot be written: {error.strerror or error}.") from error
 
 
 def _put_rows(
@@ -481,7 +514,7 @@ def _renumber(connection: Connection, tables: Sequence[Table]) -> None:
 
 
 def is_live(url: str) -> bool:
-    """Whether something would be overwritten: a database with a person, a client or a request in it.
+    """Whether something would be overwritten: a database in which somebody has written or is known.
 
     A damaged file counts as such: something of it may still be saved.
     """
@@ -491,7 +524,7 @@ def is_live(url: str) -> bool:
     engine = _engine_for(parsed)
     try:
         with engine.connect() as connection:
-            known = set(inspect(connection).get_table_names()) & {"person", "client", "request"}
+            known = set(inspect(connection).get_table_names()) & _OF_PEOPLE
             return any(
                 connection.execute(text(f"select 1 from {name} limit 1")).first()  # noqa: S608 - our own names
                 for name in sorted(known)
@@ -504,42 +537,133 @@ def is_live(url: str) -> bool:
         engine.dispose()
 
 
-def put_aside(url: str, now: datetime) -> str | None:
-    """Make room for a restore: a SQLite database or PostgreSQL's schema is renamed, never deleted.
+# --- changing places with what was there ------------------------------------------------------------
 
-    Returns what the old one is called now.
+
+def refuse_without_room(manifest: Manifest, url: str, files: KeptFiles, files_folder: Path | None) -> None:
+    """Look whether a copy fits beside what is there. Raises NoRoom.
+
+    `files_folder` is None for files that lie on no disk of this machine.
     """
+    wanted: dict[Path, int] = {}
     parsed = migrate.parsed_url(url)
-    if migrate.missing(url):
-        return None
-    if parsed.get_backend_name() != "sqlite":
-        return _schema_put_aside(parsed, f"before_restore_{now:%Y%m%dt%H%M%S}")
-    assert parsed.database is not None
-    database = Path(parsed.database)
-    aside = database.with_name(f"{database.name}.before-restore-{now:%Y%m%dT%H%M%S}")
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            database.with_name(database.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return str(aside)
+    if parsed.get_backend_name() == "sqlite":
+        # The rows become a database with its indexes.
+        wanted[_existing(Path(parsed.database or "").parent)] = 2 * manifest.row_bytes
+    if files_folder is not None:
+        place = _existing(files_folder)
+        wanted[place] = wanted.get(place, 0) + _bytes_missing(manifest, files)
+    by_disk: dict[int, tuple[Path, int]] = {}
+    for place, size_bytes in wanted.items():
+        first, more = by_disk.get(place.stat().st_dev, (place, 0))
+        by_disk[place.stat().st_dev] = first, more + size_bytes
+    for place, size_bytes in by_disk.values():
+        free = shutil.disk_usage(place).free
+        if free < size_bytes:
+            told = f"{free // 10**6} MB are free in {place}, and the copy wants {size_bytes // 10**6 + 1} MB."
+            raise NoRoom(told)
 
 
-def _schema_put_aside(url: URL, name: str) -> str | None:
-    engine = _engine_for(url)
+def _bytes_missing(manifest: Manifest, files: KeptFiles) -> int:
+    there = 0
+    for member in manifest.digests:
+        if member.startswith("files/"):
+            with suppress(NoSuchFile, FileNotFoundError):
+                there += files.size_bytes(member.removeprefix("files/"))
+    return max(0, manifest.file_bytes - there)
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def _file_brought_back(file: Path, key: Key, url: URL, files: Taker, now: datetime) -> BroughtBack:
+    """SQLite: the copy becomes a file beside the old one, and they change places when it is whole."""
+    database = Path(url.database or "")
+    unfinished = migrate.unfinished_restore(database)
+    _remove_database(unfinished)
     try:
-        with engine.begin() as connection:
-            if not inspect(connection).get_table_names():
-                return None
-            connection.execute(text(f"alter schema public rename to {name}"))
-            connection.execute(text("create schema public"))
-            # What is installed once for the whole database must be found by the new tables, too.
-            installed = "select extname from pg_extension e join pg_namespace n on n.oid = e.extnamespace"
-            for extension in connection.execute(
-                text(f"{installed} where nspname = :name"), {"name": name}
-            ).scalars():
-                quoted = connection.dialect.identifier_preparer.quote_identifier(extension)
-                connection.execute(text(f"alter extension {quoted} set schema public"))
+        beside = url.set(database=str(unfinished)).render_as_string(hide_password=False)
+        manifest = restore(file, key, beside, files)
+        with unfinished.open("rb+") as written:
+            os.fsync(written.fileno())
+        return BroughtBack(manifest, _change_places(unfinished, database, now))
+    finally:
+        _remove_database(unfinished)
+
+
+def _change_places(unfinished: Path, database: Path, now: datetime) -> str | None:
+    """At no moment is there no database under the name, so that no service begins an empty one."""
+    aside = database.with_name(f"{database.name}.before-restore-{now:%Y%m%dT%H%M%S}")
+    existed = database.exists()
+    if existed:
+        _fold_log_in(database)
+    with ExitStack() as undo:
+        if existed:
+            undo.callback(_named_twice(database, aside))
+        # The log that could not be folded in belongs to the old file, and would spoil the new one.
+        for suffix in ("-wal", "-shm"):
+            here, there = database.with_name(database.name + suffix), aside.with_name(aside.name + suffix)
+            if here.exists():
+                here.rename(there)
+                undo.callback(there.rename, here)
+        unfinished.replace(database)
+        undo.pop_all()
+    _flush(database.parent)
+    return str(aside) if existed else None
+
+
+def _named_twice(database: Path, aside: Path) -> Callable[[], object]:
+    """Give the file a second name; returns how that is undone."""
+    try:
+        aside.hardlink_to(database)
+    except OSError:
+        # A disk without second names: for a moment there is no database, which `migrate` knows.
+        database.rename(aside)
+        return lambda: aside.replace(database)
+    return aside.unlink
+
+
+def _fold_log_in(database: Path) -> None:
+    """What SQLite keeps in a log beside the file becomes part of it, unless the file is damaged."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+            raise BackupError(f"The present database cannot be put aside: {error}.") from error
+
+
+def _remove_database(file: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def _schema_brought_back(file: Path, key: Key, url: str, files: Taker, now: datetime) -> BroughtBack:
+    """PostgreSQL: one transaction renames the old schema and fills the new one."""
+    migrate.create_empty(url)
+    engine = _engine_for(migrate.parsed_url(url))
+    try:
+        with _members(file, key) as members, engine.begin() as connection:
+            aside = _schema_put_aside(connection, f"before_restore_{now:%Y%m%dt%H%M%S}")
+            migrate.build(connection, _revision_of(next(members, None)))
+            manifest = _put_all(connection, members, files)
+            migrate.build(connection)
     finally:
         engine.dispose()
+    return BroughtBack(manifest, aside)
+
+
+def _schema_put_aside(connection: Connection, name: str) -> str | None:
+    if not inspect(connection).get_table_names():
+        return None
+    connection.execute(text(f"alter schema public rename to {name}"))
+    connection.execute(text("create schema public"))
+    # What is installed once for the whole database must be found by the new tables, too.
+    installed = "select extname from pg_extension e join pg_namespace n on n.oid = e.extnamespace"
+    for extension in connection.execute(text(f"{installed} where nspname = :name"), {"name": name}).scalars():
+        quoted = connection.dialect.identifier_preparer.quote_identifier(extension)
+        connection.execute(text(f"alter extension {quoted} set schema public"))
     return f"schema {name}"
 
 

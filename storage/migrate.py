@@ -49,17 +49,34 @@ def migrate(url: str) -> None:
 
 def create(url: str, revision: str) -> None:
     """Make an empty database of this revision. Raises MigrationError for one that this program lacks."""
-    from alembic import command
-    from alembic.util import CommandError
-
     parsed = parsed_url(url)
     _create_missing(parsed)
     with alembic_config(parsed) as config:
-        try:
-            command.upgrade(config, revision)
-        except CommandError as error:
-            sentence = "The data is of a newer version of the program: update this one first."
-            raise MigrationError(sentence) from error
+        _upgrade(config, revision)
+
+
+def create_empty(url: str) -> None:
+    """Make a database without tables, if there is none."""
+    _create_missing(parsed_url(url))
+
+
+def build(connection: Connection, revision: str = "head") -> None:
+    """Bring what this transaction of PostgreSQL sees to a revision; it goes when that is rolled back.
+
+    Raises MigrationError for a revision that this program lacks.
+    """
+    _upgrade(_config_over(connection), revision)
+
+
+def _upgrade(config: Config, revision: str) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        sentence = "The data is of a newer version of the program: update this one first."
+        raise MigrationError(sentence) from error
 
 
 def _is_newest(url: URL) -> bool:
@@ -109,19 +126,23 @@ def missing(url: str) -> bool:
 @contextmanager
 def alembic_config(url: URL) -> Iterator[Config]:
     """Alembic's own configuration over one open transaction, committed at the end."""
-    from alembic.config import Config
-
     engine = _engine(url)
     try:
         with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
-            yield config
+            yield _config_over(connection)
             _refuse_dangling(connection)
     finally:
         engine.dispose()
+
+
+def _config_over(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
+    return config
 
 
 def parsed_url(url: str) -> URL:
@@ -201,9 +222,30 @@ def _exists(url: URL) -> bool:
         return found.first() is not None
 
 
+def unfinished_restore(database: Path) -> Path:
+    """Where a copy grows before it takes the place of this SQLite file."""
+    return database.with_name(f"{database.name}.restoring")
+
+
+def broken_restore(url: str) -> Path | None:
+    """What a restore that was killed has left; the next one begins anew."""
+    parsed = parsed_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    found = unfinished_restore(Path(parsed.database or ""))
+    return found if found.exists() else None
+
+
 def _create_missing(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
-        Path(url.database or "").resolve().parent.mkdir(parents=True, exist_ok=True)
+        database = Path(url.database or "")
+        left = unfinished_restore(database)
+        if not database.exists() and left.exists():
+            raise MigrationError(
+                f"A restore was broken off, and there is no database {database}: repeat `priem restore`, "
+                f"or delete {left} to begin with an empty one."
+            )
+        database.resolve().parent.mkdir(parents=True, exist_ok=True)
     elif not _exists(url):
         with _maintenance(url) as connection:
             name = connection.dialect.identifier_preparer.quote_identifier(url.database or "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,11 +102,34 @@ def restore(
         if not verdict.whole and not (faulty and verdict.manifest is not None):
             way_out = " To bring it back all the same, repeat with --faulty." if verdict.manifest else ""
             raise CommandError(f"Nothing was changed: {' '.join(verdict.troubles)}{way_out}")
-        aside = copies.put_aside(url, now())
-        manifest = copies.restore(file, key, url, settings.storage.open_files(MAX_FILE_BYTES))
-    typer.echo(_told_of(manifest.rows, manifest.files, manifest.made_at))
-    if aside is not None:
-        typer.echo(f"What was there before lies in {aside}.")
+        with _nothing_changed(url):
+            store = settings.storage.open_files(MAX_FILE_BYTES)
+            if verdict.manifest is not None:
+                here = settings.storage.files
+                folder = here if isinstance(here, Path) else None
+                copies.refuse_without_room(verdict.manifest, url, store, folder)
+            back = copies.bring_back(file, key, url, store, now())
+    typer.echo(_told_of(back.manifest.rows, back.manifest.files, back.manifest.made_at))
+    if back.aside is not None:
+        typer.echo(f"What was there before lies in {back.aside}.")
+
+
+@contextmanager
+def _nothing_changed(url: str) -> Iterator[None]:
+    """Say with every failure that the data of before is as it was, and where."""
+    from app.commands.mistakes import sentence_of
+    from storage.migrate import missing, parsed_url
+
+    place = None if missing(url) else parsed_url(url).database
+    told = f"Nothing was changed: all data is where it was, in {place}." if place else "Nothing was changed."
+    try:
+        yield
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            error.add_note(told)
+            raise
+        raise CommandError(f"{told} {sentence}") from error
 
 
 def _backup_key(settings: Settings, *, recipient: str = "", identity: Path | None = None) -> Key:

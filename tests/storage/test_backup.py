@@ -1,34 +1,43 @@
 """Copies: whole, locked, and put back on either engine."""
 
+import errno
 import io
 import json
 import os
 import resource
+import shutil
 import subprocess
+import sys
 import tarfile
 import threading
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyrage
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
 from storage import history
 from storage.backup import (
     BackupError,
     Key,
+    NoRoom,
+    _bytes_missing,
+    bring_back,
     is_live,
-    put_aside,
+    refuse_without_room,
     restore,
     verify,
     write_copy,
 )
 from storage.engine import open_database
 from storage.files import FileStore, NoSuchFile
-from storage.migrate import create, is_newest, migrate, newest_revision
-from storage.models import Attachment, History, Request
+from storage.migrate import MigrationError, broken_restore, create, is_newest, migrate, newest_revision
+from storage.models import Attachment, History, InboxEvent, Request
 from tests.storage.conftest import _named, _on_server
 from tests.storage.firm import Firm
 
@@ -264,19 +273,199 @@ def test_a_full_disk_leaves_no_half_copy(kept, tmp_path, database_url):
     assert list(tmp_path.glob(".copy*")) == []
 
 
-async def test_live_data_is_seen_and_put_aside_not_deleted(kept, database_url, tmp_path):
+# --- over data that is there -------------------------------------------------------------------
+
+
+def requests_in(url, schema="public"):
+    """How many requests stand in that database, or in a schema of it."""
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg") if url.startswith("postgresql") else url
+    )
+    try:
+        with engine.connect() as connection:
+            table = f"{schema}.request" if url.startswith("postgresql") else "request"
+            return connection.execute(text(f"select count(*) from {table}")).scalar_one()
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture
+async def two_and_three(kept, tmp_path, database_url):
+    """A copy with two requests, and the database to which a third has come since; nobody works on it."""
     firm, files, _sha256 = kept
     copy = tmp_path / "copy.tar"
     write_copy(database_url, FileStore(files, 0), copy, KEY, NOW)
-    assert is_live(database_url)
+    firm.submitted_to("anna")
     await firm.database.close()
-    aside = put_aside(database_url, NOW)
-    assert not is_live(database_url)
-    if database_url.startswith("sqlite"):
-        assert aside is not None
-        assert is_live(f"sqlite:///{aside}")
-    restore(copy, KEY, database_url, FileStore(files, 0))
+    return copy
+
+
+def left_over(url):
+    if url.startswith("sqlite"):
+        folder = Path(make_url(url).database).parent
+        return [path.name for path in folder.iterdir() if "restor" in path.name]
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(text("select nspname from pg_namespace where nspname like 'before%'"))
+            return list(found.scalars())
+    finally:
+        engine.dispose()
+
+
+def dropped(url, aside):
+    """The schema of before, which the next test on this server must not find."""
+    if not url.startswith("sqlite"):
+        _on_server(url, f"drop schema {aside.removeprefix('schema ')} cascade")
+
+
+def test_what_was_there_before_is_put_aside_not_deleted(two_and_three, database_url, tmp_path):
     assert is_live(database_url)
+    back = bring_back(two_and_three, KEY, database_url, FileStore(tmp_path / "back", 0), NOW)
+    assert (requests_in(database_url), back.manifest.rows["request"]) == (2, 2)
+    assert is_newest(database_url)
+    if database_url.startswith("sqlite"):
+        assert requests_in(f"sqlite:///{back.aside}") == 3
+    else:
+        assert requests_in(database_url, back.aside.removeprefix("schema ")) == 3
+    dropped(database_url, back.aside)
+
+
+def test_a_copy_is_brought_back_where_nothing_is(two_and_three, elsewhere, tmp_path):
+    back = bring_back(two_and_three, KEY, elsewhere, FileStore(tmp_path / "back", 0), NOW)
+    assert (requests_in(elsewhere), back.aside) == (2, None)
+
+
+@dataclass(frozen=True)
+class Full:
+    """A disk on which no file has room. The rows come first, so they are all written by then."""
+
+    def put_back(self, sha256, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_restore_that_fails_halfway_leaves_the_data_in_its_place(two_and_three, database_url):
+    with pytest.raises(NoRoom, match="No space left"):
+        bring_back(two_and_three, KEY, database_url, Full(), NOW)
+    assert requests_in(database_url) == 3
+    assert left_over(database_url) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_disk_that_is_full_for_the_rows_leaves_the_data_in_its_place(two_and_three, database_url, tmp_path):
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, allowed[1]))
+    try:
+        with pytest.raises(DBAPIError):
+            bring_back(two_and_three, KEY, database_url, FileStore(tmp_path / "back", 0), NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert requests_in(database_url) == 3
+    assert left_over(database_url) == []
+
+
+KILLED = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from storage.backup import Key, bring_back
+from storage.files import FileStore
+
+copy, identity, url, folder, moment = sys.argv[1:]
+moves = 0
+
+def kill(event, arguments):
+    global moves
+    if event in ("os.link", "os.rename") and "sqlite3" in str(arguments):
+        moves += 1
+        if str(moves) == moment:
+            os._exit(137)
+
+class Killed(FileStore):
+    def put_back(self, sha256, content):
+        os._exit(137)
+
+sys.addaudithook(kill)
+store = (Killed if moment == "files" else FileStore)(Path(folder), 0)
+bring_back(Path(copy), Key(identity=identity), url, store, datetime(2026, 11, 25, 9, tzinfo=UTC))
+"""
+
+
+def killed(copy, url, folder, moment):
+    """Bring the copy back in a process that is gone at this moment."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, copy, str(_PAIR), url, folder, moment],
+        check=False, timeout=60, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    return done.returncode
+
+
+def test_a_restore_that_is_killed_leaves_the_data_in_its_place(two_and_three, database_url, tmp_path):
+    assert killed(two_and_three, database_url, tmp_path / "back", "files") == 137
+    assert requests_in(database_url) == 3
+    back = bring_back(two_and_three, KEY, database_url, FileStore(tmp_path / "back", 0), NOW)
+    assert requests_in(database_url) == 2, "the next one gets through"
+    dropped(database_url, back.aside)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("damaged", [False, True], ids=["in order", "damaged"])
+def test_there_is_a_database_at_every_moment_of_the_change(two_and_three, database_url, tmp_path, damaged):
+    for moment in range(1, 9):
+        place = tmp_path / str(moment)
+        place.mkdir()
+        database = place / "priem.sqlite3"
+        shutil.copy(tmp_path / "priem.sqlite3", database)
+        if damaged:
+            database.write_bytes(b"no database at all" * 1000)
+        before = database.read_bytes()
+        code = killed(two_and_three, f"sqlite:///{database}", place / "files", str(moment))
+        if code == 0:
+            break
+        assert code == 137
+        assert database.read_bytes() == before
+    assert requests_in(f"sqlite:///{database}") == 2
+    assert moment == 3, "a second name for the old, then the new in its place"
+    (aside,) = place.glob("*before-restore-????????T??????")
+    assert aside.read_bytes() == before
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_service_does_not_begin_an_empty_firm_beside_half_a_restore(two_and_three, tmp_path, database_url):
+    place = tmp_path / "new"
+    place.mkdir()
+    url = f"sqlite:///{place / 'priem.sqlite3'}"
+    assert killed(two_and_three, url, place / "files", "files") == 137
+    with pytest.raises(MigrationError, match="repeat `priem restore`"):
+        migrate(url)
+    assert broken_restore(url) == place / "priem.sqlite3.restoring"
+    bring_back(two_and_three, KEY, url, FileStore(place / "files", 0), NOW)
+    assert (requests_in(url), broken_restore(url)) == (2, None)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_log_of_a_database_that_is_gone_does_not_spoil_the_new_one(two_and_three, tmp_path, database_url):
+    place = tmp_path / "new"
+    place.mkdir()
+    (place / "priem.sqlite3-wal").write_bytes(b"what is left of another one")
+    bring_back(two_and_three, KEY, f"sqlite:///{place / 'priem.sqlite3'}", FileStore(place / "files", 0), NOW)
+    assert requests_in(f"sqlite:///{place / 'priem.sqlite3'}") == 2
+    (aside,) = place.glob("*before-restore*-wal")
+    assert aside.read_bytes() == b"what is left of another one"
+
+
+def test_whether_a_copy_fits_is_seen_before(kept, tmp_path, database_url):
+    _firm, files, _sha256 = kept
+    manifest = write_copy(database_url, FileStore(files, 0), tmp_path / "copy.tar", KEY, NOW)
+    huge = replace(manifest, file_bytes=10**18)
+    for folder in (files, tmp_path / "not" / "there" / "yet"):
+        refuse_without_room(manifest, database_url, FileStore(folder, 0), folder)
+        with pytest.raises(NoRoom, match="MB are free"):
+            refuse_without_room(huge, database_url, FileStore(folder, 0), folder)
+    refuse_without_room(huge, database_url, FileStore(files, 0), None)
+    there = replace(manifest, file_bytes=len(PDF), row_bytes=0)
+    assert _bytes_missing(there, FileStore(files, 0)) == 0, "what is there already wants no room"
+    assert _bytes_missing(there, FileStore(tmp_path / "empty", 0)) == len(PDF)
 
 
 def test_a_copy_of_an_older_schema_is_brought_up_to_date(empty_url, elsewhere, tmp_path):
@@ -304,27 +493,21 @@ def test_a_copy_of_an_older_schema_is_brought_up_to_date(empty_url, elsewhere, t
     opened.sync_engine.dispose()
 
 
-async def test_what_was_there_before_can_be_looked_into(kept, database_url, tmp_path):
-    """On PostgreSQL it stays in a schema of its own until somebody drops it."""
-    firm, _files, _sha256 = kept
-    await firm.database.close()
-    aside = put_aside(database_url, NOW)
-    if database_url.startswith("sqlite"):
-        assert is_live(f"sqlite:///{aside}")
-        return
-    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        old = aside.removeprefix("schema ")
-        assert connection.execute(text(f"select count(*) from {old}.request")).scalar_one() == 2
-        connection.execute(text(f"drop schema {old} cascade"))
-    engine.dispose()
-    assert put_aside(database_url, NOW) is None, "there is nothing left"
-
-
 def test_an_empty_place_is_not_live(elsewhere):
     assert not is_live(elsewhere)
     migrate(elsewhere)
     assert not is_live(elsewhere)
+
+
+def test_a_place_into_which_somebody_has_only_written_is_live(database, database_url):
+    assert not is_live(database_url)
+    with database.begin() as session:
+        session.add(
+            InboxEvent(
+                channel="telegram", event_key="1", kind="message", chat_key="7", payload={}, received_at=NOW
+            )
+        )
+    assert is_live(database_url)
 
 
 def test_a_stray_file_is_not_a_copy(tmp_path):

@@ -2,11 +2,15 @@
 
 # ruff: noqa: F811 - fixtures of the other file
 
+import hashlib
+import io
+import shutil
 import sqlite3
 
 import pyrage
 import pytest
 
+from storage.files import FileStore
 from storage.migrate import create, is_newest, newest_revision
 from tests.unit.test_cli import CONFIG, _no_variables, folder, priem, refused  # noqa: F401 - fixtures
 
@@ -102,6 +106,34 @@ def test_a_copy_with_a_fault_comes_back_only_when_told_so(priem, folder, pair):
     refused(priem(*wanted), "--faulty")
     code, out, _err = priem(*wanted, "--faulty")
     assert (code, "1 clients" in out) == (0, True)
+
+
+def test_a_restore_that_fails_says_where_the_data_lies(priem, folder, pair):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    content = b"%PDF-1.7"
+    FileStore(folder / "files", 0).put_back(hashlib.sha256(content).hexdigest(), io.BytesIO(content))
+    assert priem("backup", "copy.tar")[0] == 0
+    shutil.rmtree(folder / "files")
+    (folder / "files").write_text("a file where the folder should be")
+    outcome = priem("restore", "copy.tar", "--identity", pair, "--replace", "--yes")
+    refused(outcome, f"Nothing was changed: all data is where it was, in {folder / 'priem.sqlite3'}.")
+    assert "files of the copy cannot be written" in outcome[2]
+    assert list(folder.glob("*restor*")) == []
+    connection = sqlite3.connect(folder / "priem.sqlite3")
+    assert connection.execute("select count(*) from client").fetchall() == [(1,)]
+    connection.close()
+
+
+def test_check_tells_of_a_restore_that_was_broken_off(priem, folder):
+    (folder / "priem.sqlite3.restoring").touch()
+    code, out, _err = priem("check")
+    assert (code, "WRONG database: a restore was broken off" in out) == (1, True)
+    refused(priem("migrate"), "repeat `priem restore`")
+    (folder / "priem.sqlite3.restoring").unlink()
+    assert priem("migrate")[0] == 0
+    (folder / "priem.sqlite3.restoring").touch()
+    code, out, _err = priem("check")
+    assert (code, "has changed nothing" in out) == (0, True)
 
 
 @pytest.mark.parametrize(
