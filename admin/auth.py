@@ -33,6 +33,7 @@ from storage.invitations import InvitationRefused, Purpose
 from storage.letters import Posting, post
 from storage.reach import Controlled, Reach, reach_of
 from storage.roster import Act, Member
+from storage.subscribers import subscriber
 
 MIN_PASSWORD_LENGTH = 10
 MAX_PASSWORD_LENGTH = 256
@@ -194,7 +195,7 @@ def _login_key(email: str) -> str:
 
 
 def _address_key() -> str:
-    return f"{_ADDRESS}{request.remote_addr or 'unknown'}"[:200]
+    return f"{_ADDRESS}{subscriber(request.remote_addr or '')}"
 
 
 def _attempts(key: str) -> int:
@@ -365,7 +366,7 @@ def forgotten() -> str | tuple[str, int]:
     if request.method == "GET":
         return render_template("forgotten.html", email="")
     email = request.form.get("email", "").strip()[:200]
-    keys = (f"reset:{email.lower()}"[:200], f"{_ADDRESS}reset:{request.remote_addr}"[:200])
+    keys = (f"reset:{email.lower()}"[:200], f"{_ADDRESS}reset:{subscriber(request.remote_addr or '')}")
     now = doors().now()
     with doors().database.begin() as writing:
         until = _waits_until(writing, *keys)

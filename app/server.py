@@ -19,9 +19,10 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.panel_door import PanelDoor
-from app.throttle import AddressBrake, is_inside
+from app.throttle import AddressBrake, PeerKept, is_inside
 from storage.calendars import Feed
 from storage.files import FileLinks, KeptFiles, LinkExpired, LinkForged, NoSuchFile
 from storage.inspection import type_by_name
@@ -233,7 +234,7 @@ def make_server(application: Starlette, trusted_proxies: Sequence[str] = ("127.0
     Only `trusted_proxies`, addresses or networks, may say for whom they ask.
     """
     config = uvicorn.Config(
-        application,
+        PeerKept(ProxyHeadersMiddleware(application, list(trusted_proxies))),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -241,7 +242,6 @@ def make_server(application: Starlette, trusted_proxies: Sequence[str] = ("127.0
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         ws_max_size=64 * 1024,
         ws_ping_interval=20,
-        proxy_headers=True,
-        forwarded_allow_ips=list(trusted_proxies),
+        proxy_headers=False,  # they are believed above, where the peer itself is remembered
     )
     return Server(config)

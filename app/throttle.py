@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse
 
 from bots.throttle import Throttle
 from forms.texts import _
+from storage.subscribers import subscriber
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,6 +34,8 @@ DOORS = (
 KNOCKS_PER_MINUTE = 600
 BURST = 1200
 MISS_COST = 20
+_PEER = "priem.peer"
+_TOLD_BY_PROXIES = frozenset((b"x-forwarded-for", b"forwarded", b"x-real-ip"))
 _MISSED = frozenset((400, 401, 403, 404, 405))
 
 _TOO_MANY = _("Слишком много попыток. Подождите минуту и попробуйте снова.")
@@ -67,24 +70,37 @@ class AddressBrake:
 
 
 def address_of(scope: Scope) -> str:
-    """Whom a brake counts as one: an IPv4 address, or the /64 that an IPv6 subscriber owns."""
-    host = (scope.get("client") or ("",))[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address.packed, 64), strict=False))
+    """Whom a brake counts as one."""
+    return subscriber((scope.get("client") or ("",))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKept:
+    """ASGI middleware, outside of what believes proxies: remembers who is really connected."""
+
+    app: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.app({**scope, _PEER: scope.get("client")}, receive, send)
 
 
 def is_inside(scope: Scope) -> bool:
-    """Whether a request comes from this machine or a private network, where whoever runs it is."""
-    host = (scope.get("client") or ("",))[0].partition("%")[0]
+    """Whether a request comes from this machine or a private network, where whoever runs it is.
+
+    What came through a proxy that is not trusted may come from anywhere: it is never inside.
+    """
+    client, peer = scope.get("client"), scope.get(_PEER, scope.get("client"))
+    told = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name in _TOLD_BY_PROXIES]
+    if told and client is peer:
+        return False
+    on_the_way = (host.strip() for hosts in told for host in hosts.split(","))
+    return all(map(_is_private, ((client or ("",))[0], *on_the_way)))
+
+
+def _is_private(host: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

@@ -13,7 +13,6 @@ import asyncio
 import errno
 import hashlib
 import html
-import ipaddress
 import json
 import mimetypes
 import os
@@ -52,6 +51,7 @@ from bots.base import (
 from forms.messages import Inbound, InboundKind, IncomingFile, OutgoingFile, Press
 from forms.texts import Size, Text, _
 from notifications.outbox import Outcome, Parcel, Sent, ShownButton
+from storage.subscribers import subscriber
 
 logger = structlog.get_logger(__name__)
 
@@ -488,7 +488,7 @@ class _Entrance:
         if profile is None:
             return _not_found()
         chat_key = self._cards.read(request, profile) or secrets.token_hex(16)
-        visitor = _Visitor(profile, chat_key, _address(request))
+        visitor = _Visitor(profile, chat_key, subscriber(request.client.host if request.client else ""))
         nonce = secrets.token_urlsafe(16)
         response = Response(
             self._page_html(visitor, nonce),
@@ -784,7 +784,7 @@ class _Entrance:
         chat_key = None if profile is None else self._cards.read(connection, profile)
         if profile is None or chat_key is None:
             return None
-        return _Visitor(profile, chat_key, _address(connection))
+        return _Visitor(profile, chat_key, subscriber(connection.client.host if connection.client else ""))
 
     def _comes_from_us(self, connection: HTTPConnection) -> bool:
         """A browser names the page that connects; another site's page must not speak for a visitor."""
@@ -1041,16 +1041,6 @@ def _profile(connection: HTTPConnection) -> str | None:
 
 def _cookie_name(profile: str) -> str:
     return f"priem_chat_{profile}" if profile else "priem_chat"
-
-
-def _address(connection: HTTPConnection) -> str:
-    """Whom a limit counts as one: an IPv4 address, or the /64 that an IPv6 subscriber owns."""
-    host = connection.client.host if connection.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return str(ipaddress.ip_network(f"{host}/64", strict=False)) if address.version == 6 else host  # noqa: PLR2004
 
 
 def _policy(nonce: str, request: Request) -> str:

@@ -173,6 +173,33 @@ def test_guessing_is_stopped_by_address_whatever_the_login(office):
     )
 
 
+def from_address(office, address):
+    browser = office.browser()
+    browser.client.environ_base["REMOTE_ADDR"] = address
+    return browser
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "missed"),
+    [
+        ("/panel/sign-in", {"email": "n{}@x.example", "password": "нет"}, 401),
+        ("/panel/forgotten", {"email": "n{}@x.example"}, 200),
+    ],
+)
+def test_one_subscriber_of_ipv6_is_one_address(office, path, form, missed):
+    with office.database.begin() as session:
+        for key in ("address:2a02:6b8:0:1::/64", "address:reset:2a02:6b8:0:1::/64"):
+            for _time in range(48):
+                invitations.failed(session, key, office.clock, attempts=invitations.ATTEMPTS_BY_ADDRESS)
+    statuses = []
+    for number in range(3):
+        browser = from_address(office, f"2a02:6b8:0:1::{number + 1:x}")
+        typed = {name: value.format(number) for name, value in form.items()}
+        statuses.append(browser.send(path, **typed).status_code)
+    assert statuses == [missed, missed, 429]
+    assert from_address(office, "2a02:6b8:0:2::1").send(path, **typed).status_code == missed
+
+
 def test_guessing_codes_is_stopped_by_address(office):
     browser = office.browser()
     guessed_from_one_address(office, 49)

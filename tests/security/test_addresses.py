@@ -110,12 +110,12 @@ async def test_the_memory_for_addresses_is_bounded():
 
 
 @asynccontextmanager
-async def served(trusted):
+async def served(trusted, app=None):
     async def whoami(request):
         return PlainTextResponse(f"{request.client.host} {request.url.scheme}")
 
     port = free_port()
-    server = make_server(Starlette(routes=[Route("/", whoami)]), trusted)
+    server = make_server(app or Starlette(routes=[Route("/", whoami)]), trusted)
     with listening("127.0.0.1", port) as socket:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([socket]))
@@ -145,6 +145,33 @@ async def test_only_a_trusted_proxy_says_for_whom_it_asks(trusted, told, believe
         http.get(url, headers=headers) as answer,
     ):
         assert (await answer.text()).split()[0] == believed
+
+
+@pytest.mark.parametrize(
+    ("trusted", "headers", "inside"),
+    [
+        ((), {}, True),
+        ((), {"X-Forwarded-For": "93.184.216.34"}, False),
+        ((), {"X-Forwarded-For": "10.0.0.5"}, False),
+        ((), {"X-Forwarded-For": "127.0.0.1"}, False),
+        ((), {"Forwarded": "for=10.0.0.5"}, False),
+        ((), {"X-Real-IP": "93.184.216.34"}, False),
+        (("127.0.0.1",), {"X-Forwarded-For": "93.184.216.34"}, False),
+        (("127.0.0.1",), {"X-Forwarded-For": "10.0.0.5"}, True),
+        # A second proxy, which nobody trusts, stands before the one that is trusted.
+        (("127.0.0.1",), {"X-Forwarded-For": "93.184.216.34, 172.17.0.1"}, False),
+    ],
+)
+async def test_what_came_through_a_proxy_is_not_inside_unless_it_is_trusted(trusted, headers, inside, house):
+    app, _link, _clock = house
+    async with (
+        served(trusted, app) as url,
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}metrics", headers=headers) as metrics,
+        http.get(f"{url}health", headers=headers) as health,
+    ):
+        assert metrics.status == (200 if inside else 404)
+        assert ("channels" in await health.json()) is inside
 
 
 @pytest.mark.parametrize("proxy", ["0.0.0.0/0", "::/0", "*", "proxy.local", "10.0.0.1/8"])
