@@ -29,6 +29,7 @@ from forms.dialogue import (
     is_restore_word,
     nav_word,
     screen,
+    typed_choice,
 )
 from forms.fields import Answers, ReceivedFile, Said
 from forms.freetext import agreed
@@ -36,7 +37,7 @@ from forms.messages import Button, Contact, InboundKind, Press, Reply, loosely
 from forms.request_form import BY_NAME
 from forms.texts import Text, _, lines, n_, sentence
 from notifications import compose
-from notifications.compose import CLARIFY_SCOPE, RATE_SCOPE, REQUEST_SCOPE, RequestFacts, menu_rows
+from notifications.compose import AS_IT_WAS, CLARIFY_SCOPE, RATE_SCOPE, REQUEST_SCOPE, RequestFacts, menu_rows
 from notifications.consent import consent_words
 from notifications.readback import FIX_SCOPE
 from router.desk import DeskError
@@ -218,8 +219,7 @@ def _pressed(turn: ChatTurn, press: Press) -> None:
         case scope if scope == FORM_SCOPE:
             _form(turn, turn.said)
         case scope if scope == CLARIFY_SCOPE:
-            asked = replace(press, scope=FORM_SCOPE)
-            _clarify(turn, _number(press.target), replace(turn.said, press=asked, text=""))
+            _pressed_at_question(turn, press)
         case scope if scope == RATE_SCOPE:
             _on_own_request(turn, press.target, lambda facts: _rate(turn, facts, _number(press.value)))
         case scope if scope == REQUEST_SCOPE:
@@ -234,6 +234,14 @@ def _pressed(turn: ChatTurn, press: Press) -> None:
             _about_consent(turn, press)
         case _:
             _present(turn, _("Эта кнопка уже не действует."))
+
+
+def _pressed_at_question(turn: ChatTurn, press: Press) -> None:
+    if press.value == AS_IT_WAS:
+        _leave_as_it_was(turn, _number(press.target))
+    else:
+        asked = replace(press, scope=FORM_SCOPE)
+        _clarify(turn, _number(press.target), replace(turn.said, press=asked, text=""))
 
 
 def _about_consent(turn: ChatTurn, press: Press) -> None:
@@ -259,19 +267,41 @@ def _navigate(turn: ChatTurn, nav: Nav | None) -> None:
             turn.say(_help(turn))
         case Nav.HUMAN:
             _call_human(turn)
-        case Nav.BACK | Nav.CANCEL if readback.is_fixing(turn):
-            _about_readback(turn, readback.left(turn), answers=False)
-        case Nav.BACK | Nav.CANCEL if turn.chat.focus.startswith((ADDING, PICKING)):
-            _forget_focus(turn)
-            _present(turn, _("Хорошо, ничего не добавляем."))
-        case Nav.BACK | Nav.CANCEL if progress is not None:
-            _form(turn, turn.said)
+        case Nav.BACK | Nav.CANCEL:
+            _step_back(turn, progress)
         case Nav.START if progress is not None and not progress.cancelled:
             _show_form(turn, progress, _("Продолжим вашу заявку.") if progress.is_begun else None)
         case Nav.START:
             _begin_form(turn)
         case _:
-            _present(turn, _("Сейчас ничего не заполняется, отменять нечего."))
+            _present(turn, _NOTHING_TO_CANCEL)
+
+
+_NOTHING_TO_CANCEL = _("Сейчас ничего не заполняется, отменять нечего.")
+
+
+def _step_back(turn: ChatTurn, progress: Progress | None) -> None:
+    """«Назад» and «Отмена» leave what waits for words; a button of the form is the form's even then."""
+    is_asked = turn.chat.focus.startswith(CLARIFYING) and turn.said.press is None
+    if readback.is_fixing(turn):
+        _about_readback(turn, readback.left(turn), answers=False)
+    elif turn.chat.focus.startswith((ADDING, PICKING)):
+        _forget_focus(turn)
+        _present(turn, _("Хорошо, ничего не добавляем."))
+    elif is_asked and _is_filling(progress):
+        _put_question_off(turn)
+    elif progress is not None and not is_asked:
+        _form(turn, turn.said)
+    elif (asked := _open_question(turn)) is not None:
+        _ask_again(turn, asked)
+    elif progress is not None:
+        _form(turn, turn.said)
+    else:
+        _present(turn, _NOTHING_TO_CANCEL)
+
+
+def _is_filling(progress: Progress | None) -> bool:
+    return progress is not None and not progress.cancelled
 
 
 def _messengers(turn: ChatTurn, press: Press) -> None:
@@ -351,7 +381,9 @@ def _words(turn: ChatTurn) -> None:
         _about_readback(turn, readback.answered(turn), answers=True)
         return
     question = _question(turn, filling=filling) if usable else None
-    if question is not None:
+    if question is not None and progress is not None and filling and _answers_form(turn, progress):
+        _form(turn, said)
+    elif question is not None:
         _clarify(turn, question, said)
     elif usable and focus.startswith(ADDING):
         _on_own_request(turn, focus.removeprefix(ADDING), lambda facts: _add(turn, facts))
@@ -369,6 +401,14 @@ def _question(turn: ChatTurn, *, filling: bool) -> int | None:
     if filling or focus.startswith((ADDING, PICKING)) or _is_courtesy(turn):
         return None
     return client_chats.open_question(turn.session, turn.chat.person_id)
+
+
+def _answers_form(turn: ChatTurn, progress: Progress) -> bool:
+    """Whether these words are a button of the form's own question, typed out."""
+    asked = BY_NAME.get(progress.asking)
+    if asked is not None and typed_choice(asked, turn.said, progress.answers, turn.context).press is not None:
+        return True
+    return not turn.said.files and is_form_word(turn.said.text)
 
 
 def _is_courtesy(turn: ChatTurn) -> bool:
@@ -802,14 +842,29 @@ def _clarify(turn: ChatTurn, clarification_id: int, said: Said) -> None:
             said_at=turn.inbound.sent_at,
         )  # fmt: skip
     except AnswerError as error:
-        turn.say_text(lines(error.text, *turn.refusals()))
+        _not_an_answer(turn, clarification_id, said, error.text)
         return
     except DeskError:
         _no_longer_asked(turn, said)
         return
     turn.work.place_last_message(turn.chat, case.number)
+    _answered(turn, case, _("Записали в заявку № {number}.", number=case.number))
+
+
+def _leave_as_it_was(turn: ChatTurn, clarification_id: int) -> None:
+    try:
+        case = casework.left_as_it_was(
+            turn.session, turn.house, turn.who, clarification_id, turn.now, said_at=turn.inbound.sent_at
+        )
+    except DeskError:
+        _no_longer_asked(turn, turn.said)
+        return
+    _answered(turn, case, _("Хорошо, в заявке № {number} всё остаётся как было.", number=case.number))
+
+
+def _answered(turn: ChatTurn, case: casework.Case, note: Text) -> None:
     told = lines(
-        _("Записали в заявку № {number}.", number=case.number),
+        note,
         *compose.summary_of(case.facts, turn.context),
         *turn.refusals(),
         _("Остался ещё один вопрос по этой заявке: он выше в чате, ответьте и на него.")
@@ -822,6 +877,60 @@ def _clarify(turn: ChatTurn, clarification_id: int, said: Said) -> None:
         turn.say(replace(shown, merge_seconds=_merge_seconds(turn)), focus=FORM_FOCUS)
     else:
         turn.say(Reply(told, menu_rows(), merge_seconds=_merge_seconds(turn)), focus="")
+
+
+_WORD = re.compile(r"[^\W\d_]{2}")
+
+
+def _not_an_answer(turn: ChatTurn, clarification_id: int, said: Said, hint: Text) -> None:
+    """What answers the field in no way is still said to a person: whoever has the request gets it.
+
+    A number alone is a slip in the answer itself, of which the hint says all.
+    """
+    asked = client_chats.question(turn.session, turn.chat.person_id, clarification_id)
+    assert asked is not None, "a question that has just refused an answer is open"
+    files = turn.kept_files()
+    is_said = bool(_WORD.search(said.text)) and not is_form_word(said.text)
+    told = None
+    if not said.press and (files or (is_said and (casework.is_yes_or_no(said) or not _is_courtesy(turn)))):
+        casework.add(
+            turn.session, turn.house, turn.who, asked.facts.number, said.text.strip(), files, turn.now,
+            said_at=turn.inbound.sent_at,
+        )  # fmt: skip
+        turn.work.place_last_message(turn.chat, asked.facts.number)
+        told = (
+            _("Передали, ответит {name}.", name=asked.facts.assignee)
+            if asked.facts.assignee
+            else _("Передали бухгалтеру.")
+        )
+    rows = compose.clarifying_rows(asked.field, asked.facts.answers, clarification_id, turn.context)
+    text = lines(told, *turn.refusals(), hint)
+    turn.say(Reply(text, rows, merge_seconds=_merge_seconds(turn)), focus=f"{CLARIFYING}{clarification_id}")
+
+
+def _open_question(turn: ChatTurn) -> client_chats.Question | None:
+    """The clarification that is asked now, or the newest one that waits."""
+    focus = turn.chat.focus
+    number = _number(focus.removeprefix(CLARIFYING)) if focus.startswith(CLARIFYING) else None
+    number = number or client_chats.open_question(turn.session, turn.chat.person_id)
+    return client_chats.question(turn.session, turn.chat.person_id, number) if number else None
+
+
+def _ask_again(turn: ChatTurn, asked: client_chats.Question) -> None:
+    shown = compose.clarification_reminder(
+        asked.facts, asked.field, asked.remark, asked.clarification_id, turn.context
+    )
+    turn.say(shown, focus=f"{CLARIFYING}{asked.clarification_id}")
+
+
+def _put_question_off(turn: ChatTurn) -> None:
+    """Back to the form; the question waits until it is sent, or for its button."""
+    asked = _open_question(turn)
+    _forget_focus(turn)
+    note = (
+        _("Вопрос по заявке № {number} подождёт.", number=asked.facts.number) if asked is not None else None
+    )
+    _present(turn, note)
 
 
 def _no_longer_asked(turn: ChatTurn, said: Said) -> None:

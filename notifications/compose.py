@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forms.dialogue import NAV_SCOPE, Nav
-from forms.fields import Answers, Field, FormContext, files_from_text
+from forms.fields import Answers, FormContext, files_from_text
 from forms.messages import Button, OutgoingFile, Press, Reply
 from forms.request_form import BY_NAME, FORM, summary_lines
 from forms.texts import Clock, Day, Text, _, lines, listed, n_, sentence
@@ -18,6 +18,8 @@ from router.model import Stage, Status
 
 REQUEST_SCOPE = "req"
 CLARIFY_SCOPE = "clar"
+AS_IT_WAS = "as-it-was"
+"""The value of «Оставить как было» among the buttons of a clarification; no choice of a field has it."""
 RATE_SCOPE = "rate"
 HEARD_SCOPE = "heard"
 """What staff wrote down from the client's words: the client's «Верно» and «Исправить»."""
@@ -184,32 +186,56 @@ def clarification_notice(
     facts: RequestFacts, field_name: str, question: str, clarification_id: int, context: FormContext
 ) -> Reply:
     """Ask the client one field anew, with that field's own words and buttons."""
-    asked = BY_NAME[field_name]
-    old = asked.show(facts.answers[field_name], context) if field_name in facts.answers else None
-    text = lines(
-        _(
-            "{name} уточняет по заявке № {number}: {field}.",
-            name=facts.assignee or _("Бухгалтер"), number=facts.number, field=asked.title,
-        ),
+    head = _(
+        "{name} уточняет по заявке № {number}: {field}.",
+        name=facts.assignee or _("Бухгалтер"), number=facts.number, field=BY_NAME[field_name].title,
+    )  # fmt: skip
+    asked = _asked_anew(facts, field_name, question, context)
+    return Reply(lines(head, *asked), clarifying_rows(field_name, facts.answers, clarification_id, context))
+
+
+def clarification_reminder(
+    facts: RequestFacts, field_name: str, question: str, clarification_id: int, context: FormContext
+) -> Reply:
+    """The same once more for somebody who looks for a way out: what is open, and how to leave it."""
+    head = _(
+        "По заявке № {number} от вас ждут ответ: {field}.",
+        number=facts.number, field=BY_NAME[field_name].title,
+    )  # fmt: skip
+    leave = _("Менять нечего — ответьте «Оставить как было».") if field_name in facts.answers else None
+    asked = _asked_anew(facts, field_name, question, context)
+    rows = clarifying_rows(field_name, facts.answers, clarification_id, context)
+    return Reply(lines(head, *asked, leave), rows, prompt=True)
+
+
+def _asked_anew(
+    facts: RequestFacts, field_name: str, question: str, context: FormContext
+) -> tuple[Text | str | None, ...]:
+    old = (
+        BY_NAME[field_name].show(facts.answers[field_name], context) if field_name in facts.answers else None
+    )
+    return (
         _("Было: {value}", value=old) if old else None,
         question or field_wanted(field_name, facts.answers, context),
-    )  # fmt: skip
-    return Reply(text, _clarifying_rows(asked, facts.answers, clarification_id, context))
-
-
-def _clarifying_rows(
-    asked: Field, answers: Answers, clarification_id: int, context: FormContext
-) -> tuple[tuple[Button, ...], ...]:
-    if asked.name == "files":
-        return ()
-    return tuple(
-        (
-            Button(
-                choice.label, str(Press(CLARIFY_SCOPE, str(clarification_id), choice.value)), choice.synonyms
-            ),
-        )
-        for choice in asked.choices(asked.others(answers), context)
     )
+
+
+def clarifying_rows(
+    field_name: str, answers: Answers, clarification_id: int, context: FormContext
+) -> tuple[tuple[Button, ...], ...]:
+    """The field's own buttons, and the ways out: «Оставить как было», if there is an answer, and a person."""
+    asked, target = BY_NAME[field_name], str(clarification_id)
+    choices = () if field_name == "files" else asked.choices(asked.others(answers), context)
+    rows = tuple(
+        (Button(choice.label, str(Press(CLARIFY_SCOPE, target, choice.value)), choice.synonyms),)
+        for choice in choices
+    )
+    as_it_was = Button(
+        _("Оставить как было"), str(Press(CLARIFY_SCOPE, target, AS_IT_WAS)),
+        ("оставить", "оставьте", "оставьте как было", "как было", "без изменений", "keep it"),
+    )  # fmt: skip
+    human = Button(_("Позвать человека"), str(Press(NAV_SCOPE, Nav.HUMAN)))
+    return (*rows, (as_it_was, human) if field_name in answers else (human,))
 
 
 def answer_notice(facts: RequestFacts, text: str, files: tuple[OutgoingFile, ...]) -> Reply:
@@ -385,6 +411,15 @@ def clarified_notice(facts: RequestFacts, field_name: str, old: str, context: Fo
     return Reply(text, staff_rows(facts), files)
 
 
+def left_as_it_was_notice(facts: RequestFacts, field_name: str, context: FormContext) -> Reply:
+    """The client changes nothing in what was asked."""
+    text = _(
+        "Заявка № {number}: клиент просит оставить как было. {field}: {value}",
+        number=facts.number, field=BY_NAME[field_name].title, value=_shown(facts, field_name, context),
+    )  # fmt: skip
+    return Reply(text, staff_rows(facts))
+
+
 def _shown(facts: RequestFacts, field_name: str, context: FormContext) -> Text:
     if field_name == "inn":
         return _("{company}, ИНН {inn}", company=facts.answers["company"], inn=facts.answers["inn"])
@@ -558,6 +593,12 @@ def field_wanted(field_name: str, answers: Answers, context: FormContext) -> Tex
         return files_wanted()
     asked = BY_NAME[field_name]
     return asked.question(asked.others(answers), context)
+
+
+def has_form(field_name: str, answers: Answers, context: FormContext) -> bool:
+    """Whether the field takes a choice, a date or a file; any other takes whatever is written."""
+    asked = BY_NAME[field_name]
+    return field_name in ("inn", "files") or bool(asked.choices(asked.others(answers), context))
 
 
 def summary_of(facts: RequestFacts, context: FormContext) -> tuple[Text, ...]:

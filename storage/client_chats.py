@@ -191,6 +191,25 @@ def open_question(session: Session, person_id: int | None) -> int | None:
     return session.execute(query).scalar_one_or_none()
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A clarification that waits for its answer; the accountant's remark may be empty."""
+
+    clarification_id: int
+    facts: RequestFacts
+    field: str
+    remark: str
+
+
+def question(session: Session, person_id: int | None, clarification_id: int) -> Question | None:
+    """The clarification, if it asks this very person and still waits."""
+    asked = session.get(Clarification, clarification_id)
+    if asked is None or asked.answered_at is not None:
+        return None
+    facts = own_request(session, person_id, asked.request_id)
+    return Question(clarification_id, facts, asked.field, asked.question) if facts is not None else None
+
+
 def has_files(session: Session, number: int, files: tuple[OutgoingFile, ...]) -> bool:
     """Whether the request has all these files already."""
     wanted = {file.sha256 for file in files}

@@ -7,7 +7,7 @@ cannot be done raises `router.desk.DeskError`, whose text is for the person who 
 
 from __future__ import annotations
 
-from storage.casework.client_acts import add, clarified, rate, reopen
+from storage.casework.client_acts import add, clarified, is_yes_or_no, left_as_it_was, rate, reopen
 from storage.casework.directing import JustReminded, remind
 from storage.casework.opening import (
     Case,
@@ -80,6 +80,8 @@ __all__ = [
     "facts_of",
     "form_context",
     "has_proposal",
+    "is_yes_or_no",
+    "left_as_it_was",
     "note",
     "open_case",
     "open_proposals",

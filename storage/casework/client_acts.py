@@ -48,24 +48,16 @@ def clarified(
 ) -> Case:  # fmt: skip
     """The client answers the asked field; the old value stays as its earlier version.
 
-    Raises AnswerError when the field's validator refuses the answer.
+    Raises AnswerError when the field's validator refuses the answer; the question stays open then.
     """
-    asked = session.get(Clarification, clarification_id)
-    if asked is None:
-        raise NoSuchRequest
-    case = open_case(session, asked.request_id)
-    if case.row.person_id != who.person_id:
-        raise NoSuchRequest
-    session.refresh(asked)
-    if asked.answered_at is not None or not case.request.status.is_open:
-        raise desk.WrongState(case.request.status)
-    if _is_courtesy(said):
+    asked, case, change = _asked_of(session, house, who, clarification_id, context.now)
+    if _is_thanks(said) or is_yes_or_no(said):
         wanted = compose.field_wanted(asked.field, case.row.answers, context)
-        raise AnswerError(plain(asked.question) if asked.question else wanted)
+        # To «да» the remark has been answered: what is still wanted is the field, if it is more than words.
+        is_wanted = is_yes_or_no(said) and compose.has_form(asked.field, case.row.answers, context)
+        raise AnswerError(plain(asked.question) if asked.question and not is_wanted else wanted)
     old = case.row.answers.get(asked.field, "")
     filled = corrected(asked.field, said, case.row.answers, context)
-    left = _still_asked(session, case, asked)
-    change = desk.clarified(case.request, actor_of(who, house), context.now, still_asked=left)
     if "inn" in filled:
         client = client_of(session, filled, who, context.now)
         filled["company"], case.row.client_id = client.name, client.id
@@ -76,6 +68,39 @@ def clarified(
     notice = compose.clarified_notice(case.facts, asked.field, old, context_of(house, context.now))
     to_assignee_or_directors(session, house, case, notice, context.now, "clarified")
     return case
+
+
+def left_as_it_was(
+    session: Session, house: House, who: Who, clarification_id: int, now: datetime, *,
+    said_at: datetime | None = None,
+) -> Case:  # fmt: skip
+    """«Оставить как было»: the question is answered, and nothing changes."""
+    asked, case, change = _asked_of(session, house, who, clarification_id, now)
+    if asked.field not in case.row.answers:
+        raise NoSuchRequest
+    _settle(session, asked, max(min(said_at or now, now), asked.asked_at))
+    kept = {"field": asked.field, "value": case.row.answers[asked.field]}
+    case = write_change(session, case, change, who, kept, kept, said_at=said_at)
+    notice = compose.left_as_it_was_notice(case.facts, asked.field, context_of(house, now))
+    to_assignee_or_directors(session, house, case, notice, now, "clarified")
+    return case
+
+
+def _asked_of(
+    session: Session, house: House, who: Who, clarification_id: int, now: datetime
+) -> tuple[Clarification, Case, desk.Change]:
+    """A question that waits for this very person, its request, and what an answer makes of it."""
+    asked = session.get(Clarification, clarification_id)
+    if asked is None:
+        raise NoSuchRequest
+    case = open_case(session, asked.request_id)
+    if case.row.person_id != who.person_id:
+        raise NoSuchRequest
+    session.refresh(asked)
+    if asked.answered_at is not None or not case.request.status.is_open:
+        raise desk.WrongState(case.request.status)
+    left = _still_asked(session, case, asked)
+    return asked, case, desk.clarified(case.request, actor_of(who, house), now, still_asked=left)
 
 
 def _still_asked(session: Session, case: Case, asked: Clarification) -> str | None:
@@ -113,9 +138,28 @@ def _settle(session: Session, asked: Clarification, now: datetime) -> None:
     )
 
 
-def _is_courtesy(said: Said) -> bool:
-    """«Ок» and «спасибо» say that the question was read; as an answer they would replace the task."""
-    return not (said.press or said.files) and loosely(said.text) in SMALL_TALK
+_YES_OR_NO = frozenset(
+    map(
+        loosely,
+        (
+            "да", "ага", "угу", "нет", "ок", "окей", "хорошо", "ладно", "понятно", "ясно", "подойдёт",
+            "подходит", "не подойдёт", "не подходит", "можно", "нельзя", "конечно", "согласен", "согласна",
+            "верно", "всё верно", "правильно", "пусть так", "устраивает", "не устраивает", "не знаю",
+            "ok", "yes", "no", "all right",
+        ),
+    )
+)  # fmt: skip
+_THANKS = SMALL_TALK - _YES_OR_NO
+
+
+def is_yes_or_no(said: Said) -> bool:
+    """«Да», «подойдёт»: an answer to a person; as an answer to a field it would replace the task."""
+    return not (said.press or said.files) and loosely(said.text) in _YES_OR_NO
+
+
+def _is_thanks(said: Said) -> bool:
+    """«Спасибо» says that the question was read, and no more."""
+    return not (said.press or said.files) and loosely(said.text) in _THANKS
 
 
 def corrected(field: str, said: Said, answers: Answers, context: FormContext) -> dict[str, str]:

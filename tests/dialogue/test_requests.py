@@ -219,11 +219,11 @@ async def test_a_clarification_is_answered_wrongly_and_then_rightly(town, maria,
     maria.hears()
     maria.sees(
         "Анна Петрова уточняет по заявке № 1: Срок.", "Было: пятница, 27 ноября, до 18:00", "К какому сроку?",
-        buttons=["Сегодня", "Завтра", "До пятницы", "Через неделю"],
+        buttons=["Сегодня", "Завтра", "До пятницы", "Через неделю", "Оставить как было"],
     )  # fmt: skip
     anna.hears()
-    await maria.says("вчера")
-    maria.sees("вчера")
+    await maria.says("31.11")
+    maria.sees("31", buttons=["Сегодня", "Завтра", "До пятницы", "Через неделю", "Оставить как было"])
     assert anna.hears() == []
     await maria.says("в понедельник")
     maria.sees("Записали в заявку № 1.", "Срок: понедельник, 30 ноября, до 18:00")
@@ -242,10 +242,112 @@ async def test_courtesy_answers_no_clarification(town, maria, word):
     await staff_does(town, casework.clarify, 1, "task", "Какой номер счёта?")
     maria.hears()
     await maria.says(word)
-    maria.sees("Какой номер счёта?")
+    maria.sees("Какой номер счёта?", buttons=["Оставить как было"])
     assert (town.request(1).task, town.request(1).status) == (task, "waiting_client")
     await maria.says("счёт 16")
     maria.sees("Записали в заявку № 1.", "счёт 16")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "да",
+        "подойдёт",
+        "ок",
+        "не знаю, решайте сами",
+        "когда деньги дойдут?",
+        "Не решено",
+        "давайте созвонимся",
+    ],
+)
+async def test_words_that_answer_no_field_reach_the_accountant(town, maria, anna, word):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "deadline", "успеем только к понедельнику, подойдёт?")
+    maria.hears()
+    anna.hears()
+    await maria.says(word)
+    maria.sees(
+        "Передали, ответит Анна Петрова.",
+        buttons=["Сегодня", "Завтра", "До пятницы", "Через неделю", "Оставить как было"],
+    )  # fmt: skip
+    assert "Позвать человека" in maria.latest[-1].labels
+    anna.hears()
+    anna.sees("ООО «Ромашка» пишет по заявке № 1:", word)
+    assert town.rows(Message)[-1].request_id == 1
+    assert (town.request(1).status, town.request(1).unanswered_since is None) == ("waiting_client", False)
+    await maria.says("в понедельник")
+    maria.sees("Записали в заявку № 1.", "Срок: понедельник, 30 ноября")
+
+
+@pytest.mark.parametrize("word", ["да", "не знаю"])
+async def test_yes_is_said_to_the_accountant_and_replaces_no_task(town, maria, anna, word):
+    task = (await submits(maria)) and town.request(1).task
+    await staff_does(town, casework.clarify, 1, "task", "счёт 15 или 16?")
+    anna.hears()
+    await maria.says(word)
+    maria.sees_last("Передали, ответит Анна Петрова.", "счёт 15 или 16?")
+    anna.hears()
+    anna.sees("пишет по заявке № 1:", word)
+    assert town.request(1).task == task
+
+
+async def test_words_and_files_for_a_question_that_takes_none_are_kept(town, maria, anna):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "inn", "")
+    anna.hears()
+    await maria.sends_files({"устав.pdf": PDF_2}, caption="да, Ромашка, вот устав")
+    maria.sees_last("Передали, ответит Анна Петрова.", "ИНН")
+    anna.hears()
+    anna.sees("да, Ромашка, вот устав", files=["устав.pdf"])
+
+
+@pytest.mark.parametrize("word", ["Отмена", "Назад"])
+async def test_a_way_out_of_a_clarification_is_shown(town, maria, anna, word):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "files", "нужен договор")
+    anna.hears()
+    await maria.says(word)
+    maria.sees_last(
+        "По заявке № 1 от вас ждут ответ: Файлы.", "Было: нет", "нужен договор", "«Оставить как было»",
+        buttons=["Оставить как было"],
+    )  # fmt: skip
+    assert anna.hears() == []
+    await maria.says("оставьте как было")
+    maria.sees("Хорошо, в заявке № 1 всё остаётся как было.", "Файлы: нет")
+    anna.hears()
+    anna.sees("Заявка № 1: клиент просит оставить как было. Файлы: нет")
+    assert (town.request(1).status, town.request(1).question) == ("accepted", None)
+    await maria.presses("Оставить как было")
+    maria.sees("На этот вопрос вы уже ответили.")
+
+
+async def test_a_question_in_the_middle_of_a_form_can_be_put_off(town, maria):
+    await submits(maria)
+    await maria.says_all("/new", "Консультация")
+    await staff_does(town, casework.clarify, 1, "deadline", "")
+    maria.hears()
+    await maria.says("Отмена")
+    maria.sees("Вопрос по заявке № 1 подождёт.", "О чём ваш вопрос?")
+    await maria.says("Можно ли платить наличными?")
+    maria.sees("К какому сроку?")
+
+
+async def test_words_after_the_result_are_no_answer_to_an_older_question(town, maria, anna):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "deadline", "")
+    await staff_does(town, casework.done, 1, "Счёт оплачен", ())
+    await maria.says("а почему сумма другая?")
+    maria.sees_last("Добавили к заявке № 1", "Если результат не подошёл")
+
+
+async def test_nobody_leaves_anothers_request_as_it_was(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "deadline", "")
+    maria.hears()
+    boris = await town.client(key="boris", name="Борис")
+    await boris.presses_id(maria.press_of("Оставить как было"))
+    boris.sees("На этот вопрос вы уже ответили.", "Пришлите ИНН")
+    assert town.request(1).status == "waiting_client"
 
 
 async def test_a_clarification_by_button_while_another_form_is_open(town, maria):
@@ -286,9 +388,9 @@ async def test_a_clarification_with_a_file(town, maria):
     await submits(maria)
     await staff_does(town, casework.clarify, 1, "files", "")
     maria.hears()
-    maria.sees("уточняет по заявке № 1: Файлы.", "Пришлите, пожалуйста, файл", buttons=[])
+    maria.sees("уточняет по заявке № 1: Файлы.", "Пришлите, пожалуйста, файл", buttons=["Оставить как было"])
     await maria.says("сейчас")
-    maria.sees("Пришлите, пожалуйста, файл")
+    maria.sees("Передали, ответит Анна Петрова.", "Пришлите, пожалуйста, файл")
     await maria.sends_files({"вирус.pdf": PROGRAM})
     maria.sees("программа")
     await maria.sends_files({"счёт.pdf": PDF})
