@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import orjson
@@ -38,6 +39,7 @@ from bots.base import (
 from bots.wire import (
     CHUNK_BYTES,
     CONNECT_SECONDS,
+    LONGEST_SILENCE_SECONDS,
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
     AnswerLost,
     BaseUrl,
@@ -56,6 +58,7 @@ from bots.wire import (
     header_safe,
     matches,
     network_errors,
+    retry_after,
     whole_number,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
@@ -71,7 +74,7 @@ from notifications.outbox import (
 )
 
 if TYPE_CHECKING:
-    from aiogram.exceptions import TelegramAPIError
+    from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
     from aiohttp import ClientTimeout, FormData
 
 logger = structlog.get_logger(__name__)
@@ -233,7 +236,8 @@ class TelegramChannel:
         needs_a_person = self._pauses.misconfigured_seconds
         match error:
             case exceptions.TelegramRetryAfter():
-                return Setback("telegram asks for silence", reason, error.retry_after)
+                pause = _silence_seconds(error) or self._pauses.after(failures)
+                return Setback("telegram asks for silence", reason, pause)
             case exceptions.TelegramConflictError():
                 sentence = "another process takes the updates of this bot: stop it or delete its webhook"
                 return Setback(sentence, reason, needs_a_person)
@@ -280,7 +284,7 @@ class TelegramChannel:
         reason = self._api.hushed(error.message)
         match error:
             case exceptions.TelegramRetryAfter():
-                return Retry(after_seconds=error.retry_after, reason=reason)
+                return Retry(_silence_seconds(error), reason)
             case exceptions.TelegramForbiddenError():
                 return Blocked(reason)
             case exceptions.TelegramBadRequest() if _is_nobody(error.message):
@@ -647,6 +651,11 @@ def _utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
+def _silence_seconds(error: TelegramRetryAfter) -> float | None:
+    """For how long Telegram asks for silence; None when it does not say."""
+    return min(error.retry_after, LONGEST_SILENCE_SECONDS) if error.retry_after > 0 else None
+
+
 _NOBODY = ("chat not found", "user not found", "peer_id_invalid", "user is deactivated")
 
 
@@ -773,11 +782,13 @@ class _Api:
         answer = decoded(body)
         if response.status == HTTPStatus.OK and isinstance(answer, dict) and answer.get("ok") is True:
             return answer.get("result")
-        raise self._refused(method, response.status, answer, body)
+        raise self._refused(method, response.status, answer, body, retry_after(response.headers))
 
-    def _refused(self, method: str, status: int, answer: Json, body: bytes) -> Fault:
+    def _refused(
+        self, method: str, status: int, answer: Json, body: bytes, after_seconds: float | None
+    ) -> Fault:
         """Raise aiogram's error when it is Telegram who refuses; give the fault when it is not."""
-        from aiogram.exceptions import ClientDecodeError
+        from aiogram.exceptions import ClientDecodeError, TelegramRetryAfter
         from aiogram.methods import DeleteWebhook
 
         if isinstance(answer, dict) and isinstance(answer.get("description"), str):
@@ -787,7 +798,12 @@ class _Api:
                 self._session.check_response(self._bot, any_method, status, body.decode())
             except self.refusal as error:
                 error.message = error.message.replace(DeleteWebhook.__name__, method)
-                raise
+                if status != HTTPStatus.TOO_MANY_REQUESTS or isinstance(error, TelegramRetryAfter):
+                    raise
+                # aiogram looks for the time in the body alone, and takes a 429 without one for a refusal.
+                asks = TelegramRetryAfter(any_method, "", ceil(after_seconds or 0))
+                asks.message = error.message
+                raise asks from None
             except ClientDecodeError:
                 logger.debug("telegram refused in an unknown form", method=method, status=status)
         if status == HTTPStatus.OK:

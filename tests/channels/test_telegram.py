@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from bots.base import Cursor, FileRefused, FileUnavailable
 from bots.telegram import HOOK_PATH, MAX_HOOK_BYTES, SECRET_HEADER, Settings, TelegramChannel, parse
-from bots.wire import Pauses
+from bots.wire import LONGEST_SILENCE_SECONDS, Pauses
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, ShownButton, TokenRevoked, Unknown
 from tests.channels.harness import House, Shelf, free_address
@@ -445,6 +445,7 @@ async def test_burst_comes_in_batches_and_in_order(
     [
         ({"status": 502}, "telegram refuses to work"),
         ({"retry_after": 1}, "telegram asks for silence"),
+        ({"status": 429}, "telegram asks for silence"),
         ({"status": 401, "description": "Unauthorized"}, "does not know this token"),
         ({"status": 409, "description": "Conflict: terminated by other getUpdates"}, "another process"),
         ({"drops": True}, "does not answer"),
@@ -453,7 +454,18 @@ async def test_burst_comes_in_batches_and_in_order(
         ({"body": b'{"ok":true,"result":{"update_id":1}}'}, None),
         ({"body": b"<html>blocked by order</html>"}, "does not answer"),
     ],
-    ids=["5xx", "429", "401", "409", "broken", "truncated", "unnumbered", "not a list", "not telegram"],
+    ids=[
+        "5xx",
+        "429",
+        "429 without end",
+        "401",
+        "409",
+        "broken",
+        "truncated",
+        "unnumbered",
+        "not a list",
+        "not telegram",
+    ],
 )
 async def test_polling_survives(
     *,
@@ -751,6 +763,37 @@ async def test_only_the_network_and_the_server_silence_everybody(
     broken = await channel.send(Parcel("k", "523", "а"))
     assert isinstance(broken, Retry)
     assert broken.whole_channel
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "after_seconds"),
+    [
+        ({"status": 429}, None),
+        ({"retry_after": 0}, None),
+        ({"retry_after": -5}, None),
+        ({"retry_after": 10**12}, LONGEST_SILENCE_SECONDS),
+        ({"status": 429, "headers": {"Retry-After": "12"}}, 12),
+        (
+            {"status": 429, "headers": {"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}},
+            LONGEST_SILENCE_SECONDS,
+        ),
+    ],
+    ids=str,
+)
+async def test_letter_that_comes_too_soon_is_not_thrown_away(
+    *,
+    channel: TelegramChannel,
+    telegram: TelegramEmulator,
+    chat: Chat,
+    spoilt: dict[str, object],
+    after_seconds: float | None,
+):
+    telegram.fail_next("sendMessage", description="Too Many Requests", **spoilt)  # type: ignore[arg-type]
+    got = await channel.send(Parcel("k", "523", "а"))
+    assert isinstance(got, Retry)
+    assert (got.after_seconds, got.whole_channel) == (after_seconds, False)
+    assert "Too Many Requests" in got.reason
+    assert isinstance(await channel.send(Parcel("k", "523", "а")), Sent)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ class Misbehaviour:
     hangs: bool = False
     drops: bool = False
     body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Refusal(Exception):  # noqa: N818 - the server's word for it
         self.status = status
         self.description = description
         self.parameters = parameters
+        self.headers: Mapping[str, str] = {}
 
 
 def bad(description: str) -> Refusal:
@@ -453,13 +455,14 @@ class TelegramEmulator:
         hangs: bool = False,
         drops: bool = False,
         body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         after_effect: bool = False,
         times: int = 1,
     ) -> Misbehaviour:
         """Spoil the next calls of a method (None: any; "file": downloads).
 
-        Exactly one of: `status` or `retry_after` (an honest refusal), `hangs` (no answer ever),
-        `drops` (the connection breaks), `body` (these bytes with status 200). With `after_effect` the
+        Exactly one of: `status` or `retry_after` (an honest refusal, with `headers`), `hangs` (no answer
+        ever), `drops` (the connection breaks), `body` (these bytes with status 200). With `after_effect` the
         call does its work first and only its answer is spoilt.
         """
         if retry_after is not None:
@@ -470,7 +473,7 @@ class TelegramEmulator:
             status, "Bad Request"
         )
         spoilt = Misbehaviour(
-            method, times, status, description, parameters, after_effect, hangs, drops, body
+            method, times, status, description, parameters, after_effect, hangs, drops, body, headers or {}
         )
         self._misbehaviours.append(spoilt)
         return spoilt
@@ -1221,7 +1224,12 @@ def _failed(refusal: Refusal) -> web.Response:
     answer = {"ok": False, "error_code": refusal.status, "description": refusal.description}
     if refusal.parameters:
         answer["parameters"] = refusal.parameters
-    return web.Response(body=orjson.dumps(answer), status=refusal.status, content_type="application/json")
+    return web.Response(
+        body=orjson.dumps(answer),
+        status=refusal.status,
+        content_type="application/json",
+        headers=refusal.headers,
+    )
 
 
 async def _misbehave(spoilt: Misbehaviour) -> None:
@@ -1230,4 +1238,6 @@ async def _misbehave(spoilt: Misbehaviour) -> None:
     if spoilt.drops:
         raise Dropped
     if spoilt.status:
-        raise Refusal(spoilt.status, spoilt.description, **spoilt.parameters)
+        refusal = Refusal(spoilt.status, spoilt.description, **spoilt.parameters)
+        refusal.headers = spoilt.headers
+        raise refusal
