@@ -240,7 +240,11 @@ class _Stored:
         self.consents = Counter(chats[chat_id] for (chat_id,) in consents)
         self.answers: Counter[str] = Counter()
         self.unsent = []
-        for key, state in opened.execute("select key, state from letter"):
+        self.said: dict[tuple[str, str], list[str]] = defaultdict(list)
+        """All that we wrote to a chat, with what became of it."""
+        query = "select key, state, chat_id, text, attempts, sent_at from letter order by id"
+        for key, state, chat_id, text, attempts, sent_at in opened.execute(query):
+            self.said[chats[chat_id]].append(f"{key} {state} {attempts} {sent_at} {text[:60]!r}")
             if key.startswith("turn:"):
                 self.answers[key.rpartition(":")[0]] += 1
             if state not in ("sent", "superseded"):
@@ -278,7 +282,14 @@ def _check_request(dialogue: Dialogue, stored: _Stored, verdict: Verdict) -> Non
     if len(found) > 1:
         verdict.doubled.append(f"{who} has {len(found)} requests")
     if not dialogue.is_done:
-        verdict.wrong.append(f"{who} was left without an answer after {len(dialogue.events)} steps")
+        story = "; ".join(
+            f"{event}: {stored.events.get((dialogue.side.name, event))}" for event in dialogue.events
+        )
+        verdict.wrong.append(
+            f"{who} was left without an answer after {len(dialogue.events)} steps"
+            f"\n    saw {[each.text[:60] for each in dialogue.person.shown]}\n    did {story}"
+            f"\n    stored {stored.said[dialogue.side.name, dialogue.person.key]}"
+        )
         return
     if not found:
         verdict.lost.append(f"{who} has no request")
