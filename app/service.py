@@ -317,6 +317,7 @@ class Service:
                 },
                 storage=self.storage,
                 copies=self._nightly,
+                secret_key=self.settings.server.secret_key.get_secret_value(),
             )
         )
 

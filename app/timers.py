@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -78,6 +78,8 @@ class Bench:
     """The messengers that drop a press which was not fetched for so long."""
     storage: StorageWatch
     copies: Nightly
+    secret_key: str = field(repr=False)
+    """Seals the history between two walks."""
 
 
 def jobs(bench: Bench) -> tuple[Job, ...]:
@@ -156,9 +158,13 @@ async def _walk_history(bench: Bench) -> None:
     now = bench.now()
     if not await asyncio.to_thread(_walk_is_due, bench.database, now):
         return
-    found = await asyncio.to_thread(history_watch.walk, bench.database, now)
+    found = await asyncio.to_thread(history_watch.walk, bench.database, now, bench.secret_key)
     if not found.whole:
-        log.error("the history is broken", row=found.broken_at, cut_off=found.cut_off)
+        log.error(
+            "the history is broken", row=found.broken_at, cut_off=found.cut_off, rewritten=found.rewritten
+        )
+    elif found.unsealed:
+        log.warning("the history had no seal to be compared with", rows=found.rows)
     if await bench.database.transact(
         lambda session: history_watch.settle(session, bench.house(), found, now)
     ):

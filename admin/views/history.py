@@ -122,6 +122,8 @@ def _checked(after: int) -> HistoryPart:
     while not part.finished and part.broken_at is None and monotonic() < until:
         with doors().database.read() as session:
             part = history.verify_part(session, part.last_id, ROWS_IN_PART)
+            if part.finished and part.broken_at is None:
+                part = replace(part, broken_at=history_watch.unlike_seal(session, doors().secret_key))
         rows += part.rows
     return replace(part, rows=rows)
 
