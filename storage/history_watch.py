@@ -128,6 +128,7 @@ _UNSEALED = lines(
 
 
 def _what_is_wrong(found: Walk) -> Text:
+    number = found.broken_at
     if found.cut_off:
         return _(
             "В истории изменений пропали последние записи, начиная с № {number}.", number=found.broken_at
