@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from bots.base import Channel, Cursor, Doors
 from bots.wire import Pauses
 from forms.messages import Inbound, InboundKind, OutgoingFile
+from tests.emulators.listening import PATIENCE_SECONDS
 
 
 class Ability(StrEnum):
@@ -67,6 +68,9 @@ class ApiFault(StrEnum):
 
 
 RETRY_AFTER_SECONDS = 7
+
+STOP_SECONDS = 10
+"""How long `receive` may take to end where the time itself is not the subject."""
 
 QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 
@@ -220,7 +224,7 @@ def as_shown(messages: Sequence[_Seen]) -> Sequence[Shown]:
 async def posted_by_a_stranger(url: str, value: object, headers: Mapping[str, str] | None = None) -> int:
     """Post JSON to a webhook; the status of the answer."""
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as stranger,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_SECONDS)) as stranger,
         stranger.post(url, json=value, headers=headers) as response,
     ):
         return response.status
@@ -270,21 +274,23 @@ class House:
                 self.cursor = cursor.value
             self._changed.notify_all()
 
-    async def receives(self, count: int, *, timeout_seconds: float = 8) -> list[Inbound]:
+    async def receives(self, count: int) -> list[Inbound]:
         """All that counts so far (not IGNORED), once it is at least `count` messages."""
-        await self.until(lambda: len(self._counted()) >= count, timeout_seconds=timeout_seconds)
+        await self.until(lambda: len(self._counted()) >= count)
         return self._counted()
 
-    async def until(self, condition: Callable[[], bool], *, timeout_seconds: float = 8) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that `accept` changes."""
-        async with asyncio.timeout(timeout_seconds), self._changed:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._changed:
             await self._changed.wait_for(condition)
 
     def _counted(self) -> list[Inbound]:
         return [inbound for inbound in self.received if inbound.kind is not InboundKind.IGNORED]
 
     @asynccontextmanager
-    async def runs(self, harness: Harness) -> AsyncIterator[None]:
+    async def runs(
+        self, harness: Harness, *, stops_within_seconds: float = STOP_SECONDS
+    ) -> AsyncIterator[None]:
         """Serve the channel's routes and let it receive, as `app.service` does."""
         doors = Doors(self.accept, now=self.now, cursor=self.cursor, public_url=free_address())
         async with serving(harness.channel, doors):
@@ -293,10 +299,10 @@ class House:
                 await harness.house_opens(doors.public_url)
                 yield
             finally:
-                await stopped(receiving)
+                await stopped(receiving, within_seconds=stops_within_seconds)
 
 
-async def stopped(receiving: asyncio.Task[None], *, within_seconds: float = 1) -> None:
+async def stopped(receiving: asyncio.Task[None], *, within_seconds: float = STOP_SECONDS) -> None:
     """Cancel `receive`: it must end in time, as cancelled, and not have died before."""
     if receiving.done():
         receiving.result()
@@ -340,7 +346,7 @@ async def serving(channel: Channel, doors: Doors) -> AsyncIterator[None]:
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(), name="server")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not server.started:
             assert not task.done(), "the server did not start"
             await asyncio.sleep(0.005)

@@ -44,6 +44,7 @@ from tests.channels.harness import (
     Shelf,
     Variant,
 )
+from tests.emulators.listening import PATIENCE_SECONDS
 
 MENU = (
     (ShownButton("Оплатить счёт", "form:kind:pay:1"), ShownButton("Сдать отчёт", "form:kind:report:1")),
@@ -330,7 +331,7 @@ async def test_restart_loses_nothing(harness: Harness, house: House):
         await house.receives(1)
         house.refuses(1_000_000)
         await harness.client_writes("пока база не отвечает")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while house.calls < 2:
                 await asyncio.sleep(0.01)
     house.refuses(0)
@@ -366,12 +367,12 @@ async def test_stranger_is_turned_away(harness: Harness, house: House):
 @on_every_channel()
 async def test_cancellation_stops_within_a_second(harness: Harness, house: House):
     loop = asyncio.get_running_loop()
-    async with house.runs(harness):
+    async with house.runs(harness, stops_within_seconds=1):
         await harness.client_starts()
         await house.receives(1)
         stopping_at = loop.time()
     # `runs` itself asserts that receive() ended, as cancelled; here that the server did not hang either.
-    assert loop.time() - stopping_at < 2
+    assert loop.time() - stopping_at < 10
 
 
 # ---------------------------------------------------------------------- what the client is shown

@@ -931,7 +931,7 @@ async def test_a_picture_of_every_letter_is_a_logo(shelf):
         for number, picture in enumerate([logo, logo, logo, other]):
             raw = related(picture, f'<p>Письмо номер {number}</p><img src="cid:logo@x">')
             await harness.person.sends(raw.replace(b"<a1@", f"<a{number}@".encode()))
-        inbounds = await house.receives(4, timeout_seconds=15)
+        inbounds = await house.receives(4)
     assert [len(inbound.files) for inbound in inbounds] == [1, 1, 0, 1]
     assert [inbound.kind for inbound in inbounds][2:] == [InboundKind.TEXT, InboundKind.FILE]
 
@@ -974,18 +974,18 @@ async def test_a_letter_that_the_server_cannot_give_out_holds_no_others_up(shelf
         broken = await put_three(harness)
         harness.emulator.imap_line.refused.add(broken)
         async with house.runs(harness):
-            inbounds = await house.receives(2, timeout_seconds=15)
-            await house.until(lambda: (house.cursor or "").endswith(f":{broken}"), timeout_seconds=15)
+            inbounds = await house.receives(2)
+            await house.until(lambda: (house.cursor or "").endswith(f":{broken}"))
             await harness.person.writes("и ещё одно")
-            inbounds = await house.receives(3, timeout_seconds=15)
+            inbounds = await house.receives(3)
             health = await harness.channel.health()
         assert [inbound.text for inbound in inbounds] == ["письмо номер 0", "письмо номер 2", "и ещё одно"]
         assert health.reachable
         assert f"UID {broken}:" in health.detail
         harness.emulator.imap_line.refused.clear()
         async with house.runs(harness):
-            inbounds = await house.receives(4, timeout_seconds=15)
-            await house.until(lambda: not (house.cursor or "").endswith(f":{broken}"), timeout_seconds=15)
+            inbounds = await house.receives(4)
+            await house.until(lambda: not (house.cursor or "").endswith(f":{broken}"))
         assert inbounds[-1].text == "письмо номер 1"
         assert "UID" not in (await harness.channel.health()).detail
 
@@ -996,9 +996,9 @@ async def test_a_letter_that_is_given_out_late_keeps_its_place(shelf):
         slow = await put_three(harness)
         harness.emulator.imap_line.refused.add(slow)
         async with house.runs(harness):
-            await house.receives(1, timeout_seconds=15)
+            await house.receives(1)
             harness.emulator.imap_line.refused.clear()
-            inbounds = await house.receives(3, timeout_seconds=15)
+            inbounds = await house.receives(3)
     assert [inbound.text for inbound in inbounds] == [f"письмо номер {number}" for number in range(3)]
 
 
@@ -1014,7 +1014,7 @@ async def test_many_letters_come_in_order(shelf):
         for number in range(25):
             await harness.person.writes(f"письмо номер {number}")
         async with house.runs(harness):
-            inbounds = await house.receives(25, timeout_seconds=20)
+            inbounds = await house.receives(25)
     assert [inbound.text for inbound in inbounds] == [f"письмо номер {number}" for number in range(25)]
 
 

@@ -22,6 +22,7 @@ from storage.models import Attachment, Request
 from tests.channels import viber
 from tests.channels.harness import Harness, Shelf, Variant, free_address
 from tests.channels.test_contract import variants
+from tests.emulators.listening import PATIENCE_SECONDS
 from tests.storage.test_disaster import limited_to
 
 CONFIG = """
@@ -37,7 +38,6 @@ secret_key = "0123456789abcdef0123456789abcdef"
 """
 
 PDF = b"%PDF-1.7\n1 0 obj\n<< >>\nendobj\ntrailer << /Root 1 0 R >>\n%%EOF\n"
-STEP_SECONDS = 15
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def house_behind(harness: Harness, folder: Path) -> AsyncIterator[Service]
         ready = asyncio.Event()
         service.ready = ready.set
         running = asyncio.create_task(service.run(), name="service")
-        async with asyncio.timeout(STEP_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await ready.wait()
         try:
             await harness.house_opens(settings.server.public_url)
@@ -74,7 +74,7 @@ class Conversation:
     async def hears(self, pattern: str) -> str:
         """Wait until something new is shown that matches; what was shown since the last time."""
         heard = ""
-        async with asyncio.timeout(STEP_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not re.search(pattern, heard):
                 shown = await self.harness.shown(self.read + 1)
                 heard += "\n".join(message.text for message in shown[self.read :]) + "\n"
@@ -123,10 +123,10 @@ async def test_a_message_repeated_while_the_disk_is_full_is_not_taken_for_many(t
         await limited_to(service.database, 1)
         for person in people:
             await person.says("/start")
-        async with asyncio.timeout(STEP_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while emulator.posts.count(503) < 40:
                 await asyncio.sleep(0.05)
         await limited_to(service.database, None)
         for person in people:
-            (asked,) = await person.shown(1, timeout_seconds=STEP_SECONDS)
+            (asked,) = await person.shown(1)
             assert "согласие" in asked.text

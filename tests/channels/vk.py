@@ -25,6 +25,7 @@ from tests.channels.harness import (
     failing,
     posted_by_a_stranger,
 )
+from tests.emulators.listening import PATIENCE_SECONDS
 from tests.emulators.vk import Chat, VkEmulator
 
 Mode = Literal["longpoll", "callback"]
@@ -69,7 +70,7 @@ class VkHarness:
 
     async def house_opens(self, public_url: str) -> None:
         """Wait until VK knows where we are: it keeps no event of before."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not self._listens(public_url):
                 await asyncio.sleep(0.01)
 

@@ -34,6 +34,7 @@ from tests.channels.harness import (
     free_address,
     serving,
 )
+from tests.emulators.listening import PATIENCE_SECONDS
 
 SECRET_KEY = "webchat-secret-key-of-the-tests"
 
@@ -204,13 +205,13 @@ class Tab:
 
     async def gets(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """The frames of this kind, once there are so many."""
-        async with asyncio.timeout(8), self._changed:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._changed:
             await self._changed.wait_for(lambda: len(self._of(kind)) >= count)
         return self._of(kind)
 
     async def until_shown(self, count: int) -> list[dict[str, Any]]:
         """What the house said, once it is at least so many messages."""
-        async with asyncio.timeout(8), self._changed:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._changed:
             await self._changed.wait_for(lambda: len(self._theirs()) >= count)
         return self._theirs()
 

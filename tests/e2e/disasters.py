@@ -292,12 +292,12 @@ async def let_in(service: Beset, telegram: TelegramEmulator, role: str, user_id:
     code = next(line.split()[1] for line in invited.stdout.splitlines() if line.startswith("code: "))
     chat = telegram.chat(user_id, first_name=name.partition(" ")[0])
     await chat.says(f"/start {code}")
-    await chat.answer(timeout_seconds=20)
+    await chat.answer()
     return chat
 
 
 async def until(
-    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], *, seconds: float = 20, what: str = ""
+    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], *, seconds: float = 60, what: str = ""
 ) -> None:
     """Look again and again until it is so."""
     try:

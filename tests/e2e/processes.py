@@ -103,7 +103,7 @@ class Process:
     async def stop(self) -> int:
         assert self._process is not None
         self._process.terminate()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self._process.wait()
 
     def log(self) -> str:

@@ -20,8 +20,8 @@ import orjson
 
 from tests.emulators.telegram import Chat, TelegramEmulator
 
-START_SECONDS = 45
-STOP_SECONDS = 30
+START_SECONDS = 90
+STOP_SECONDS = 60
 REPO = Path(__file__).parents[2]
 
 CONFIG = """

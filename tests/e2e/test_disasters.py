@@ -30,7 +30,7 @@ from tests.e2e.disasters import (
 from tests.e2e.service import STEPS, Dialogue
 from tests.emulators.telegram import RateLimits, TelegramEmulator
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 HOUR = 3600.0
 
@@ -60,7 +60,7 @@ async def test_what_a_bad_disk_does_not_keep_is_not_acknowledged_and_comes_again
             assert telegram.confirmed == before
 
             service.faults.end()
-            assert "Вы согласны?" in (await chat.answer(timeout_seconds=20)).text
+            assert "Вы согласны?" in (await chat.answer()).text
             await until(lambda: not telegram.pending, what=f"{disk}: it is acknowledged now")
             await until(lambda: _is_well(service), what=f"{disk}: /health is well again")
             assert len(chat.messages) == 1
@@ -87,7 +87,7 @@ async def test_a_disk_that_is_really_full_stops_intake_until_there_is_room(tmp_p
                 shown = [len(chat.messages) for chat in chats]
                 assert telegram.pending
             for chat in chats:
-                await chat.shown(1, timeout_seconds=20)
+                await chat.shown(1)
             await until(lambda: not telegram.pending)
             assert [len(chat.messages) for chat in chats] == [1] * 5
             assert sum(shown) < 5
@@ -104,14 +104,14 @@ async def test_a_database_that_is_locked_by_another_program_is_waited_for(tmp_pa
             other.execute("begin immediate")
             await chat.says("/start")
             await until(
-                lambda: _asks_for(service, "Another program keeps the database locked"), seconds=30,
+                lambda: _asks_for(service, "Another program keeps the database locked"),
                 what="/health says what is the matter",
             )  # fmt: skip
             assert (await service.health())[0] == 503
             assert telegram.pending == 1
             assert chat.messages == []
             other.execute("rollback")
-        await chat.answer(timeout_seconds=20)
+        await chat.answer()
         await until(lambda: _is_well(service))
         assert len(chat.messages) == 1
 
@@ -145,7 +145,7 @@ async def test_a_damaged_database_is_left_alone_until_a_copy_is_brought_back(tmp
         restored = service.command("restore", copy, "--replace", "--yes")
         assert restored.returncode == 0, restored.stderr
         await service.start()
-        await chat.shown(2, timeout_seconds=20)
+        await chat.shown(2)
         assert "ИНН" in chat.messages[1].text
         await until(lambda: _is_well(service))
 
@@ -252,7 +252,7 @@ async def test_of_ten_thousand_waiting_letters_the_urgent_go_first_in_little_mem
         await service.start()
         started_in = loop.time() - began_at
         most = 0.0
-        async with asyncio.timeout(80):
+        async with asyncio.timeout(300):
             while service.rows("select 1 from letter where state in ('todo', 'doing') limit 1"):
                 most = max(most, service.memory_mb)
                 await asyncio.sleep(0.2)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.e2e.processes import Pair
 from tests.e2e.service import STEPS, Dialogue, audit
+from tests.emulators.listening import PATIENCE_SECONDS
 from tests.emulators.telegram import TelegramEmulator
 from tests.storage.conftest import (  # noqa: F401 - fixtures
     _named,
@@ -25,7 +26,7 @@ from tests.storage.conftest import (  # noqa: F401 - fixtures
 TAKEN_OVER_SECONDS = 5.0
 TELEGRAM, TIMERS = "channel:telegram", "timers"
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ async def test_a_page_on_one_process_shows_what_the_other_hears(polling: Pair) -
         ):
             for socket in (here, there):
                 await socket.send_json({"type": "hello"})
-                assert (await socket.receive_json(timeout=5))["type"] == "history"
+                assert (await socket.receive_json(timeout=PATIENCE_SECONDS))["type"] == "history"
             for speaking, said in ((here, "1"), (there, "2")):
                 name = f"{said * 8}-1111-4111-8111-111111111111"
                 await speaking.send_json({"type": "text", "id": name, "text": f"день {said}"})
@@ -87,7 +88,7 @@ async def test_a_page_on_one_process_shows_what_the_other_hears(polling: Pair) -
 
 
 async def _shows(socket: aiohttp.ClientWebSocketResponse, words: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while words not in str(await socket.receive_json()):
             pass
 

@@ -10,6 +10,9 @@ from aiohttp import web
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 30
+"""How long one waits for what must come: a machine with much to do takes its time."""
+
 
 async def listen(runner: web.BaseRunner, port: int) -> int:
     """Serve on this port of 127.0.0.1 (0: a free one), and give the port: it is to be used again."""

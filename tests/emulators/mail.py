@@ -25,6 +25,8 @@ from urllib.parse import quote
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from imapclient import IMAPClient
 
+from tests.emulators.listening import PATIENCE_SECONDS
+
 OWN = "intake@firm.example"
 USER = "intake"
 PASSWORD = "pa:ss/w@rd of-the-tests"
@@ -257,7 +259,7 @@ class MailEmulator:
 
     async def taken(self, count: int) -> list[Received]:
         """All letters of ours, once they are at least so many."""
-        async with asyncio.timeout(8), self._news:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._news:
             await self._news.wait_for(lambda: len(self.received) >= count)
         return self.received
 

@@ -29,7 +29,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from tests.emulators.listening import listen
+from tests.emulators.listening import PATIENCE_SECONDS, listen
 
 Json = Any
 
@@ -258,7 +258,7 @@ class Person:
 
     # -------------------------------------------------------------- what the person sees
 
-    async def shown(self, count: int, *, timeout_seconds: float = 5) -> list[Message]:
+    async def shown(self, count: int, *, timeout_seconds: float = PATIENCE_SECONDS) -> list[Message]:
         """Give all messages of the bot once there are at least `count`."""
         async with asyncio.timeout(timeout_seconds):
             while len(self.messages) < count:
@@ -384,7 +384,7 @@ class MaxEmulator:
 
     async def hooked(self, public_url: str) -> Subscription:
         """Wait until a webhook lies below this address."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 for url, subscription in self.subscriptions.items():
                     if url.startswith(public_url):
@@ -394,7 +394,7 @@ class MaxEmulator:
 
     async def polled(self, polls: int = 1) -> None:
         """Wait until so many polls are there, counted from the start, the last one waiting for updates."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while self._polls < polls:
                 self._polled.clear()
                 await self._polled.wait()

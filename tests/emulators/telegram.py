@@ -28,7 +28,7 @@ import orjson
 from aiohttp import web
 
 from tests.emulators.judge import Judge
-from tests.emulators.listening import listen, once_there
+from tests.emulators.listening import PATIENCE_SECONDS, listen, once_there
 
 Json = Any
 
@@ -274,13 +274,13 @@ class Chat:
 
     # -------------------------------------------------------------- what the person sees
 
-    async def answer(self, timeout_seconds: float = 5) -> Message:
+    async def answer(self, timeout_seconds: float = PATIENCE_SECONDS) -> Message:
         """Wait for the bot's next message that was not read yet."""
         await self.shown(self._read + 1, timeout_seconds=timeout_seconds)
         self._read += 1
         return self.messages[self._read - 1]
 
-    async def shown(self, count: int, *, timeout_seconds: float = 5) -> list[Message]:
+    async def shown(self, count: int, *, timeout_seconds: float = PATIENCE_SECONDS) -> list[Message]:
         """Give all messages of the bot once there are at least `count`."""
         return await once_there(self.messages, count, self._changed, timeout_seconds, self.transcript)
 

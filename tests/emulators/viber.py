@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 from aiohttp import web
 
-from tests.emulators.listening import listen
+from tests.emulators.listening import PATIENCE_SECONDS, listen
 
 Json = Any
 
@@ -191,7 +191,7 @@ class Person:
 
     # -------------------------------------------------------------- what the person sees
 
-    async def shown(self, count: int, *, timeout_seconds: float = 5) -> list[Message]:
+    async def shown(self, count: int, *, timeout_seconds: float = PATIENCE_SECONDS) -> list[Message]:
         """Give all messages of the bot once there are at least `count`; the welcome is none."""
         async with asyncio.timeout(timeout_seconds):
             while len(self.messages) < count:
@@ -310,7 +310,7 @@ class ViberEmulator:
 
     async def hooked(self, public_url: str) -> None:
         """Wait until the webhook lies below this address."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not self.hook_url.startswith(public_url):
                 self._hooked.clear()
                 await self._hooked.wait()
@@ -341,7 +341,7 @@ class ViberEmulator:
         body = json.dumps(self._envelope(event, self._fresh()) | dict(fields)).encode()
         asked = Event(body, asker)
         self._enqueue(asked)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asked.answered.wait()
 
     def hold(self, name: str, content: bytes | Path) -> str:

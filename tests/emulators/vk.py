@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import json
 import os
 import re
@@ -29,8 +30,9 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from PIL import Image
 
-from tests.emulators.listening import listen, once_there
+from tests.emulators.listening import PATIENCE_SECONDS, listen, once_there
 
 Json = Any
 
@@ -41,6 +43,7 @@ TEXT_LENGTH = 4096
 LABEL_LENGTH = 40
 PAYLOAD_LENGTH = 255
 UPLOAD_BYTES = 200 * 1024 * 1024
+PHOTO_BYTES = 50 * 1024 * 1024
 PRESS_LIFE_SECONDS = 60
 EVENT_KINDS = (
     "message_new",
@@ -176,6 +179,14 @@ class Chat:
         self._changed = asyncio.Event()
         self._last_sent: dict[str, Json] = {}
         self._number = 40
+        self.client_info: Json = {
+            "button_actions": ["text", "vkpay", "open_app", "location", "open_link", "callback"],
+            "keyboard": True,
+            "inline_keyboard": True,
+            "carousel": True,
+            "lang_id": 0,
+        }
+        """What the person's app can show; VK tells it with each message."""
 
     # -------------------------------------------------------------- what the person does
 
@@ -209,14 +220,7 @@ class Chat:
             "random_id": 0,
             **content,
         }
-        client_info = {
-            "button_actions": ["text", "vkpay", "open_app", "location", "open_link", "callback"],
-            "keyboard": True,
-            "inline_keyboard": True,
-            "carousel": True,
-            "lang_id": 0,
-        }
-        self._emulator.push("message_new", {"message": self._last_sent, "client_info": client_info})
+        self._emulator.push("message_new", {"message": self._last_sent, "client_info": self.client_info})
 
     async def presses(self, label: str) -> str:
         """Press a button of the keyboard, or of the latest message that has it."""
@@ -296,13 +300,13 @@ class Chat:
 
     # -------------------------------------------------------------- what the person sees
 
-    async def answer(self, timeout_seconds: float = 5) -> Message:
+    async def answer(self, timeout_seconds: float = PATIENCE_SECONDS) -> Message:
         """Wait for the next message that was not read yet."""
         await self.shown(self._read + 1, timeout_seconds=timeout_seconds)
         self._read += 1
         return self.messages[self._read - 1]
 
-    async def shown(self, count: int, *, timeout_seconds: float = 5) -> list[Message]:
+    async def shown(self, count: int, *, timeout_seconds: float = PATIENCE_SECONDS) -> list[Message]:
         """Give all messages of the community once there are at least `count`."""
         return await once_there(self.messages, count, self._changed, timeout_seconds, self.transcript)
 
@@ -363,6 +367,8 @@ class VkEmulator:
         """The confirmation string that the site shows: not the one of the API."""
         self.manages = manages
         """Whether the key has the right to manage the community."""
+        self.has_bot_features = True
+        """Whether the community may show buttons («Возможности ботов»)."""
         self.long_poll = {"is_enabled": False, "events": dict.fromkeys(EVENT_KINDS, 0)}
         self.polls = 0
         """How many questions for events were understood."""
@@ -776,6 +782,8 @@ class VkEmulator:
         if len(text) > TEXT_LENGTH:
             raise Refusal(914)
         keyboard = _keyboard(params["keyboard"]) if "keyboard" in params else {}
+        if keyboard and not self.has_bot_features:
+            raise Refusal(912)
         files = self._attached(params["attachment"]) if "attachment" in params else []
         if not text.strip() and not files:
             raise Refusal(100, "message is empty or invalid")
@@ -794,7 +802,8 @@ class VkEmulator:
         return chat
 
     def _attached(self, names: str) -> list[tuple[str, bytes]]:
-        documents = [self._documents.get(name) for name in names.split(",")]
+        # A picture's key of access may follow its name.
+        documents = [self._documents.get("_".join(name.split("_")[:2])) for name in names.split(",")]
         if len(documents) > 10 or None in documents:
             raise Refusal(100, "attachment is invalid")
         return [(held.name, held.content) for held in documents if held is not None]
@@ -815,6 +824,12 @@ class VkEmulator:
         self._uploads[key] = None
         return {"upload_url": f"{self.base_url}/upload/{key}"}
 
+    def get_photo_server(self, params: Mapping[str, str]) -> Json:
+        self._open_chat(params["peer_id"])
+        key = f"photo-{self.fresh()}"
+        self._uploads[key] = None
+        return {"upload_url": f"{self.base_url}/upload/{key}", "album_id": -64, "group_id": 0}
+
     async def _upload(self, request: web.BaseRequest, key: str) -> web.Response:
         if key not in self._uploads:
             return web.json_response({"error": "ERR_UPLOAD_BAD_SERVER"})
@@ -823,7 +838,8 @@ class VkEmulator:
         parts = await request.multipart()
         part = await parts.next()
         assert isinstance(part, aiohttp.BodyPartReader)
-        if part.name != "file" or not part.filename:
+        is_photo = key.startswith("photo-")
+        if part.name != ("photo" if is_photo else "file") or not part.filename:
             self.violations.append(f"upload: field {part.name}, file {part.filename}")
         content = b""
         while chunk := await part.read_chunk(256 * 1024):
@@ -831,10 +847,32 @@ class VkEmulator:
         if await parts.next() is not None:
             self.violations.append("upload: more than one field")
         ending = (part.filename or "").rpartition(".")[2].lower()
+        if is_photo:
+            # VK answers with status 200 and an empty list to what it does not take for a picture.
+            is_taken = _is_picture(content) and len(content) <= PHOTO_BYTES
+            self._uploads[key] = Held(part.filename or "", content) if is_taken else None
+            photo = json.dumps([{"photo": key}]) if is_taken else "[]"
+            return web.json_response({"server": 1, "photo": photo, "hash": f"hash-{key}"})
         if not content or len(content) > UPLOAD_BYTES or ending in ("exe", "mp3", "apk"):
             return web.json_response({"error": "bad_file", "error_descr": "Unsupported file"})
         self._uploads[key] = Held(part.filename or "", content)
         return web.json_response({"file": f"uploaded|{key}"})
+
+    def save_photo(self, params: Mapping[str, str]) -> Json:
+        named = json.loads(params["photo"])
+        key = named[0]["photo"] if named else ""
+        held = self._uploads.get(key)
+        if held is None or params["hash"] != f"hash-{key}":
+            raise Refusal(100, "photo is undefined")
+        number, owner = self.fresh(), -self.group_id
+        self._documents[f"photo{owner}_{number}"] = held
+        sizes = [{"type": "x", "url": f"{self.base_url}/photo0", "width": 604, "height": 453}]
+        return [{"id": number, "owner_id": owner, "album_id": -64, "access_key": "ab12", "sizes": sizes}]
+
+    def set_settings(self, params: Mapping[str, str]) -> Json:
+        if "bots_capabilities" in params:
+            self.has_bot_features = params["bots_capabilities"] == "1"
+        return 1
 
     def save_document(self, params: Mapping[str, str]) -> Json:
         held = self._uploads.get(params["file"].removeprefix("uploaded|"))
@@ -873,6 +911,15 @@ def _keyboard(text: str) -> dict[str, Json]:
     if not fits:
         raise Refusal(911)
     return dict(keyboard)
+
+
+def _is_picture(content: bytes) -> bool:
+    """Whether VK takes it for one, of no more than 14 000 dots on two sides together."""
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return picture.format in ("JPEG", "PNG", "GIF") and sum(picture.size) <= 14_000
+    except (OSError, ValueError):
+        return False
 
 
 def _is_button(button: Json) -> bool:
@@ -937,6 +984,14 @@ METHODS: Mapping[str, Method] = {
     "messages.sendMessageEventAnswer": Method(
         VkEmulator.answer_press, frozenset({"event_id", "user_id", "peer_id"}), frozenset({"event_data"})
     ),
+    "groups.setSettings": Method(
+        VkEmulator.set_settings,
+        _GROUP,
+        frozenset({"messages", "bots_capabilities", "bots_start_button"}),
+        manages=True,
+    ),
+    "photos.getMessagesUploadServer": Method(VkEmulator.get_photo_server, frozenset({"peer_id"})),
+    "photos.saveMessagesPhoto": Method(VkEmulator.save_photo, frozenset({"server", "photo", "hash"})),
     "docs.getMessagesUploadServer": Method(
         VkEmulator.get_upload_server, frozenset({"peer_id"}), frozenset({"type"})
     ),

@@ -32,7 +32,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import aiohttp
 from aiohttp import web
 
-from tests.emulators.listening import listen
+from tests.emulators.listening import PATIENCE_SECONDS, listen
 
 Json = Any
 
@@ -208,7 +208,7 @@ class Person:
 
     # -------------------------------------------------------------- what the person sees
 
-    async def shown(self, count: int, *, timeout_seconds: float = 5) -> list[Message]:
+    async def shown(self, count: int, *, timeout_seconds: float = PATIENCE_SECONDS) -> list[Message]:
         """All that was shown, once it is at least `count` messages."""
         async with asyncio.timeout(timeout_seconds):
             while len(self.messages) < count:
