@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from importlib.resources import as_file, files
 from math import ceil
@@ -41,7 +42,10 @@ from bots.base import (
 )
 from bots.wire import (
     CONNECT_SECONDS,
+    MISSHAPEN,
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
+    UNREADABLE,
+    UNREADABLE_MESSAGE,
     AnswerLost,
     BaseUrl,
     Fault,
@@ -62,9 +66,11 @@ from bots.wire import (
     matches,
     network_errors,
     proxied_connector,
+    readable,
     retry_after,
     short_key,
     whole_number,
+    with_asides,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
 from forms.texts import plain
@@ -452,14 +458,17 @@ CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("MAX"))
 
 
 def parse(update: Json, now: datetime) -> Inbound:
-    """Turn one update into what it means for us; what fits no schema is IGNORED, never an error."""
+    """Turn one update into what it means for us.
+
+    What fits no schema is never an error: OTHER when it can be told whose message it is, else IGNORED.
+    """
     event_key = _event_key(update)
     try:
         reader = _READERS.get(update["update_type"])
         found = reader(event_key, update) if reader else None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+    except MISSHAPEN as error:
         logger.warning("an update of max fits no schema", event_key=event_key, error=type(error).__name__)
-        found = None
+        found = readable(NAME, lambda: _read_whose(event_key, update, now))
     return found or Inbound(NAME, event_key, "", "", now, InboundKind.IGNORED)
 
 
@@ -519,6 +528,18 @@ def _read_created(event_key: str, update: Json) -> Inbound | None:
     )
 
 
+def _read_whose(event_key: str, update: Json, now: datetime) -> Inbound | None:
+    """Of a message that cannot be read: from whom it is, so that they are told."""
+    if update["update_type"] != "message_created":
+        return None
+    message = update["message"]
+    sender = message["sender"]
+    if message["recipient"]["chat_type"] != "dialog" or sender.get("is_bot"):
+        return None
+    user_key = _user_key(sender["user_id"])
+    return Inbound(NAME, event_key, user_key, user_key, now, InboundKind.OTHER, UNREADABLE_MESSAGE)
+
+
 def _content(message: Json) -> tuple[InboundKind, str, dict[str, Any]]:
     """What was said, together with what was passed on; what is only replied to was said before."""
     bodies = [message.get("body") or {}]
@@ -527,25 +548,28 @@ def _content(message: Json) -> tuple[InboundKind, str, dict[str, Any]]:
         bodies.append(link["message"])
     text = "\n".join(filter(None, (clean(body.get("text") or "") for body in bodies)))
     attachments = [each for body in bodies for each in body.get("attachments") or ()]
-    found = {kind: [each for each in attachments if each["type"] == kind] for kind in _OTHER}
-    taken = tuple(_file(each) for each in attachments if each["type"] in _FILES)
+    found = [readable(NAME, partial(_attached, each)) for each in attachments if not _is_keyboard(each)]
+    taken = tuple(each for each in found if isinstance(each, IncomingFile))
+    asides = [each or UNREADABLE for each in found if each is None or isinstance(each, str)]
     if taken:
-        return InboundKind.FILE, text, {"files": taken}
-    contact = next(filter(None, (_contact(each["payload"]) for each in found["contact"])), None)
+        return InboundKind.FILE, with_asides(text, asides), {"files": taken}
+    contact = next((each for each in found if isinstance(each, Contact)), None)
     if contact is not None:
-        return InboundKind.CONTACT, "", {"contact": contact}
-    text = text or "\n".join(filter(None, map(_shared, found["share"])))
+        return InboundKind.CONTACT, with_asides(text, asides), {"contact": contact}
+    links = [each.text for each in found if isinstance(each, _Link)]
+    # The app itself adds a link to words in which it finds one.
+    text = text or "\n".join(filter(None, links))
     if text:
-        return _typed(text)
-    other = next((each for each in attachments if each["type"] in _OTHER), None)
-    return InboundKind.OTHER, _OTHER[other["type"]](other) if other else "сообщение незнакомого вида", {}
+        return _typed(text, asides)
+    nothing = "пустая ссылка" if links else "сообщение незнакомого вида"
+    return InboundKind.OTHER, ", ".join(asides) or nothing, {}
 
 
-def _typed(text: str) -> tuple[InboundKind, str, dict[str, Any]]:
+def _typed(text: str, asides: Sequence[str]) -> tuple[InboundKind, str, dict[str, Any]]:
     command, _space, rest = text.partition(" ")
     if command == "/start":
         return InboundKind.STARTED, text, {"start_code": rest.strip() or None}
-    return InboundKind.TEXT, text, {}
+    return InboundKind.TEXT, with_asides(text, asides), {}
 
 
 def _read_edited(event_key: str, update: Json) -> Inbound | None:
@@ -632,6 +656,31 @@ _VIDEO_SIZES = ("mp4_720", "mp4_480", "mp4_360", "mp4_240", "mp4_144", "mp4_1080
 """The best first, but the largest last: we take 20 MB."""
 
 
+def _is_keyboard(attachment: Json) -> bool:
+    """Whether it is what a bot, whose message is passed on, had under its words."""
+    return isinstance(attachment, dict) and attachment.get("type") in ("inline_keyboard", "reply_keyboard")
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A link with its title."""
+
+    text: str
+
+
+def _attached(attachment: Json) -> IncomingFile | Contact | _Link | str:
+    """What we take of it, or what we call what we do not take."""
+    kind = attachment["type"]
+    if kind in _FILES:
+        return _file(attachment)
+    if kind == "contact":
+        return _contact(attachment["payload"]) or "контакт без номера телефона"
+    if kind == "share":
+        return _Link(_shared(attachment))
+    describe = _OTHER.get(kind)
+    return describe(attachment) if describe else "вложение незнакомого вида"
+
+
 def _file(attachment: Json) -> IncomingFile:
     role, default_name = _FILES[attachment["type"]]
     payload, size_bytes = attachment["payload"], attachment.get("size")
@@ -660,7 +709,8 @@ _FULL_NAME = re.compile(r"^(?:\w+\.)?FN[^:\r\n]*:([^\r\n]+)", re.IGNORECASE | re
 
 
 def _shared(attachment: Json) -> str:
-    said = (clean(each or "") for each in (attachment.get("title"), attachment["payload"].get("url")))
+    payload = attachment.get("payload") or {}
+    said = (clean(each or "") for each in (attachment.get("title"), payload.get("url")))
     return "\n".join(filter(None, said))
 
 
@@ -671,8 +721,6 @@ def _place(attachment: Json) -> str:
 _OTHER: Mapping[Json, Callable[[Json], str]] = {
     "sticker": lambda _: "наклейка",
     "location": _place,
-    "contact": lambda _: "контакт без номера телефона",
-    "share": lambda _: "пустая ссылка",
 }
 """What a person sent that we cannot take → what we call it."""
 

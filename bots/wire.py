@@ -384,11 +384,11 @@ UNREADABLE_MESSAGE = "сообщение, которое не удалось п�
 
 
 def readable(channel: str, read: Callable[[], T]) -> T | None:
-    """Read one attachment; None when it fits no schema: the words beside it must not be lost with it."""
+    """Read a part of a message; None when it fits no schema: the rest must not be lost with it."""
     try:
         return read()
     except MISSHAPEN as error:
-        logger.warning("an attachment fits no schema", channel=channel, error=type(error).__name__)
+        logger.warning("a part of a message fits no schema", channel=channel, error=type(error).__name__)
         return None
 
 

@@ -37,7 +37,7 @@ from bots.max import (
     parse,
 )
 from bots.rendering import fit
-from bots.wire import LONGEST_SILENCE_SECONDS
+from bots.wire import LONGEST_SILENCE_SECONDS, UNREADABLE, UNREADABLE_MESSAGE
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -134,6 +134,10 @@ VOICE = IncomingFile("https://i.oneme.ru/audio", "Голосовое сообщ�
             {"contact": Contact("+7 916 123-45-67", "Ольга Смирнова")},
         ),
         (
+            attached(card("TEL:79161234567"), {"type": "sticker"}, text="звоните"),
+            {"kind": InboundKind.CONTACT, "text": "звоните\n\n[наклейка]", "contact": Contact("79161234567")},
+        ),
+        (
             attached({"type": "contact", "payload": {"vcf_info": None, "max_info": OLGA}}),
             {"kind": InboundKind.OTHER, "text": "контакт без номера телефона"},
         ),
@@ -159,13 +163,32 @@ VOICE = IncomingFile("https://i.oneme.ru/audio", "Голосовое сообщ�
         ),
         (
             attached({"type": "hologram"}),
-            {"kind": InboundKind.OTHER, "text": "сообщение незнакомого вида"},
+            {"kind": InboundKind.OTHER, "text": "вложение незнакомого вида"},
         ),
-        ({"text": ""}, {"kind": InboundKind.OTHER}),
-        ({"text": 5}, {"kind": InboundKind.IGNORED}),
-        (attached({"type": "file", "payload": {}}), {"kind": InboundKind.IGNORED}),
-        (attached({"type": "location", "latitude": None}), {"kind": InboundKind.IGNORED}),
-        (attached("file"), {"kind": InboundKind.IGNORED}),
+        ({"text": ""}, {"kind": InboundKind.OTHER, "text": "сообщение незнакомого вида"}),
+        (attached({"type": "file", "payload": {}}), {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (attached({"type": "location", "latitude": None}), {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (attached("file"), {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            attached({"type": "contact", "payload": None}, text="вот мой номер"),
+            {"kind": InboundKind.TEXT, "text": f"вот мой номер\n\n[{UNREADABLE}]"},
+        ),
+        (
+            attached({"type": "image", "payload": {"token": "t"}}, media("image"), text="чеки"),
+            {"kind": InboundKind.FILE, "text": f"чеки\n\n[{UNREADABLE}]", "files": (PHOTO,)},
+        ),
+        (
+            attached({"type": ["image"]}, {"type": "location", "latitude": 1, "longitude": 2}, text="мы тут"),
+            {"kind": InboundKind.TEXT, "text": f"мы тут\n\n[{UNREADABLE}, геопозиция 1, 2]"},
+        ),
+        (
+            attached({"type": "share", "payload": None}, text="см. https://a.b"),
+            {"kind": InboundKind.TEXT, "text": "см. https://a.b"},
+        ),
+        (
+            attached({"type": "sticker"}, text="/start X7"),
+            {"kind": InboundKind.STARTED, "start_code": "X7"},
+        ),
     ],
     ids=str,
 )
@@ -206,6 +229,23 @@ def test_what_is_passed_on_counts_as_said(
     inbound = read(message(body, link=link))
     assert (inbound.text, inbound.files, inbound.message_key) == (text, taken, message_key)
     assert inbound.event_key == read(message(body, link=link)).event_key
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        message({"text": 5}),
+        message({"text": "a"}, timestamp=10**30),
+        message({"text": "a", "attachments": 5}),
+        message({"text": "a"}, link={"type": "forward"}),
+        message({"text": "a"}, sender=OLGA | {"name": 5}),
+    ],
+    ids=["no text", "no time", "no list", "nothing passed on", "no name"],
+)
+def test_message_that_fits_no_schema_is_still_somebodys(raw: object):
+    inbound = read(raw)
+    assert (inbound.kind, inbound.text) == (InboundKind.OTHER, UNREADABLE_MESSAGE)
+    assert (inbound.user_key, inbound.chat_key, inbound.sent_at) == (str(USER_ID), str(USER_ID), NOW)
 
 
 def press(**more: object) -> dict[str, Any]:
@@ -284,7 +324,6 @@ def test_event_is_read(raw: dict[str, Any], expected: dict[str, object]):
         message({"text": "a"}, sender=OLGA | {"is_bot": True}),
         message({"text": "a"}, sender=None),
         message({"text": "a"}, sender=OLGA | {"user_id": "7"}),
-        message({"text": "a"}, timestamp=10**30),
         press() | {"message": {"recipient": {"chat_type": "chat"}}},
         press(payload=None),
         {},
@@ -293,7 +332,7 @@ def test_event_is_read(raw: dict[str, Any], expected: dict[str, object]):
         None,
     ],
     ids=[
-        "muted", "cleared", "added", "unknown", "a group", "a bot", "a channel's post", "no id", "no time",
+        "muted", "cleared", "added", "unknown", "a group", "a bot", "a channel's post", "no id",
         "press in a group", "press of nothing", "empty", "unhashable", "a list", "null",
     ],
 )  # fmt: skip
