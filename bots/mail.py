@@ -58,6 +58,7 @@ from forms.messages import (
     OutgoingFile,
     loosely,
 )
+from forms.pressing import is_pressing
 from forms.texts import Text, _, lines
 from notifications.outbox import Blocked, Outcome, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
 from storage.object_store import StoreUnreachable
@@ -662,13 +663,14 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
     trusted = len(senders) == 1 and is_vouched_for(message, address, own.authserv_id)
     chat_key = address if trusted else UNVERIFIED + address
     subject = mime.header(message, "Subject")
-    words = mime.words(message)
-    text = _said(words, subject, is_reply=_is_reply(message, subject))
+    is_reply = _is_reply(message, subject)
+    words = mime.words(message, mime.Known(own.address, is_reply=is_reply, is_press=is_pressing))
+    text = _said(words, subject, is_reply=is_reply)
     files = _files(message, fetched)
     # A code may stand above words and files, which count as well.
     start = _START.match(subject)
     if start:
-        text = _with_filled_quote(words)
+        text = "" if words.is_signature and not words.quoted else _with_filled_quote(words)
     else:
         start = _START.match(text)
         text = text[start.end() :].strip() if start else text
@@ -731,7 +733,11 @@ def _said(words: mime.Words, subject: str, *, is_reply: bool) -> str:
     """The words of a letter; those of its subject too, where a person began with them."""
     text = _with_filled_quote(words)
     subject = mime.FORWARDED_SUBJECT.sub("", subject)
-    if is_reply or loosely(subject) in _NO_SUBJECT or loosely(subject) in loosely(text):
+    if is_reply or loosely(subject) in _NO_SUBJECT:
+        return text
+    if words.is_signature and text == words.own:
+        return subject.strip()
+    if loosely(subject) in loosely(text):
         return text
     is_answer = text.startswith("/") or (
         0 < len(text.split()) <= _ANSWER_WORDS and loosely(text) not in SMALL_TALK

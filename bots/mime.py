@@ -11,7 +11,7 @@ from __future__ import annotations
 import mimetypes
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
@@ -47,10 +47,14 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the sender wrote, and what their program quoted below or around it."""
+    """What the sender wrote, and what their program quoted below or around it.
+
+    `is_signature` tells that they have signed a letter without words: `own` is the signature then.
+    """
 
     own: str
     quoted: str = ""
+    is_signature: bool = False
 
 
 # ---------------------------------------------------------------------- headers
@@ -196,12 +200,33 @@ def _looks_cyrillic(content: bytes) -> bool:
 # ---------------------------------------------------------------------- what was written
 
 
-def words(message: Message) -> Words:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a letter beside its text.
+
+    A letter that is no reply quotes only what went from `own_address`: other letters in it are content.
+    Where `is_press` says of a line that it is a button, a number or a command, a signature below it is
+    one whatever it looks like.
+    """
+
+    own_address: str = ""
+    is_reply: bool = True
+    is_press: Callable[[str], bool] = lambda _line: False
+
+
+NOTHING = Known()
+
+
+def words(message: Message, known: Known = NOTHING) -> Words:
     """The text of a letter apart from its quotes and signature; forwarded letters are content."""
     text = _storable(_body(message, 0)[:MAX_TEXT_LENGTH]).replace("\r\n", "\n").replace("\r", "\n")
-    found = _unquoted(text, forwarded=FORWARDED_SUBJECT.match(header(message, "Subject")) is not None)
+    forwarded = FORWARDED_SUBJECT.match(header(message, "Subject")) is not None
+    found = _unquoted(text, known, forwarded=forwarded)
     attached = [_attached_text(letter) for letter in _attached_letters(message)]
-    return Words("\n\n".join(part for part in (found.own, *attached) if part), found.quoted)
+    if not attached:
+        return found
+    own = "" if found.is_signature else found.own
+    return Words("\n\n".join(part for part in (own, *attached) if part), found.quoted)
 
 
 def _attached_text(letter: Message) -> str:
@@ -399,7 +424,8 @@ class _PageReader:
         self._break()
 
     def text(self) -> str:
-        lines = ("".join(parts).replace("\xa0", " ").rstrip() for parts in self._lines)
+        lines = ("".join(parts).replace("\xa0", " ") for parts in self._lines)
+        lines = (line if line == _DELIMITER else line.rstrip() for line in lines)
         return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
@@ -443,28 +469,73 @@ _MOBILE = re.compile(
     r"(?:скачать|получить) outlook ).{0,80}",
     re.IGNORECASE,
 )
-_REGARDS = re.compile(
-    r"\s*(?:--\s*)?(?:с (?:глубоким |большим |искренним )?уважением|с наилучшими пожеланиями|"
-    r"(?:best |kind |warm )?regards|sincerely)\b.{0,80}",
+_DELIMITER = "-- "
+"""What stands above a signature: https://www.rfc-editor.org/rfc/rfc3676#section-4.3."""
+_DASHES = frozenset(("--", "—"))
+_CLOSING = re.compile(
+    r"\s*(?:--\s*)?(?:с (?:глубоким |большим |искренним |неизменным )?(?:уважением|ув\b\.?)|"
+    r"с наилучшими(?: пожеланиями)?|(?:best |kind |warm )?regards|best wishes|sincerely(?: yours)?|"
+    r"yours sincerely|rgds|br|kr)\b",
     re.IGNORECASE,
 )
+_THANKS = re.compile(
+    r"\s*(?:заранее |большое )?(?:спасибо|благодар(?:ю|им)|всего (?:доброго|хорошего|наилучшего)|"
+    r"хорошего дня|thanks|thank you|many thanks|cheers)(?: заранее| большое)?\b",
+    re.IGNORECASE,
+)
+"""What closes a letter only when a name follows."""
+_TITLE = re.compile(
+    r"(?:ген|гл|зам|исп|фин|комм?)\w*|директор\w*|бухгалтер\w*|менеджер\w*|юрист\w*|руководител\w*|"
+    r"начальни\w*|специалист\w*|секретарь|кассир|экономист|предпринимател\w*|компани\w*|команда|коллектив|"
+    r"отдел\w*|ваш\w*|и|по|the|team|and|of",
+    re.IGNORECASE,
+)
+_TELEPHONE = re.compile(r"(?:тел\.?:?\s*)?(?:\+7|\b8)[\d\s()-]{9,}", re.IGNORECASE)
+_NAMES = 4
 _POSTSCRIPT = re.compile(r"\s*(?:p\.?\s?s|з\.?\s?ы)\b", re.IGNORECASE)
-_SIGNATURE_LINES = 10
+_SIGNATURE_LINES = 15
 _SIGNATURE_LINE_LENGTH = 90
+_SIGNATURES = 8
+_LAST_LINES = 60
+"""Where signatures are looked for: so many lines with words at the end."""
+
+_SECRET = re.compile(
+    r"конфиденциал|confidential|privileged|предназначен\w* (?:только|исключительно)", re.IGNORECASE
+)
+_OF_OTHERS = re.compile(
+    r"адресат|получател|ошибоч|по ошибке|recipient|addressee|in error|разглашен|disclos|распростран",
+    re.IGNORECASE,
+)
+_OF_LETTERS = re.compile(
+    r"сообщени|письм|вложени|message|e-?mail|communication|информаци|information", re.IGNORECASE
+)
+_OF_MACHINES = re.compile(
+    r"проверено на (?:наличие )?вирус|virus-?free|avast|берегите природу|прежде чем (?:рас)?печат|"
+    r"consider the environment|не печатайте это|не является (?:публичной )?офертой",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    r"\b(?:\w+(?:йте|ите|ьте)(?:сь)?|нуж(?:ен|н)\w*|надо|прошу|просим|просьба|пожалуйста|можно|также|ещ[её]|жд[уе]\w*)\b",
+    re.IGNORECASE,
+)
+_PLAIN_WORD = re.compile(r"(?<![\w@/.-])[а-яёa-z]{3,}(?![\w@/-]|\.\s*\S)")
+_WORDS_OF_A_SENTENCE, _WORDS_OF_A_PHRASE, _WORDS_BESIDE_A_TITLE = 2, 3, 5
 
 
-def _unquoted(text: str, *, forwarded: bool) -> Words:
+def _unquoted(text: str, known: Known, *, forwarded: bool) -> Words:
     lines = text.split("\n")
     if forwarded:
         return Words(_without_marks(lines))
-    kept, end = lines, len(lines)
-    forward_at = next((n for n, line in enumerate(lines) if _is_forward_mark(line)), None)
-    if forward_at is not None:
-        kept, end = lines[:forward_at], forward_at
-    own, quoted = _split_quotes(kept)
-    tail = _without_marks(lines[end:])
-    written = "\n\n".join(part for part in (_unsigned(own), tail) if part)
-    return Words(written, "\n".join(_unmarked(line) for line in quoted).strip())
+    end = next((n for n, line in enumerate(lines) if _is_forward_mark(line)), len(lines))
+    own, quoted, others = _split_quotes(lines[:end], known)
+    tail = _without_marks([*others, *lines[end:]])
+    signed = _unsigned(own, known.is_press)
+    words_of_own = "" if tail and signed.is_signature else signed.own
+    return Words(
+        "\n\n".join(part for part in (words_of_own, tail) if part),
+        "\n".join(_unmarked(line) for line in quoted).strip(),
+        signed.is_signature and not tail,
+    )
 
 
 def _is_forward_mark(line: str) -> bool:
@@ -484,8 +555,11 @@ def _unmarked(line: str) -> str:
     return line[marks.end() :] if marks else line
 
 
-def _split_quotes(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Lines of the sender and lines of the quote. A quote without marks goes to the end of the letter."""
+def _split_quotes(lines: list[str], known: Known) -> tuple[list[str], list[str], list[str]]:
+    """Lines of the sender, of the quote, and of somebody else's letter that is content.
+
+    A quote without marks goes to the end of the letter.
+    """
     own: list[str] = []
     quoted: list[str] = []
     written_next = _written_next(lines)
@@ -499,7 +573,9 @@ def _split_quotes(lines: list[str]) -> tuple[list[str], list[str]]:
         if _ORIGINAL.fullmatch(line) or _is_head(lines, number):
             while own and (_RULE.fullmatch(own[-1]) or not own[-1].strip()):
                 own.pop()
-            return own, quoted + lines[number:]
+            if _is_of_others(lines, number, known):
+                return own, quoted, lines[number:]
+            return own, quoted + lines[number:], []
         attribution = _attribution(lines, number)
         if attribution:
             after = written_next[number + attribution]
@@ -508,10 +584,18 @@ def _split_quotes(lines: list[str]) -> tuple[list[str], list[str]]:
                 number += attribution
                 continue
             if _WHO.search(introduction):
-                return own, quoted + lines[number:]
+                return own, quoted + lines[number:], []
         (quoted if line.lstrip().startswith(">") else own).append(line)
         number += 1
-    return own, quoted
+    return own, quoted, []
+
+
+def _is_of_others(lines: list[str], number: int, known: Known) -> bool:
+    """Whether the head that begins here, or behind a mark here, is of a letter that was passed on to us."""
+    if known.is_reply or not known.own_address:
+        return False
+    near = (at for at in range(number, min(number + _ATTRIBUTION_LINES, len(lines))) if _is_head(lines, at))
+    return any(known.own_address not in lines[at].lower() for at in near)
 
 
 def _written_next(lines: list[str]) -> list[str]:
@@ -549,39 +633,134 @@ def _attribution(lines: list[str], number: int) -> int:
     return 0
 
 
-def _unsigned(lines: list[str]) -> str:
+def _unsigned(lines: list[str], is_press: Callable[[str], bool]) -> Words:
     """Drop the signature; a letter that is nothing else keeps it."""
     everything = lines
-    lines = [line for line in lines if not _MOBILE.fullmatch(line)]
-    signature = _signature_from(lines)
-    for number, line in enumerate(lines):
-        if number + 1 >= signature and line.rstrip() in ("--", "—"):
-            lines = lines[:number]
+    lines = _without_notices([line for line in lines if not _MOBILE.fullmatch(line)])
+    pressed = _pressed(lines, is_press)
+    if pressed:
+        return Words(pressed)
+    delimiter = next((n for n, line in enumerate(lines) if line == _DELIMITER), None)
+    if delimiter is not None:
+        after = next((n for n in range(delimiter, len(lines)) if _POSTSCRIPT.match(lines[n])), len(lines))
+        lines = lines[:delimiter] + lines[after:]
+    for _ in range(_SIGNATURES):
+        found = _signature(lines)
+        if found is None:
             break
-    signature = _signature_from(lines)
-    for number in range(len(lines) - 1, max(signature - 2, -1), -1):
-        if _REGARDS.fullmatch(lines[number]):
-            lines = lines[:number]
-            break
+        above = lines[: found.start]
+        while above and not above[-1].strip():
+            above.pop()
+        lines = above + lines[found.stop :]
     kept = "\n".join(lines).strip("\n").rstrip()
-    return kept if kept.strip() or not _says_something(everything) else "\n".join(everything).strip()
+    if kept.strip() or not _says_something(everything):
+        return Words(kept)
+    return Words("\n".join(everything).strip(), is_signature=True)
+
+
+def _pressed(lines: list[str], is_press: Callable[[str], bool]) -> str:
+    """The first line, when it says all and a signature begins behind it."""
+    written = [number for number, line in enumerate(lines) if line.strip()][:3]
+    if len(written) < 2 or not is_press(lines[written[0]].strip()):  # noqa: PLR2004
+        return ""
+    second = lines[written[1]]
+    signs = second.rstrip() in _DASHES or _CLOSING.match(second) or _closes(lines, written, 1)
+    return lines[written[0]].strip() if signs else ""
 
 
 def _says_something(lines: list[str]) -> bool:
     return any(line.strip(" \t-—") and not _MOBILE.fullmatch(line) for line in lines)
 
 
-def _signature_from(lines: list[str]) -> int:
-    """The first line from which on everything may be a signature: little is written there."""
-    written = 0
-    for number in range(len(lines) - 1, -1, -1):
-        line = lines[number]
-        written += bool(line.strip())
-        if written > _SIGNATURE_LINES or (
-            line.strip() and (len(line) > _SIGNATURE_LINE_LENGTH or _POSTSCRIPT.match(line))
-        ):
-            return number + 1
-    return 0
+def _signature(lines: list[str]) -> range | None:
+    """The last signature that is left."""
+    written = [number for number, line in enumerate(lines) if line.strip()]
+    for at in range(len(written) - 1, max(-1, len(written) - 1 - _LAST_LINES), -1):
+        if lines[written[at]].strip() in _DASHES or _closes(lines, written, at):
+            end = _end_of_signature(lines, written, at)
+            if end is not None:
+                return range(written[at], end)
+    return None
+
+
+def _closes(lines: list[str], written: Sequence[int], at: int) -> bool:
+    """Whether a letter is closed here («С уважением, Иван»), and nothing said («С уважением просим»)."""
+    line = lines[written[at]]
+    if len(line) > _SIGNATURE_LINE_LENGTH:
+        return False
+    closing, thanks = _CLOSING.match(line), _THANKS.match(line)
+    phrase = closing or thanks
+    if phrase is None:
+        return False
+    rest = line[phrase.end() :]
+    if not _are_names(rest):
+        return False
+    if closing or (rest.lstrip(" .!").startswith(",") and rest.strip(" ,.!")):
+        return True
+    following = lines[written[at + 1]] if at + 1 < len(written) else ""
+    return not rest.strip(" ,.!)") and _is_a_name(following)
+
+
+def _are_names(text: str) -> bool:
+    """Whether here stand a few names, what somebody is, a telephone, or nothing."""
+    named = [word for word in re.findall(r"\w+", _TELEPHONE.sub(" ", text)) if not _TITLE.fullmatch(word)]
+    return len(named) <= _NAMES and all(word[0].isupper() for word in named)
+
+
+def _is_a_name(line: str) -> bool:
+    """«Иван Петров» or «И. Петров», and no company: that may be an answer."""
+    parts = re.findall(r"\w+", line) if len(line) <= _SIGNATURE_LINE_LENGTH else []
+    return 0 < len(parts) <= _NAMES and all(
+        part[0].isupper() and (len(part) == 1 or part[1:].islower()) for part in parts
+    )
+
+
+def _end_of_signature(lines: list[str], written: Sequence[int], at: int) -> int | None:
+    """Where the signature that begins here ends; None when it is none, or a postscript follows."""
+    for number in range(at + 1, len(written)):
+        line = lines[written[number]]
+        if _POSTSCRIPT.match(line) or number - at > _SIGNATURE_LINES:
+            return None
+        apart = written[number] - written[number - 1] > 1
+        if number == at + 1 and not apart and line.strip()[0].islower() and _is_said(line):
+            return None
+        if (apart or len(line) > _SIGNATURE_LINE_LENGTH) and _is_said(line):
+            return written[number - 1] + 1
+    return len(lines)
+
+
+def _is_said(line: str) -> bool:
+    """Whether a person says something here; names, places and disclaimers of a signature do not."""
+    if any(notice.search(line) for notice in (_SECRET, _OF_MACHINES)) or (
+        _OF_OTHERS.search(line) and _OF_LETTERS.search(line)
+    ):
+        return False
+    plain_words = len(_PLAIN_WORD.findall(line))
+    ended = line.rstrip().endswith((".", "!", "?", "…"))
+    has_title = any(_TITLE.fullmatch(word) and len(word) > _NAMES for word in re.findall(r"\w+", line))
+    needed = _WORDS_OF_A_SENTENCE if ended else _WORDS_BESIDE_A_TITLE if has_title else _WORDS_OF_A_PHRASE
+    return _ASKING.search(line) is not None or plain_words >= needed
+
+
+def _without_notices(lines: list[str]) -> list[str]:
+    """Drop what mail servers put below letters: that they are secret, that they have no viruses."""
+    start = stop = len(lines)
+    number = len(lines)
+    while number > 0:
+        number -= 1
+        if lines[number].strip() and number > 0:
+            continue
+        paragraph = " ".join(lines[number:stop]).strip()
+        stop = number
+        if not paragraph:
+            continue
+        is_secret = _SECRET.search(paragraph) is not None
+        is_of_others = _OF_OTHERS.search(paragraph) and _OF_LETTERS.search(paragraph)
+        if _OF_MACHINES.search(paragraph) or (is_secret and is_of_others):
+            start = number
+        elif not (is_secret or is_of_others):
+            break
+    return lines[:start]
 
 
 # ---------------------------------------------------------------------- files

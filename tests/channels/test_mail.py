@@ -64,6 +64,10 @@ def test_a_letter_is_a_message_of_its_sender():
     assert inbound.event_key == inbound.message_key == "a1@client.example"
 
 
+NOTICE = (
+    "Это электронное сообщение и любые документы, приложенные к нему, содержат конфиденциальную информацию. "
+    "Если вы не являетесь адресатом, удалите его немедленно и сообщите отправителю по телефону."
+)
 QUOTED = [
     ("gmail", "2\n\nср, 18 нояб. 2026 г. в 10:00, Приёмная <intake@firm.example>:\n\n> Что сделать?\n> 1. Оплатить"),
     ("gmail, wrapped", "2\n\nOn Wed, Nov 18, 2026 at 10:00 AM Firm <\nintake@firm.example> wrote:\n\n> What?\n> 1. Pay"),
@@ -82,6 +86,20 @@ QUOTED = [
     ("regards", "2\n\nС уважением,\nОльга Смирнова\nтел. +7 916 000-00-00"),
     ("phone", "2\n\nОтправлено с iPhone"),
     ("mail.ru phone", "2\n\n--\nОтправлено из мобильной Почты Mail.ru"),
+    ("regards and a notice", f"2\n\nС уважением,\nИван Петров\n\n{NOTICE}"),
+    ("delimiter and a notice", f"2\n\n-- \nС уважением,\nИван Петров\n\n{NOTICE}"),
+    ("a notice alone, in short lines", "2\n\n" + NOTICE.replace(", ", ",\n")),
+    ("two notices", f"2\n\nС уважением, Иван\n\n{NOTICE}\n\nThis e-mail is confidential. If you are not the intended recipient, delete this message."),
+    ("delimiter and a long line", "2\n-- \nИван Петров\n" + "Мы работаем для вас по всей России. " * 5),
+    ("a long signature", "2\n\nС уважением,\n" + "\n".join(f"Строка {number}" for number in range(12))),
+    ("a slogan below a number", "2\n\nС уважением,\nИван\n\nМы работаем для вас уже двадцать лет!"),
+    ("shortened regards", "2\n\nС ув., Иван"),
+    ("regards of a firm", "2\n\nС уважением, ООО «Ромашка»"),
+    ("regards with a telephone", "2\n\nС уважением, Иван Петров, директор, +7 (916) 000-00-00"),
+    ("thanks and a name", "2\n\nСпасибо,\nИван"),
+    ("thanks!", "2\n\nСпасибо!\nИван Петров\nООО «Ромашка»"),
+    ("BR", "2\n\nBR,\nIvan"),
+    ("antivirus", "2\n\nЭто письмо проверено на вирусы антивирусом Avast."),
     ("everything", "2\n\nС уважением, Ольга\nОтправлено из Outlook для Android\n\n> Что сделать?"),
 ]  # fmt: skip
 
@@ -100,6 +118,11 @@ KEPT = [
     "Срок: до 15:00\nИНН: 7707083893",
     "С уважением,\nОльга\n\nP.S. Срок завтра",
     "От: ООО «Свет»\nСумма: 100",
+    "Добрый день!\nС уважением, просим выставить акт за ноябрь\nСпасибо",
+    "Добрый день!\nС уважением,\nпросим выставить акт за ноябрь",
+    "Оплатите счёт 15.\n\nСпасибо!\nООО Ромашка",
+    "Предыдущее письмо отправлено по ошибке, удалите его.",
+    "Оплатите счёт.\n\nПолучатель указан в письме, сумма 100 руб.",
 ]
 
 
@@ -108,10 +131,33 @@ def test_words_that_only_look_like_quotes_are_kept(text):
     assert taken(plain(text)).text == text.strip()
 
 
+BELOW = [
+    ("Оплатите счёт 15.\nС уважением, Иван\n\nДа, и ещё: выставьте акт ООО Свет на 5000 руб.", "Оплатите счёт 15.\n\nДа, и ещё: выставьте акт ООО Свет на 5000 руб."),
+    ("Оплатите счёт 15.\n\nС уважением,\nИван\nООО «Ромашка»\n\nАкт тоже нужен", "Оплатите счёт 15.\n\nАкт тоже нужен"),
+    ("Оплатите счёт 15.\n-- \nИван\nP.S. Срок завтра", "Оплатите счёт 15.\nP.S. Срок завтра"),
+    ("Оплатите счёт 15.\n\nС уважением,\nИван\n\nпришлём акт позже", "Оплатите счёт 15.\n\nпришлём акт позже"),
+    ("Нужна сверка\n\nС уважением,\nИван\n\nОтдел по работе с корпоративными клиентами", "Нужна сверка"),
+    ("Нужна сверка\n\nС уважением,\nИван\n\nГлавный бухгалтер\nг. Москва, ул. Ленина, д. 5, тел. 8 495 000-00-00", "Нужна сверка"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), BELOW)
+def test_words_below_a_signature_are_kept(text, said):
+    assert taken(plain(text)).text == said
+
+
+def test_a_letter_with_nothing_but_a_signature_is_its_subject():
+    head = HEAD.replace("Subject: Re: x", f"Subject: {word('Статус', 'utf-8')}")
+    assert taken(plain("\n\n-- \nС уважением, Иван\n", head=head)).text == "Статус"
+    assert taken(plain("\n\n-- \nС уважением, Иван\n")).text == "-- \nС уважением, Иван"
+
+
 FORWARDED = [
     ("gmail", "Fwd: Счёт", "см. ниже\n\n---------- Forwarded message ---------\nОт: Свет <a@b.example>\nDate: ср\n\nСчёт 15"),
     ("outlook", "FW: Счёт", "см. ниже\n\nОт: Свет <a@b.example>\nОтправлено: 18.11\nКому: Ольга\nТема: Счёт\n\nСчёт 15"),
     ("yandex", "Счёт", "см. ниже\n\n-------- Пересылаемое сообщение --------\n18.11.2026, 10:00, Свет <a@b.example>:\nСчёт 15"),
+    ("outlook, another subject", "Оплатить", "см. ниже\n\nОт: Свет <a@b.example>\nОтправлено: 18.11\nКому: Ольга\nТема: Счёт\n\nСчёт 15"),
+    ("samsung, another subject", "Оплатить", "см. ниже\n\n-------- Исходное сообщение --------\nОт: Свет <a@b.example>\nДата: 18.11\nКому: o@x.ru\n\nСчёт 15"),
     ("apple", "Счёт", "см. ниже\n\nНачало переадресованного сообщения:\n\n> От: Свет <a@b.example>\n> Счёт 15"),
 ]  # fmt: skip
 
@@ -125,6 +171,12 @@ def test_a_forwarded_letter_is_content(subject, text):
     said = taken(plain(text, head=head)).text
     assert "см. ниже" in said
     assert "Счёт 15" in said
+
+
+def test_our_own_letter_is_a_quote_under_any_subject():
+    text = f"2\n\nОт: Приёмная <{OWN}>\nОтправлено: 18.11\nКому: Ольга\nТема: Заявка\n\nЧто сделать?"
+    head = HEAD.replace("Subject: Re: x", "Subject: x")
+    assert taken(plain(text, head=head)).text == "2"
 
 
 def test_an_attached_letter_is_content_with_its_files():
