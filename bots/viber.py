@@ -30,6 +30,9 @@ from starlette.routing import BaseRoute, Route
 
 from bots.base import MAX_FILE_BYTES, ChannelKind, Doors, FileRefused, Health, Lent, Limits, Misconfigured
 from bots.wire import (
+    MISSHAPEN,
+    UNREADABLE,
+    UNREADABLE_MESSAGE,
     AnswerLost,
     BaseUrl,
     Fault,
@@ -47,9 +50,11 @@ from bots.wire import (
     file_hosts,
     limited_body,
     matches,
+    readable,
     retry_after,
     short_key,
     stored,
+    with_asides,
 )
 from forms.messages import (
     MAX_PRESS_BYTES,
@@ -331,14 +336,17 @@ CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Viber"), press_kept_s
 
 
 def parse(event: Mapping[str, Json], now: datetime) -> Inbound:
-    """Turn one event into what it means for us; what fits no schema is IGNORED, never an error."""
+    """Turn one event into what it means for us.
+
+    What fits no schema is never an error: OTHER when it can be told whose message it is, else IGNORED.
+    """
     event_key = _event_key(event)
     try:
         reader = _READERS.get(event.get("event"))
         found = reader(event_key, event) if reader else None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+    except MISSHAPEN as error:
         logger.warning("an event of viber fits no schema", event_key=event_key, error=type(error).__name__)
-        found = None
+        found = readable(NAME, lambda: _read_whose(event_key, event, now))
     return found or Inbound(NAME, event_key, "", "", now, InboundKind.IGNORED)
 
 
@@ -375,22 +383,44 @@ def _read_message(event_key: str, event: Json) -> Inbound | None:
     )
 
 
+def _read_whose(event_key: str, event: Json, now: datetime) -> Inbound | None:
+    """Of a message that cannot be read: from whom it is, so that they are told."""
+    if event["event"] != "message" or event.get("chat_id"):
+        return None
+    user_key = short_key(event["sender"]["id"])
+    return Inbound(NAME, event_key, user_key, user_key, now, InboundKind.OTHER, UNREADABLE_MESSAGE)
+
+
 def _content(message: Json) -> tuple[InboundKind, str, dict[str, Json]]:
     kind = message["type"]
     if kind == "text":
         return _typed(clean(message["text"]))
-    if kind in _FILES:
-        return InboundKind.FILE, clean(message.get("text") or ""), {"files": (_file(message),)}
-    if kind == "contact":
-        contact = message["contact"]
-        # Nothing proves that the number is the sender's own.
-        shown = Contact(clean(contact["phone_number"]), clean(contact.get("name") or ""), verified=False)
-        return InboundKind.CONTACT, "", {"contact": shown}
     if kind == "url":
         said = dict.fromkeys(clean(message.get(name) or "") for name in ("text", "media"))
         return InboundKind.TEXT, "\n".join(filter(None, said)), {}
-    describe = _OTHER.get(kind, lambda _message: "сообщение незнакомого вида")
-    return InboundKind.OTHER, describe(message), {}
+    text = clean(message.get("text") or "")
+    match readable(NAME, lambda: _attached(kind, message)):
+        case IncomingFile() as file:
+            return InboundKind.FILE, text, {"files": (file,)}
+        case Contact() as contact:
+            return InboundKind.CONTACT, text, {"contact": contact}
+        case other if text:
+            return InboundKind.TEXT, with_asides(text, [other or UNREADABLE]), {}
+        case other:
+            return InboundKind.OTHER, other or UNREADABLE, {}
+
+
+def _attached(kind: Json, message: Json) -> IncomingFile | Contact | str:
+    """What we take of it, or what we call what we do not take."""
+    if kind in _FILES:
+        return _file(message)
+    if kind == "contact":
+        contact = message["contact"]
+        phone, name = clean(contact.get("phone_number") or ""), clean(contact.get("name") or "")
+        # Nothing proves that the number is the sender's own.
+        return Contact(phone, name, verified=False) if phone else "контакт без номера телефона"
+    describe = _OTHER.get(kind)
+    return describe(message) if describe else "сообщение незнакомого вида"
 
 
 def _typed(text: str) -> tuple[InboundKind, str, dict[str, Json]]:

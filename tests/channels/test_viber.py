@@ -33,7 +33,7 @@ from bots.viber import (
     ViberChannel,
     parse,
 )
-from bots.wire import LONGEST_SILENCE_SECONDS
+from bots.wire import LONGEST_SILENCE_SECONDS, UNREADABLE, UNREADABLE_MESSAGE
 from forms.messages import Contact, Delivery, DeliveryState, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -47,7 +47,7 @@ from notifications.outbox import (
     WindowClosed,
 )
 from tests.channels.file_links import served_links
-from tests.channels.harness import House, Shelf, free_address, serving, stopped
+from tests.channels.harness import HASTY_SECONDS, House, Shelf, free_address, serving, stopped
 from tests.channels.tunnel import Tunnel
 from tests.channels.viber import QUICK, USER_ID, ViberHarness, lent_by, settings_for
 from tests.emulators.viber import JSON_BYTES, Person, ViberEmulator
@@ -139,12 +139,26 @@ def read(raw: dict[str, Any]) -> Inbound:
         ),
         ({"type": "url", "media": "https://a.b", "text": "https://a.b"}, {"text": "https://a.b"}),
         ({"type": "hologram"}, {"kind": InboundKind.OTHER, "text": "сообщение незнакомого вида"}),
-        ({"type": "text"}, {"kind": InboundKind.IGNORED}),
-        ({"type": ["text"]}, {"kind": InboundKind.IGNORED}),
-        ({"type": "picture"}, {"kind": InboundKind.IGNORED}),
-        ({"type": "file", "media": "https://a.b", "size": "много"}, {"kind": InboundKind.IGNORED}),
-        ({"type": "location", "location": None}, {"kind": InboundKind.IGNORED}),
-        ({}, {"kind": InboundKind.IGNORED}),
+        (
+            {"type": "picture", "text": "чек за октябрь"},
+            {"kind": InboundKind.TEXT, "text": f"чек за октябрь\n\n[{UNREADABLE}]", "files": ()},
+        ),
+        (
+            {"type": "sticker", "text": "спасибо"},
+            {"kind": InboundKind.TEXT, "text": "спасибо\n\n[наклейка]"},
+        ),
+        ({"type": ["text"]}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        ({"type": "picture"}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            {"type": "file", "media": "https://a.b", "size": "много"},
+            {"kind": InboundKind.OTHER, "text": UNREADABLE},
+        ),
+        ({"type": "location", "location": None}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            {"type": "contact", "contact": {"name": "Ольга", "phone_number": None}},
+            {"kind": InboundKind.OTHER, "text": "контакт без номера телефона"},
+        ),
+        ({"type": "contact", "contact": None}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
     ],
     ids=lambda value: value.get("type") if isinstance(value, dict) and "type" in value else "",
 )
@@ -155,6 +169,23 @@ def test_message_is_read(content: dict[str, object], expected: dict[str, object]
     if inbound.kind is not InboundKind.IGNORED:
         assert (inbound.user_key, inbound.chat_key, inbound.message_key) == (USER_ID, USER_ID, str(TOKEN))
         assert (inbound.sent_at, inbound.user_name) == (SENT_AT, "Ольга")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        message(),
+        message(type="text"),
+        message(type="text", text="a") | {"message": None},
+        message(type="text", text="a") | {"timestamp": 10**30},
+        message(type="text", text="a") | {"sender": PERSON | {"name": 5}},
+    ],
+    ids=["no kind", "no text", "no message", "no time", "no name"],
+)
+def test_message_that_fits_no_schema_is_still_somebodys(raw: dict[str, Any]):
+    inbound = read(raw)
+    assert (inbound.kind, inbound.text) == (InboundKind.OTHER, UNREADABLE_MESSAGE)
+    assert (inbound.user_key, inbound.chat_key, inbound.sent_at) == (USER_ID, USER_ID, NOW)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +219,10 @@ def test_event_is_read(raw: dict[str, Any], kind: InboundKind, delivery: Deliver
         message(type="text", text="a") | {"chat_id": "an inline talk"},
         message(type="text", text="a") | {"sender": PERSON | {"id": ""}},
         message(type="text", text="a") | {"sender": PERSON | {"id": "x" * 201}},
-        message(type="text", text="a") | {"timestamp": 10**30},
         {},
         {"event": ["message"]},
     ],
-    ids=["unknown", "opened", "trial", "inline", "nobody", "long id", "no time", "empty", "unhashable"],
+    ids=["unknown", "opened", "trial", "inline", "nobody", "long id", "empty", "unhashable"],
 )
 def test_what_is_not_for_us_is_ignored(raw: dict[str, Any]):
     inbound = read(raw)
@@ -322,7 +352,14 @@ def shelf(tmp_path: Path) -> Shelf:
 
 @pytest.fixture
 async def channel(viber: ViberEmulator, shelf: Shelf) -> AsyncIterator[ViberChannel]:
-    async with opened(viber, shelf, request_timeout_seconds=0.5) as made:
+    async with opened(viber, shelf) as made:
+        yield made
+
+
+@pytest.fixture
+async def hasty(viber: ViberEmulator, shelf: Shelf) -> AsyncIterator[ViberChannel]:
+    """For calls that are never answered."""
+    async with opened(viber, shelf, request_timeout_seconds=HASTY_SECONDS) as made:
         yield made
 
 
@@ -589,11 +626,11 @@ async def test_refusal_is_understood(
     ],
 )  # fmt: skip
 async def test_fault_is_understood(
-    *, channel: ViberChannel, viber: ViberEmulator, olga: Person, spoilt: dict[str, Any], outcome: type,
-    arrives: bool,
+    *, channel: ViberChannel, hasty: ViberChannel, viber: ViberEmulator, olga: Person,
+    spoilt: dict[str, Any], outcome: type, arrives: bool,
 ):  # fmt: skip
     viber.fail_next("send_message", **spoilt)
-    got = await channel.send(parcel())
+    got = await (hasty if "hangs" in spoilt else channel).send(parcel())
     assert type(got) is outcome
     assert len(olga.messages) == arrives
     if isinstance(got, Retry):
