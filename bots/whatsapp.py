@@ -49,6 +49,7 @@ from bots.wire import (
     matches,
     retry_after,
     short_key,
+    with_asides,
 )
 from forms.messages import (
     Delivery,
@@ -515,7 +516,8 @@ def _read_message(event_key: str, form: Form, now: datetime) -> Inbound:
         chat_key=address,
         sent_at=now,
         kind=InboundKind.TEXT,
-        text=clean(form.get("Body", "")),
+        # What was chosen stands in the body too, but not of every kind of template.
+        text=clean(form.get("Body") or form.get("ButtonText") or form.get("ListTitle") or ""),
         files=tuple(_file(form, number) for number in range(int(form.get("NumMedia") or 0))),
         message_key=event_key,
         user_name=clean(form.get("ProfileName", "")),
@@ -526,8 +528,15 @@ def _read_message(event_key: str, form: Form, now: datetime) -> Inbound:
     if sent.files:
         return _with_files(sent, form.get("MessageType", ""))
     if form.get("Latitude"):
-        return replace(sent, kind=InboundKind.OTHER, text=_place(form))
+        return _beside(sent, [_place(form)])
     return _in_words(sent, form.get("OptOutType", ""))
+
+
+def _beside(sent: Inbound, asides: Sequence[str]) -> Inbound:
+    """The words, if there are any, with what came beside them and cannot be taken."""
+    if sent.text:
+        return replace(sent, text=with_asides(sent.text, asides), files=())
+    return replace(sent, kind=InboundKind.OTHER, text=", ".join(asides), files=())
 
 
 def _in_words(sent: Inbound, opt_out: str) -> Inbound:

@@ -50,7 +50,7 @@ from notifications.outbox import (
     WindowClosed,
 )
 from tests.channels.file_links import served_links
-from tests.channels.harness import House, Shelf, free_address, serving, stopped
+from tests.channels.harness import HASTY_SECONDS, House, Shelf, free_address, serving, stopped
 from tests.channels.tunnel import Tunnel
 from tests.channels.whatsapp import ADDRESS, QUICK, TEMPLATES, emulated, settings_for
 from tests.emulators.whatsapp import (
@@ -116,6 +116,14 @@ def file(name: str, media_type: str | None, role: FileRole = FileRole.DOCUMENT) 
             form(Body="Да", MessageType="button", ButtonText="Да", ButtonPayload=""),
             {"kind": InboundKind.TEXT, "text": "Да", "button": None},
         ),
+        (
+            form(MessageType="button", ButtonText="Да"),
+            {"kind": InboundKind.TEXT, "text": "Да", "button": None},
+        ),
+        (
+            form(MessageType="interactive", ListTitle="Отчёт"),
+            {"kind": InboundKind.TEXT, "text": "Отчёт", "button": None},
+        ),
         (form(Body="STOP", OptOutType="STOP"), {"kind": InboundKind.BLOCKED}),
         (form(Body="хватит", OptOutType="STOP"), {"kind": InboundKind.BLOCKED}),
         (form(Body="START", OptOutType="START"), {"kind": InboundKind.UNBLOCKED}),
@@ -156,6 +164,10 @@ def file(name: str, media_type: str | None, role: FileRole = FileRole.DOCUMENT) 
         (
             form(Latitude="55.7", Longitude="37.6", Label="Офис", Address="Тверская, 1"),
             {"kind": InboundKind.OTHER, "text": "место «Офис», Тверская, 1"},
+        ),
+        (
+            form(Body="мы здесь", Latitude="55.7", Longitude="37.6"),
+            {"kind": InboundKind.TEXT, "text": "мы здесь\n\n[геопозиция 55.7, 37.6]"},
         ),
         (form(MessageType="order"), {"kind": InboundKind.OTHER, "text": "сообщение незнакомого вида"}),
         (
@@ -828,7 +840,8 @@ async def test_message_that_fails_while_the_others_are_sent_fails_them_all(bare:
     ids=str,
 )
 async def test_refusal_becomes_an_outcome(shelf: Shelf, how: dict[str, Any], expected: type[object]):
-    async with staged(shelf, request_timeout_seconds=0.5) as stage:
+    limits = {"request_timeout_seconds": HASTY_SECONDS} if "hangs" in how else {}
+    async with staged(shelf, **limits) as stage:
         stage.twilio.fail_next(**how)
         outcome = await stage.sends("Вы здесь?")
     assert isinstance(outcome, expected)
