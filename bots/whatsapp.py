@@ -16,6 +16,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -33,6 +34,9 @@ from bots.base import ChannelKind, Cursor, Doors, FileUnavailable, Health, Lent,
 from bots.rendering import split
 from bots.wire import (
     LONGEST_KEY,
+    MISSHAPEN,
+    UNREADABLE,
+    UNREADABLE_MESSAGE,
     Answer,
     AnswerLost,
     BaseUrl,
@@ -47,6 +51,7 @@ from bots.wire import (
     clean,
     limited_body,
     matches,
+    readable,
     retry_after,
     short_key,
     with_asides,
@@ -84,6 +89,8 @@ STATUS_PATH = "/hooks/whatsapp/status"
 SIGNATURE_HEADER = "X-Twilio-Signature"
 MAX_HOOK_BYTES = 256 * 1024
 MAX_HOOK_FIELDS = 200
+MOST_MEDIA = 10
+"""Twilio posts no more with one message."""
 
 TEXT_LENGTH = 1600
 TEMPLATE_BODY_LENGTH = 1024
@@ -494,21 +501,28 @@ def _form(body: bytes) -> ImmutableMultiDict[str, str] | None:
 
 
 def parse(form: Form, now: datetime) -> Inbound:
-    """Turn one posted message into what it means for us; what fits no schema is IGNORED, never an error.
+    """Turn one posted message into what it means for us.
 
+    What fits no schema is never an error: OTHER when it can be told whose message it is, else IGNORED.
     Twilio posts no time, so `now` (aware UTC) is taken for it.
     """
     event_key = form.get("MessageSid", "")
     try:
         return _read_message(event_key, form, now)
-    except (KeyError, TypeError, ValueError) as error:
+    except MISSHAPEN as error:
         logger.warning("a post of twilio fits no schema", message=event_key, error=type(error).__name__)
-    return Inbound(NAME, event_key, "", "", now, InboundKind.IGNORED)
+    address = readable(NAME, lambda: short_key(form["From"]))
+    if address is None:
+        return Inbound(NAME, event_key, "", "", now, InboundKind.IGNORED)
+    return Inbound(NAME, event_key, address, address, now, InboundKind.OTHER, UNREADABLE_MESSAGE)
 
 
 def _read_message(event_key: str, form: Form, now: datetime) -> Inbound:
     # A phone number today, an opaque id of Meta (BSUID) where people hide their number.
     address = short_key(form["From"])
+    count = min(int(form.get("NumMedia") or 0), MOST_MEDIA)
+    found = [readable(NAME, partial(_file, form, number)) for number in range(count)]
+    asides = [UNREADABLE for file in found if file is None]
     sent = Inbound(
         channel=NAME,
         event_key=event_key,
@@ -518,7 +532,7 @@ def _read_message(event_key: str, form: Form, now: datetime) -> Inbound:
         kind=InboundKind.TEXT,
         # What was chosen stands in the body too, but not of every kind of template.
         text=clean(form.get("Body") or form.get("ButtonText") or form.get("ListTitle") or ""),
-        files=tuple(_file(form, number) for number in range(int(form.get("NumMedia") or 0))),
+        files=tuple(file for file in found if file is not None),
         message_key=event_key,
         user_name=clean(form.get("ProfileName", "")),
     )
@@ -526,9 +540,11 @@ def _read_message(event_key: str, form: Form, now: datetime) -> Inbound:
     if press:
         return replace(sent, kind=InboundKind.BUTTON, text="", button=clean(press))
     if sent.files:
-        return _with_files(sent, form.get("MessageType", ""))
+        return _with_files(sent, form.get("MessageType", ""), asides)
     if form.get("Latitude"):
-        return _beside(sent, [_place(form)])
+        asides.append(readable(NAME, lambda: _place(form)) or UNREADABLE)
+    if asides:
+        return _beside(sent, asides)
     return _in_words(sent, form.get("OptOutType", ""))
 
 
@@ -558,19 +574,19 @@ _OPT_OUT_WORDS = {"STOP": "STOP", "Stop": "STOP", "stop": "STOP", "СТОП": "S
 """For senders without Twilio's own opt-out. «стоп» in small letters cancels a form in every messenger."""
 
 
-def _with_files(sent: Inbound, message_type: str) -> Inbound:
+def _with_files(sent: Inbound, message_type: str, asides: Sequence[str]) -> Inbound:
     media_types = {file.media_type for file in sent.files}
     if media_types & {"text/vcard", "text/x-vcard"} or message_type == "contacts":
-        return replace(sent, kind=InboundKind.OTHER, text="карточка контакта", files=())
+        return _beside(sent, ["карточка контакта", *asides])
     if message_type == "sticker" or media_types == {"image/webp"}:
-        return replace(sent, kind=InboundKind.OTHER, text="наклейка", files=())
+        return _beside(sent, ["наклейка", *asides])
     first = sent.files[0]
     suffix = _SUFFIXES.get(first.media_type or "")
     if first.role is FileRole.DOCUMENT and suffix and sent.text.lower().endswith(suffix):
         # Of a document that came without words Twilio gives the name as the text.
         named = replace(first, name=sent.text)
-        return replace(sent, kind=InboundKind.FILE, text="", files=(named, *sent.files[1:]))
-    return replace(sent, kind=InboundKind.FILE)
+        sent = replace(sent, text="", files=(named, *sent.files[1:]))
+    return replace(sent, kind=InboundKind.FILE, text=with_asides(sent.text, asides))
 
 
 def _file(form: Form, number: int) -> IncomingFile:

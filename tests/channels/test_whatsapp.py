@@ -36,7 +36,7 @@ from bots.whatsapp import (
     parse,
     parse_status,
 )
-from bots.wire import LONGEST_SILENCE_SECONDS, Answer, Wire
+from bots.wire import LONGEST_SILENCE_SECONDS, UNREADABLE, UNREADABLE_MESSAGE, Answer, Wire
 from forms.messages import Delivery, DeliveryState, FileRole, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -175,9 +175,24 @@ def file(name: str, media_type: str | None, role: FileRole = FileRole.DOCUMENT) 
             {"chat_key": "whatsapp:RU.13491208655302741918"},
         ),
         (form(From=""), {"kind": InboundKind.IGNORED}),
-        (form(NumMedia="many"), {"kind": InboundKind.IGNORED}),
-        (form(NumMedia="1"), {"kind": InboundKind.IGNORED}),
-        (form(Latitude="здесь"), {"kind": InboundKind.IGNORED}),
+        (form(NumMedia="1"), {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            form(NumMedia="1", Body="акт за октябрь"),
+            {"kind": InboundKind.TEXT, "text": f"акт за октябрь\n\n[{UNREADABLE}]", "files": ()},
+        ),
+        (
+            with_file("image/jpeg", Body="чеки") | {"NumMedia": "2"},
+            file("Фото.jpg", "image/jpeg", FileRole.PHOTO) | {"text": f"чеки\n\n[{UNREADABLE}]"},
+        ),
+        (
+            with_file("text/vcard", Body="звоните ему"),
+            {"kind": InboundKind.TEXT, "text": "звоните ему\n\n[карточка контакта]", "files": ()},
+        ),
+        (form(Latitude="здесь"), {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            form(Latitude="здесь", Body="мы на месте"),
+            {"kind": InboundKind.TEXT, "text": f"мы на месте\n\n[{UNREADABLE}]"},
+        ),
     ],
 )
 def test_post_becomes_inbound(posted: dict[str, str], expected: dict[str, object]):
@@ -187,6 +202,12 @@ def test_post_becomes_inbound(posted: dict[str, str], expected: dict[str, object
     if inbound.kind is not InboundKind.IGNORED:
         assert inbound.user_key == inbound.chat_key
         assert (inbound.message_key, inbound.user_name) == (SID, "Ольга")
+
+
+def test_message_that_fits_no_schema_is_still_somebodys():
+    inbound = parse(form(NumMedia="many", Body="посмотрите"), NOW)
+    assert (inbound.kind, inbound.text) == (InboundKind.OTHER, UNREADABLE_MESSAGE)
+    assert (inbound.event_key, inbound.user_key, inbound.chat_key) == (SID, ADDRESS, ADDRESS)
 
 
 def test_several_files_are_one_message():
