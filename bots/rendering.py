@@ -34,7 +34,7 @@ def fit(parcel: Parcel, limits: Limits, menu_hint: str = MENU_HINT.msgid) -> tup
     """
     text, rows = parcel.text, parcel.rows
     if rows and not _shows(rows, limits):
-        text, rows = _with_menu(text, rows, menu_hint), ()
+        text, rows = with_menu(text, rows, menu_hint), ()
     parts = split(text, limits.text_length)
     last = replace(parcel, text=parts[-1], rows=_laid(rows, limits))
     return *(
@@ -131,7 +131,7 @@ def _short(label: str, length: int) -> str:
     return f"{kept}…" if utf16_length(kept) < length else "…"
 
 
-def _with_menu(text: str, rows: Rows, menu_hint: str) -> str:
+def with_menu(text: str, rows: Rows, menu_hint: str = "") -> str:
     """Offer the buttons as numbered lines; they are counted from one, row after row."""
     buttons = [button for row in rows for button in row]
     menu = "\n".join(f"{number}. {button.label}" for number, button in enumerate(buttons, start=1))

@@ -41,8 +41,12 @@ from bots.base import (
     Misconfigured,
     StoredFiles,
 )
+from bots.rendering import Rows, with_menu
 from bots.wire import (
+    MISSHAPEN,
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
+    UNREADABLE,
+    UNREADABLE_MESSAGE,
     Answer,
     AnswerLost,
     BaseUrl,
@@ -62,9 +66,11 @@ from bots.wire import (
     header_safe,
     limited_body,
     matches,
+    readable,
     retry_after,
     stored,
     whole_number,
+    with_asides,
 )
 from forms.messages import (
     Delivery,
@@ -110,6 +116,9 @@ KEYBOARD_ROWS = 10
 BUTTONS_PER_ROW = 5
 ATTACHMENTS = 10
 UPLOAD_BYTES = 200 * 1024 * 1024
+PHOTO_BYTES = 50 * 1024 * 1024
+PHOTO_TYPES = frozenset({"image/jpeg", "image/png"})
+"""What is shown as a picture (https://dev.vk.com/api/upload/photo-in-message); others go as documents."""
 FIRST_GROUP_CHAT = 2_000_000_000
 
 _HOOK_CHECK_SECONDS = 300
@@ -118,6 +127,9 @@ _COME_AGAIN_SECONDS = 30
 _THREADS = 32
 """Calls at once: 20 a second, even when VK needs more than a second for each."""
 _REMEMBERED_REFS = 1000
+_REMEMBERED_APPS = 10_000
+_KEYBOARD_IS_WRONG = 911
+_BOT_FEATURES_ARE_OFF = 912
 _LONGEST_EVENT_KEY = 200
 _DEEPEST_FORWARD = 10
 
@@ -201,6 +213,9 @@ class VkChannel:
         unknown_form = (KeyError, TypeError, AttributeError)
         self._insisting = Insisting(NAME, self._pauses, (_Refusal, *unknown_form), self._setback)
         self._refs: dict[tuple[str, str], str] = {}
+        self._apps: dict[str, _App] = {}
+        """What each dialog's app said last that it can show, by the dialog's key."""
+        self._shows_no_buttons = False
 
     # ------------------------------------------------------------------ receiving
 
@@ -321,6 +336,7 @@ class VkChannel:
     def _read(self, event: Json, now: datetime) -> Inbound:
         """Parse, and take the code of a link only once: VK may repeat it with later messages."""
         inbound = parse(event, now)
+        self._remember_app(inbound, event)
         if inbound.start_code is None:
             return inbound
         seen_in = self._refs.setdefault((inbound.user_key, inbound.start_code), inbound.event_key)
@@ -328,6 +344,16 @@ class VkChannel:
             del self._refs[next(iter(self._refs))]
         is_new = seen_in == inbound.event_key or inbound.kind is InboundKind.STARTED
         return inbound if is_new else replace(inbound, start_code=None)
+
+    def _remember_app(self, inbound: Inbound, event: Json) -> None:
+        app = readable(NAME, lambda: _app(event["object"].get("client_info"))) if inbound.chat_key else None
+        if app is None:
+            return
+        self._apps.pop(inbound.chat_key, None)
+        if app != _App():
+            self._apps[inbound.chat_key] = app
+        if len(self._apps) > _REMEMBERED_APPS:
+            del self._apps[next(iter(self._apps))]
 
     # ------------------------------------------------------------------ the webhook
 
@@ -395,8 +421,9 @@ class VkChannel:
         remembers them. It does not say how long, hence a lost answer is still `Unknown`: that is
         repeated for an hour or two, `Retry` for a day.
         """
+        messages = _messages(parcel, self._apps.get(parcel.chat_key, _App()))
         return await self._half_sent.send_all(
-            parcel.key, _messages(parcel), partial(self._deliver, parcel), _Refusal, _outcome
+            parcel.key, messages, partial(self._deliver, parcel), _Refusal, _outcome
         )
 
     async def _deliver(self, parcel: Parcel, number: int, message: _Message) -> str:
@@ -411,9 +438,33 @@ class VkChannel:
             "dont_parse_links": 1,
             "disable_mentions": 1,
         }
-        message_id = await self._api.call("messages.send", params, self._settings.send_timeout_seconds)
+        try:
+            message_id = await self._send_with_buttons(params)
+        except _Refusal as refusal:
+            if refusal.code not in (_KEYBOARD_IS_WRONG, _BOT_FEATURES_ARE_OFF) or not message.keyboard:
+                raise
+            # Better a menu to be typed than no word at all.
+            logger.error("vk shows no buttons, choices go as a menu", reason=refusal.reason)  # noqa: TRY400
+            self._shows_no_buttons = True
+            menu = _menu(parcel.text, parcel.rows)
+            message_id = await self._send_once(params | {"message": menu, "keyboard": None})
+        else:
+            self._shows_no_buttons = self._shows_no_buttons and not message.keyboard
         # It was taken; an unknown answer only means that the message cannot be named later.
         return str(message_id) if type(message_id) is int and message_id else ""
+
+    async def _send_with_buttons(self, params: Mapping[str, Json]) -> Json:
+        try:
+            return await self._send_once(params)
+        except _Refusal as refusal:
+            if refusal.code != _BOT_FEATURES_ARE_OFF:
+                raise
+            wanted = {"messages": 1, "bots_capabilities": 1, "bots_start_button": 1}
+            await self._api.call("groups.setSettings", self._group | wanted)
+            return await self._send_once(params)
+
+    async def _send_once(self, params: Mapping[str, Json]) -> Json:
+        return await self._api.call("messages.send", params, self._settings.send_timeout_seconds)
 
     async def acknowledge_button(self, inbound: Inbound) -> None:
         """Stop the spinner. It may be over a minute old, or the person gone: of no interest."""
@@ -451,6 +502,8 @@ class VkChannel:
         except (KeyError, IndexError, TypeError, AttributeError):
             return Health(reachable=False, detail="VK answers in an unknown form: is group_id right?")
         link = f"https://vk.me/club{self._settings.group_id}?ref={{code}}"
+        if not wrong and self._shows_no_buttons:
+            wrong = "VK shows no buttons, choices go as a menu: switch on Manage, Messages, Bot settings"
         if wrong and not self._receives and self._settings.confirmation is None:
             return Health(reachable=True, detail=f"{name}. {wrong}; `priem run` does it by itself", link=link)
         return Health(reachable=not wrong, detail=wrong or name, link=link)
@@ -578,9 +631,9 @@ def parse(event: Json, now: datetime) -> Inbound:
     try:
         reader = _READERS.get(event["type"])
         inbound = reader(event_key, event["object"], now) if reader else None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+    except MISSHAPEN as error:
         logger.warning("an event of vk fits no schema", event_key=event_key, error=type(error).__name__)
-        inbound = None
+        inbound = readable(NAME, lambda: _read_envelope(event_key, event, now))
     return inbound or Inbound(NAME, event_key, "", "", now, InboundKind.IGNORED)
 
 
@@ -590,6 +643,19 @@ def _event_key(event: Json) -> str:
         return found
     known = {name: event[name] for name in event if name != "secret"} if isinstance(event, dict) else event
     return "digest:" + hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _read_envelope(event_key: str, event: Json, now: datetime) -> Inbound | None:
+    """A message of which only the sender can be read: they get an answer."""
+    if event["type"] != "message_new":
+        return None
+    message = event["object"].get("message", event["object"])
+    person = _person(message["from_id"], message["peer_id"])
+    if person is None or message.get("out") or message.get("action"):
+        return None
+    sent_at = readable(NAME, lambda: _time(message["date"])) or now
+    key = readable(NAME, lambda: _message_key(message))
+    return Inbound(NAME, event_key, *person, sent_at, InboundKind.OTHER, UNREADABLE_MESSAGE, message_key=key)
 
 
 def _read_new(event_key: str, found: Json, now: datetime) -> Inbound | None:
@@ -710,18 +776,24 @@ def _content(message: Json) -> tuple[InboundKind, str, tuple[IncomingFile, ...]]
     files, others = [], []
     for each in messages:
         for attachment in each.get("attachments") or ():
-            kind = attachment["type"]
-            if kind in _FILES:
-                files.append(_FILES[kind](attachment[kind]))
-            elif kind != "link" or not texts:
-                others.append(_other(kind, attachment))
+            found = readable(NAME, partial(_attached, attachment))
+            if isinstance(found, IncomingFile):
+                files.append(found)
+            elif found is None or not (texts and attachment.get("type") == "link"):
+                others.append(found or UNREADABLE)
         if each.get("geo"):
-            others.append(_place(each["geo"]))
+            others.append(readable(NAME, partial(_place, each["geo"])) or "геопозиция")
     if not files and not texts:
         return InboundKind.OTHER, ", ".join(others) or "пустое сообщение", ()
     # What we cannot take must not vanish without a word beside what we can.
-    text = "\n\n".join([*texts, f"[{', '.join(others)}]"] if others else texts)
+    text = with_asides("\n\n".join(texts), others)
     return InboundKind.FILE if files else InboundKind.TEXT, text, tuple(files)
+
+
+def _attached(attachment: Json) -> IncomingFile | str:
+    """The file, or what else it is."""
+    kind = attachment["type"]
+    return _FILES[kind](attachment[kind]) if kind in _FILES else _other(kind, attachment)
 
 
 def _with_forwarded(message: Json, depth: int = 0) -> Iterator[Json]:
@@ -750,9 +822,10 @@ def _photo(photo: Json) -> IncomingFile:
 
 
 def _voice(voice: Json) -> IncomingFile:
-    return IncomingFile(
-        clean(voice["link_ogg"]), "Голосовое сообщение.ogg", None, "audio/ogg", FileRole.VOICE
-    )
+    name, role = "Голосовое сообщение", FileRole.VOICE
+    if voice.get("link_ogg"):
+        return IncomingFile(clean(voice["link_ogg"]), f"{name}.ogg", None, "audio/ogg", role)
+    return IncomingFile(clean(voice["link_mp3"]), f"{name}.mp3", None, "audio/mpeg", role)
 
 
 _FILES: Mapping[str, Callable[[Json], IncomingFile]] = {
@@ -815,14 +888,36 @@ class _Message:
     files: tuple[OutgoingFile, ...] = ()
 
 
-def _messages(parcel: Parcel) -> list[_Message]:
+@dataclass(frozen=True, slots=True)
+class _App:
+    """What a person's app can show, as VK tells with each of their messages."""
+
+    keyboard: bool = True
+    inline_keyboard: bool = True
+    callback: bool = True
+
+
+def _app(client_info: Json) -> _App | None:
+    """None where VK tells nothing."""
+    if client_info is None:
+        return None
+    return _App(
+        keyboard=bool(client_info.get("keyboard", True)),
+        inline_keyboard=bool(client_info.get("inline_keyboard", True)),
+        callback="callback" in client_info.get("button_actions", ["callback"]),
+    )
+
+
+def _messages(parcel: Parcel, app: _App) -> list[_Message]:
     """Text, buttons and the first files go together; further files follow by tens."""
     if not parcel.text and not parcel.files:
         return []
     groups = [
         parcel.files[start : start + ATTACHMENTS] for start in range(0, len(parcel.files), ATTACHMENTS)
     ] or [()]
-    first = _Message(parcel.text, _keyboard(parcel.rows) if parcel.rows else "", groups[0])
+    keyboard = _keyboard(parcel.rows, app) if parcel.rows else ""
+    text = _menu(parcel.text, parcel.rows) if parcel.rows and not keyboard else parcel.text
+    first = _Message(text, keyboard, groups[0])
     return [first, *(_Message(files=group) for group in groups[1:])]
 
 
@@ -834,13 +929,24 @@ def random_id(key: str) -> int:
 _Rows = Sequence[Sequence[ShownButton]]
 
 
-def _keyboard(rows: _Rows) -> str:
-    """Buttons in the message while they fit there, else in place of the person's keyboard, until used."""
-    if sum(map(len, rows)) <= INLINE_BUTTONS:
+def _menu(text: str, rows: Rows) -> str:
+    """The choices to be typed; where there is no room for them, their words are understood too."""
+    menu = with_menu(text, rows)
+    return menu if len(menu) <= TEXT_LENGTH else text
+
+
+def _keyboard(rows: _Rows, app: _App) -> str:
+    """Buttons in the message while they fit there, else in place of the person's keyboard, until used.
+
+    Empty for an app that shows neither.
+    """
+    if app.inline_keyboard and sum(map(len, rows)) <= INLINE_BUTTONS:
         place: dict[str, Json] = {"inline": True}
-        kind, most_rows = "callback", INLINE_ROWS
-    else:
+        kind, most_rows = "callback" if app.callback else "text", INLINE_ROWS
+    elif app.keyboard:
         place, kind, most_rows = {"one_time": True}, "text", KEYBOARD_ROWS
+    else:
+        return ""
     buttons = [[_button(button, kind) for button in row] for row in _packed(rows, most_rows)]
     return json.dumps({**place, "buttons": buttons}, ensure_ascii=False)
 
@@ -863,6 +969,10 @@ def _button(button: ShownButton, kind: str) -> dict[str, Json]:
 
 _VK_API = "https://api.vk.ru"
 """What vk_api begins its addresses with."""
+
+_DOCUMENT, _PHOTO = "file", "photo"
+_SAVED_BY: Mapping[str, Sequence[str]] = {_DOCUMENT: ("file",), _PHOTO: ("server", "photo", "hash")}
+"""Field of an upload → what of its answer is handed to the method that saves it."""
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -922,23 +1032,32 @@ class _Api:
         return await self._in_thread(check)
 
     async def upload(self, file: OutgoingFile, files: StoredFiles, peer_id: str) -> str:
-        """Upload a document and give its name as an attachment. Raises OSError for a lost file."""
+        """Upload a picture or a document and give its name as an attachment.
 
-        def upload(session: _Session) -> str:
+        Raises OSError for a lost file.
+        """
+        try:
+            if file.media_type in PHOTO_TYPES and file.size_bytes <= PHOTO_BYTES:
+                try:
+                    return await self._upload(file, files, peer_id, _upload_photo)
+                except (_Refusal, Misanswered) as error:
+                    # Sides that are too long, or a key without the right to photos.
+                    logger.info("a picture goes to vk as a document", reason=type(error).__name__)
+            return await self._upload(file, files, peer_id, _upload_document)
+        except Fault as fault:
+            raise _NotUploaded(str(fault)) from None
+
+    async def _upload(self, file: OutgoingFile, files: StoredFiles, peer_id: str, upload: _Upload) -> str:
+        def carry(session: _Session) -> str:
             from vk_api import VkUpload
 
             uploading = VkUpload(self._client(session))
             uploading.http = session
             with files.path(file.sha256).open("rb") as content:
-                named = _Named(file.name, content)
-                document = uploading.document_message(named, title=file.name, peer_id=peer_id)["doc"]
-            return f"doc{document['owner_id']}_{document['id']}"
+                return upload(uploading, _Named(file.name, content), peer_id)
 
         seconds = self._settings.send_timeout_seconds + file.size_bytes / SLOWEST_UPLOAD_BYTES_PER_SECOND
-        try:
-            return await self._in_thread(upload, seconds)
-        except Fault as fault:
-            raise _NotUploaded(str(fault)) from None
+        return await self._in_thread(carry, seconds)
 
     def _client(self, session: _Session) -> VkApi:
         from jconfig import MemoryConfig
@@ -1004,6 +1123,20 @@ class _Named:
         return bytes(self.content.read())
 
 
+_Upload = Callable[[Any, _Named, str], str]
+
+
+def _upload_document(uploading: Any, named: _Named, peer_id: str) -> str:
+    document = uploading.document_message(named, title=named.file_name, peer_id=peer_id)["doc"]
+    return f"doc{document['owner_id']}_{document['id']}"
+
+
+def _upload_photo(uploading: Any, named: _Named, peer_id: str) -> str:
+    (photo,) = uploading.photo_messages(named, peer_id=peer_id)
+    key = f"_{photo['access_key']}" if photo.get("access_key") else ""
+    return f"photo{photo['owner_id']}_{photo['id']}{key}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Response:
     """As much of an answer as vk_api looks at."""
@@ -1063,6 +1196,8 @@ class _Session:
         from aiohttp import FormData
 
         file_name, named = file
+        # vk_api numbers pictures; VK wants `photo` (https://dev.vk.com/api/upload/photo-in-message).
+        field = field if field == _DOCUMENT else _PHOTO
         # Names go as they are: quoting is undone by nobody.
         form = FormData(quote_fields=False)
         form.add_field(
@@ -1072,9 +1207,9 @@ class _Session:
         value = answer.json
         if answer.status != HTTPStatus.OK or not isinstance(value, dict):
             raise Misanswered(f"status {answer.status} from somebody who is not VK's upload server")
-        if not isinstance(value.get("file"), str):
-            raise _Refusal(0, f"the document was not taken: {str(value.get('error'))[:200]}")
-        return _Response(answer, {"file": value["file"]})
+        if not isinstance(value.get(field), str) or value[field] in ("", "[]"):
+            raise _Refusal(0, f"the file was not taken: {str(value.get('error'))[:200]}")
+        return _Response(answer, {name: value[name] for name in _SAVED_BY[field]})
 
     def _carried(
         self,

@@ -24,7 +24,7 @@ from pydantic import SecretStr, ValidationError
 
 from bots.base import Cursor, Doors, FileUnavailable, Misconfigured
 from bots.vk import EVENTS, HOOK_PATH, MAX_HOOK_BYTES, Settings, VkChannel, parse, random_id
-from bots.wire import LONGEST_SILENCE_SECONDS
+from bots.wire import LONGEST_SILENCE_SECONDS, UNREADABLE, UNREADABLE_MESSAGE
 from forms.messages import Delivery, DeliveryState, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import (
     Blocked,
@@ -37,8 +37,17 @@ from notifications.outbox import (
     Unknown,
     WindowClosed,
 )
-from tests.channels.harness import House, Shelf, free_address, serving, stopped
+from tests.channels.harness import (
+    HASTY_SECONDS,
+    House,
+    Shelf,
+    cancelled_when,
+    free_address,
+    serving,
+    stopped,
+)
 from tests.channels.vk import HOOK_SECRET, QUICK, Mode, VkHarness, settings_for
+from tests.emulators.listening import PATIENCE_SECONDS
 from tests.emulators.vk import Chat, VkEmulator
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -218,9 +227,43 @@ READ: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "another community": ({"text": "привет", "from_id": -9}, {"kind": InboundKind.IGNORED}),
     "our own": ({"text": "привет", "out": 1}, {"kind": InboundKind.IGNORED}),
     "a service message": ({"action": {"type": "chat_photo_update"}}, {"kind": InboundKind.IGNORED}),
-    "text that is none": ({"text": 5}, {"kind": InboundKind.IGNORED}),
-    "a file without address": (attached(("doc", {"title": "а"})), {"kind": InboundKind.IGNORED}),
-    "a date that is none": ({"text": "а", "date": "вчера"}, {"kind": InboundKind.IGNORED}),
+    "text that is none": ({"text": 5}, {"kind": InboundKind.OTHER, "text": UNREADABLE_MESSAGE}),
+    "a date that is none": (
+        {"text": "а", "date": "вчера"},
+        {"kind": InboundKind.OTHER, "text": UNREADABLE_MESSAGE},
+    ),
+    "nobody": ({"text": "а", "from_id": "x"}, {"kind": InboundKind.IGNORED}),
+    "a file without address": (
+        attached(("doc", {"title": "а"}), text="Оплатите счёт 17"),
+        {"kind": InboundKind.TEXT, "text": f"Оплатите счёт 17\n\n[{UNREADABLE}]"},
+    ),
+    "a file without address among others": (
+        attached(("doc", {"title": "а"}), ("doc", DOC), text="акт"),
+        {"kind": InboundKind.FILE, "text": f"акт\n\n[{UNREADABLE}]"},
+    ),
+    "a photo without sizes": (
+        attached(("photo", {"sizes": []})),
+        {"kind": InboundKind.OTHER, "text": UNREADABLE},
+    ),
+    "a place without coordinates": (
+        {"text": "мы здесь", "geo": {"type": "point"}},
+        {"kind": InboundKind.TEXT, "text": "мы здесь\n\n[геопозиция]"},
+    ),
+    "a forwarded file without address": (
+        {"text": "вот", "fwd_messages": [attached(("doc", {"title": "а"}), text="от банка")]},
+        {"kind": InboundKind.TEXT, "text": f"вот\n\nот банка\n\n[{UNREADABLE}]"},
+    ),
+    "a voice message as MP3": (
+        attached(("audio_message", {"link_mp3": "https://a/v.mp3", "duration": 3})),
+        {
+            "kind": InboundKind.FILE,
+            "files": (
+                IncomingFile(
+                    "https://a/v.mp3", "Голосовое сообщение.mp3", None, "audio/mpeg", FileRole.VOICE
+                ),
+            ),
+        },
+    ),
 }
 
 
@@ -231,7 +274,7 @@ def test_message_is_read(content: dict[str, object], expected: dict[str, object]
     assert inbound.event_key == "e7"
     if inbound.kind is not InboundKind.IGNORED:
         assert (inbound.user_key, inbound.chat_key, inbound.user_name) == ("523", "523", "")
-        assert inbound.sent_at == SENT_AT
+        assert inbound.sent_at == (NOW if "date" in content else SENT_AT)
         assert inbound.message_key in ("41", "c7")
 
 
@@ -421,7 +464,14 @@ async def channel_of(vk: VkEmulator, shelf: Shelf, mode: Mode = "longpoll", **mo
 
 @pytest.fixture
 async def channel(vk: VkEmulator, shelf: Shelf) -> AsyncIterator[VkChannel]:
-    async with channel_of(vk, shelf, send_timeout_seconds=0.5, request_timeout_seconds=0.7) as made:
+    async with channel_of(vk, shelf) as made:
+        yield made
+
+
+@pytest.fixture
+async def hasty(vk: VkEmulator, shelf: Shelf) -> AsyncIterator[VkChannel]:
+    """For calls that are never answered."""
+    async with channel_of(vk, shelf, send_timeout_seconds=HASTY_SECONDS) as made:
         yield made
 
 
@@ -874,6 +924,65 @@ async def test_buttons_fit(
     assert len(shown.buttons) == sum(map(len, rows))
 
 
+@pytest.mark.parametrize(
+    ("app", "inline", "kind", "text"),
+    [
+        ({}, True, "callback", "Выберите"),
+        ({"button_actions": ["text", "location"]}, True, "text", "Выберите"),
+        ({"inline_keyboard": False}, False, "text", "Выберите"),
+        (
+            {"inline_keyboard": False, "keyboard": False},
+            False,
+            None,
+            "Выберите\n\n1. Кнопка 0\n2. Кнопка 1\n3. Кнопка 2",
+        ),
+    ],
+    ids=["everything", "no callback", "no inline", "no buttons"],
+)
+async def test_an_app_gets_what_it_can_show(
+    *, channel: VkChannel, vk: VkEmulator, chat: Chat, app: dict[str, Any], inline: bool, kind: str, text: str
+):
+    chat.client_info |= app
+    house = House()
+    async with house.runs(harness_of(channel, vk)):
+        await chat.says("здравствуйте")
+        await house.receives(1)
+        await channel.send(Parcel("k", str(PERSON), "Выберите", buttons(3)))
+        shown = await chat.answer()
+        assert (shown.text, shown.inline) == (text, inline)
+        assert {button["action"]["type"] for row in shown.keyboard for button in row} == ({kind} - {None})
+        # Another app of the same person.
+        chat.client_info |= {
+            "button_actions": ["text", "callback"], "inline_keyboard": True, "keyboard": True,
+        }  # fmt: skip
+        await chat.says("а теперь с телефона")
+        await house.receives(2)
+        await channel.send(Parcel("k2", str(PERSON), "Выберите", buttons(3)))
+        assert (await chat.answer()).inline
+
+
+async def test_buttons_of_a_community_without_bot_features_are_switched_on(
+    channel: VkChannel, vk: VkEmulator, chat: Chat
+):
+    vk.has_bot_features = False
+    assert isinstance(await channel.send(Parcel("k", str(PERSON), "Выберите", buttons(2))), Sent)
+    assert [(each.text, each.buttons) for each in chat.messages] == [("Выберите", ["Кнопка 0", "Кнопка 1"])]
+
+
+@pytest.mark.parametrize("code", [911, 912])
+async def test_refused_buttons_come_as_a_menu(channel: VkChannel, vk: VkEmulator, chat: Chat, code: int):
+    async with running(channel):
+        while not vk.polls:
+            await asyncio.sleep(0.01)
+        vk.fail_next("messages.send", code=code, times=1 if code == 911 else 2)
+        assert isinstance(await channel.send(Parcel("k", str(PERSON), "Выберите", buttons(2))), Sent)
+        (shown,) = chat.messages
+        assert (shown.text, shown.buttons) == ("Выберите\n\n1. Кнопка 0\n2. Кнопка 1", [])
+        assert "VK shows no buttons" in (await channel.health()).detail
+        assert isinstance(await channel.send(Parcel("k2", str(PERSON), "Выберите", buttons(2))), Sent)
+        assert "VK shows no buttons" not in (await channel.health()).detail
+
+
 async def test_every_button_comes_back(channel: VkChannel, vk: VkEmulator, chat: Chat):
     house = House()
     async with house.runs(harness_of(channel, vk)):
@@ -920,6 +1029,47 @@ async def test_files_are_sent_in_few_messages(
 async def test_file_name_cannot_break_out(channel: VkChannel, chat: Chat, shelf: Shelf, name: str):
     assert isinstance(await channel.send(Parcel("k", str(PERSON), "", (), (shelf.add(name, b"%PDF"),))), Sent)
     assert chat.messages[0].files == [(name, b"%PDF")]
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4) + height.to_bytes(4) + b"\x08\x02\0\0\0"
+
+
+async def test_pictures_are_shown_as_pictures(channel: VkChannel, vk: VkEmulator, chat: Chat, shelf: Shelf):
+    files = (
+        replace(shelf.add("скан.png", png(600, 800)), media_type="image/png"),
+        replace(shelf.add("фото.jpg", b"\xff\xd8\xff\xe0"), media_type="image/jpeg"),
+        replace(shelf.add("плакат.png", png(9000, 9000)), media_type="image/png"),
+        shelf.add("акт.pdf", b"%PDF"),
+    )
+    assert isinstance(await channel.send(Parcel("k", str(PERSON), "Вот.", (), files)), Sent)
+    (shown,) = chat.messages
+    assert [content for _, content in shown.files] == [
+        png(600, 800), b"\xff\xd8\xff\xe0", png(9000, 9000), b"%PDF",
+    ]  # fmt: skip
+    names = vk.requests[-1].params["attachment"].split(",")
+    assert [re.match("[a-z]+", name)[0] for name in names] == ["photo", "photo", "doc", "doc"]
+
+
+async def test_a_picture_goes_as_a_document_without_the_right_to_photos(
+    channel: VkChannel, vk: VkEmulator, chat: Chat, shelf: Shelf
+):
+    file = replace(shelf.add("скан.png", png(600, 800)), media_type="image/png")
+    vk.fail_next("photos.getMessagesUploadServer", code=15)
+    assert isinstance(await channel.send(Parcel("k", str(PERSON), "", (), (file,))), Sent)
+    assert chat.messages[0].files == [("скан.png", png(600, 800))]
+
+
+@pytest.mark.parametrize("method", ["upload", "photos.saveMessagesPhoto"])
+async def test_a_picture_that_did_not_get_through_comes_again(
+    channel: VkChannel, vk: VkEmulator, chat: Chat, shelf: Shelf, method: str
+):
+    file = replace(shelf.add("скан.png", png(600, 800)), media_type="image/png")
+    parcel = Parcel("k", str(PERSON), "", (), (file,))
+    vk.fail_next(method, drops=True)
+    assert isinstance(await channel.send(parcel), Retry)
+    assert chat.messages == []
+    assert isinstance(await channel.send(parcel), Sent)
 
 
 async def test_large_file_is_streamed_whole(channel: VkChannel, chat: Chat, shelf: Shelf):
@@ -1006,7 +1156,6 @@ REFUSALS = [
     (901, Blocked("901: why")),
     (902, Blocked("902: why")),
     (911, Rejected("911: why")),
-    (912, Rejected("912: why")),
     (914, Rejected("914: why")),
     (936, Blocked("936: why")),
     (950, WindowClosed("950: why")),
@@ -1045,11 +1194,12 @@ async def test_refusal_is_understood(
     ],
 )
 async def test_repeating_after_a_fault_shows_a_message_once(
-    *, channel: VkChannel, vk: VkEmulator, chat: Chat, spoilt: dict[str, Any], outcome: type, arrives: bool
-):
+    *, channel: VkChannel, hasty: VkChannel, vk: VkEmulator, chat: Chat, spoilt: dict[str, Any],
+    outcome: type, arrives: bool,
+):  # fmt: skip
     vk.fail_next("messages.send", **spoilt)
     parcel = Parcel("k", str(PERSON), "Вы здесь?")
-    assert isinstance(await channel.send(parcel), outcome)
+    assert isinstance(await (hasty if "hangs" in spoilt else channel).send(parcel), outcome)
     assert len(chat.messages) == arrives
     assert isinstance(await channel.send(parcel), Sent)
     assert len(chat.messages) == 1
@@ -1088,10 +1238,9 @@ async def test_silence_ends(channel: VkChannel, vk: VkEmulator, chat: Chat, said
 
 async def test_cancelled_call_ends_its_request(channel: VkChannel, vk: VkEmulator, chat: Chat):
     vk.fail_next("messages.send", hangs=True)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await channel.send(Parcel("k", str(PERSON), "а"))
-    async with asyncio.timeout(0.3):
+    call = channel.send(Parcel("k", str(PERSON), "а"))
+    await cancelled_when(lambda: not vk._misbehaviours, call)
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while vk._in_flight:
             await asyncio.sleep(0.01)
 
