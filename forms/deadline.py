@@ -54,16 +54,20 @@ from forms.deadline_grammar import (
     months_later,
     normalized,
     pieces_of,
+    words_beside,
 )
 from forms.texts import Clock, Day, Text, _, plain
+from forms.vocabulary import words_of
 
 __all__ = [
     "Deadline",
     "WorkCalendar",
     "deadline_choices",
     "from_text",
+    "is_deadline",
     "parse_deadline",
     "show_deadline",
+    "speaks_of_time",
     "to_text",
 ]
 
@@ -127,6 +131,34 @@ def parse_deadline(text: str, now: datetime, calendar: WorkCalendar) -> Deadline
     at = said.moments[0].at if said.moments else _moment_of_day(said, base)
     _refuse_contradiction(said, at, base)
     return _deadline(at, base, urgent=said.has(Mark.URGENT))
+
+
+_AROUND = words_of(
+    "а да ну и или но же бы лучше давай давайте можно нужно надо нужен хочу если получится успеть "
+    "пожалуйста желательно крайний край срок срока сроки сделать сделайте спасибо"
+)
+
+
+def is_deadline(text: str, now: datetime, calendar: WorkCalendar) -> bool:
+    """Whether these words name a day or an hour and speak of nothing else; they may still be refused."""
+    said = _only_time(text, now, calendar)
+    return said is not None and (said.names_time or (said.has(Mark.URGENT) and not said.has(Mark.NO_HURRY)))
+
+
+def speaks_of_time(text: str, now: datetime, calendar: WorkCalendar) -> bool:
+    """The same, but the time need not be an end, nor exact: «вчера», «на следующую неделю»."""
+    said = _only_time(text, now, calendar)
+    return said is not None and (said.names_time or said.turned or bool(said.remarks))
+
+
+def _only_time(text: str, now: datetime, calendar: WorkCalendar) -> _Said | None:
+    if len(text) > MAX_ANSWER_CHARS or set(_LATIN_WORD.findall(text.casefold())) - _KNOWN_LATIN_WORDS:
+        return None
+    base = Base(now.astimezone(calendar.zone), calendar)
+    phrase = normalized(text)[:MAX_ANSWER_CHARS]
+    if not set(words_beside(phrase, base)) <= _AROUND:
+        return None
+    return _Said.of(pieces_of(phrase, base))
 
 
 def show_deadline(

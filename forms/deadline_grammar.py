@@ -202,6 +202,16 @@ def pieces_of(text: str, base: Base) -> list[Piece]:
     return pieces
 
 
+def words_beside(text: str, base: Base) -> Iterator[str]:
+    """The words of a normalized phrase that do not speak about time."""
+    position = 0
+    while position < len(text):
+        begin = position
+        found, position = _next(text, position, base)
+        if found == _ANOTHER_WORD:
+            yield text[begin:position]
+
+
 def last_working_day(first: date, last: date, calendar: WorkCalendar) -> date:
     """The last day between two on which the firm works; the last weekday when it works on none."""
     days = [last - timedelta(days=back) for back in range((last - first).days + 1)]
@@ -241,7 +251,7 @@ def _next(text: str, position: int, base: Base) -> tuple[Found, int]:
         return _unexplained(text, match, base), match.end()
     match = _WORD.match(text, position)
     if match is not None:
-        return (None,), match.end()
+        return _ANOTHER_WORD, match.end()
     return _SILENT, position + 1
 
 
@@ -267,6 +277,7 @@ def _unexplained(text: str, match: re.Match[str], base: Base) -> Found:
 
 
 _SILENT: tuple[()] = ()
+_ANOTHER_WORD = (None,)
 Found = Piece | _Turn | tuple[Piece | _Turn | None, ...]
 _Read = Callable[[re.Match[str], Base], "Found | None"]
 
@@ -811,7 +822,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
     (f"{_WEEKDAY},? (?:на )?{_ADJECTIVE}недел[еюи]", _weekday_named),
     (f"{_ADJECTIVE}{_WEEKDAY}", _weekday_named),
     (_WEEKDAY, _weekday_named),
-    (f"(?:до |на )?(?:{_NEXT}) (?:недел[яи]|месяц[ае]?|год[ау]?|дня)", _mark(Mark.VAGUE)),
+    (f"(?:до |на )?(?:{_NEXT}) (?:недел[яию]|месяц[ае]?|год[ау]?|дня)", _mark(Mark.VAGUE)),
     # Periods.
     (
         (
@@ -907,7 +918,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
             "(?:счет(?:а|у|ом)?|договор(?:а|у|ом)?|акт[ау]?|накладн[а-я]+|упд|инн|кпп|заявк[а-я]+) "
             "[0-9]{1,20}"
         ),
-        _nothing,
+        lambda _match, _base: _ANOTHER_WORD,
     ),
     ("до|ко?|во?|на|по", _nothing),
     # Only a month: no day.

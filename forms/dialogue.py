@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from forms.answers import AnswerError
+from forms.changes import Change, is_assent, is_command_to_send, is_objection, wanted
 from forms.fields import (
     Answers,
     AttachedFile,
@@ -124,8 +125,8 @@ _FORM_WORDS = frozenset(map(loosely, _FORM_LABELS))
 
 
 def is_form_word(text: str) -> bool:
-    """Whether these words are the label of a button of the form, and so no message to anybody."""
-    return loosely(text) in _FORM_WORDS
+    """Whether these words only answer the form, as its buttons do, and so are no message to anybody."""
+    return loosely(text) in _FORM_WORDS or is_command_to_send(text)
 
 
 def is_restore_word(text: str) -> bool:
@@ -261,6 +262,7 @@ _SUMMARY_CHOICES = (
     ),
     Choice(EDIT, _("Изменить"), ("нет", "исправить", "поправить", "edit", "change")),
 )
+_NOTHING_TO_CHANGE = ("нет", "ничего", "не надо", "ничего не надо", "ничего не менять", "передумал")
 _KEEP_CHOICE = Choice(KEEP, _("Оставить"), ("пусть так", "оставь", "оставьте", "keep"))
 _RESTORE_WORDS = ("вернуть", "вернуть черновик", "верни", "верните", "restore")
 
@@ -324,7 +326,10 @@ class _Walk:
         try:
             filled = asked.parse(said, asked.others(progress.answers), self.context)
         except AnswerError as error:
-            if said.press or not self.is_more_of_task(progress, error):
+            change = self.wanted(progress, said) if asked.name == FILES else None
+            if change is not None:
+                return self.change(progress, change, note)
+            if said.press or not self.is_more_of_task(progress, error) or not loosely(said.text):
                 raise
             return self.add_to_task(progress, said.text, note)
         taken = self.take(progress, asked, filled)
@@ -527,9 +532,45 @@ class _Walk:
             case value if value == SEND:
                 return self.submit(progress)
             case None:
-                return self.add_to_task(progress, said.text, note)
+                return self.words_at_summary(progress, said, note)
             case _:
                 return self.shown(progress, note)
+
+    def words_at_summary(self, progress: Progress, said: Said, note: Text | None) -> Turn:
+        """Assent, an objection or a correction; all other words belong to the task."""
+        if is_assent(said.text):
+            return self.submit(progress)
+        change = self.wanted(progress, said)
+        if change is not None:
+            return self.change(progress, change, note)
+        if is_objection(said.text):
+            return self.shown(_turned(replace(progress, asking=EDIT)), note)
+        if not loosely(said.text):
+            return self.shown(progress, note)
+        return self.add_to_task(progress, said.text, note)
+
+    def wanted(self, progress: Progress, said: Said, *, asked: bool = False) -> Change | None:
+        return (
+            None if said.press else wanted(said.text, self.form, progress.answers, self.context, asked=asked)
+        )
+
+    def change(self, progress: Progress, change: Change, note: Text | None = None) -> Turn:
+        """Take a correction; without a new answer, or with a wrong one, ask for it."""
+        is_ready = progress.asking in (SUMMARY, EDIT)
+        moved = self.go_to(replace(progress, editing=progress.editing or is_ready), change.name)
+        if not change.answer:
+            return self.shown(moved, note)
+        asked = self.field(change.name)
+        try:
+            filled = self.parsed(asked, change.answer, moved.answers)
+        except AnswerError as error:
+            return self.shown(replace(moved, failures=1), lines(note, error.text))
+        taken = self.take(moved, asked, filled)
+        if asked.name not in filled:
+            return self.shown(taken, note)
+        shown = _("{title}: {value}", title=asked.title, value=asked.show(filled[asked.name], self.context))
+        turn = self.shown(self.to_next(taken), lines(note, _("Поправили: {values}", values=shown)))
+        return replace(turn, field=asked.name)
 
     def submit(self, progress: Progress) -> Turn:
         answers = {f.name: progress.answers[f.name] for f in self.form if f.asked_if(progress.answers)}
@@ -542,10 +583,18 @@ class _Walk:
 
     def pick(self, progress: Progress, said: Said) -> Turn:
         names = {choice.value for choice in self.editable(progress.answers)}
-        name = said.press.value if said.press else ""
-        if name not in names:
-            return self.shown(progress, _("Такого пункта нет."))
-        return self.shown(self.go_to(replace(progress, editing=True), name))
+        if said.press and said.press.value in names:
+            return self.change(progress, Change(said.press.value))
+        if is_command_to_send(said.text):
+            return self.submit(progress)
+        change = self.wanted(progress, said, asked=True)
+        if change is not None:
+            return self.change(progress, change)
+        if is_assent(said.text) or loosely(said.text) in _NOTHING_TO_CHANGE:
+            return self.shown(self.to_next(_turned(progress)))
+        raise AnswerError(
+            _("Нажмите, что изменить, или напишите, например: «срок до пятницы». Вернуться — «Назад».")
+        )
 
     def editable(self, answers: Answers) -> tuple[Choice, ...]:
         return tuple(Choice(f.name, f.title) for f in self.form if f.part_of is None and f.asked_if(answers))

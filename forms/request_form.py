@@ -12,6 +12,7 @@ from forms.inn import parse_company_name, parse_inn, split_company
 from forms.kinds import BY_CODE, OTHER, OUR_KINDS, Kinds, RequestKind
 from forms.messages import loosely
 from forms.texts import Size, Text, _, lines, listed, plain, sentence
+from forms.vocabulary import Vocabulary
 
 MAX_TASK_LENGTH = 10_000
 """More than any messenger lets a person write at once; beyond it a file is the better way."""
@@ -90,6 +91,11 @@ def _is_task(text: str, context: FormContext) -> bool:
     return legal_form is None and words > _WORDS_OF_A_NAME
 
 
+def has_legal_form(text: str) -> bool:
+    """Whether «ООО», «ИП» or quotation marks show the name of a company."""
+    return _LEGAL_FORM.search(text) is not None
+
+
 def _task_before_company(text: str, context: FormContext) -> Answers:
     kind = recognise_kind(text, context.kinds)
     filled = _details(text, BY_CODE[OTHER]) if kind is None else _kind_and_details(kind, text, context)
@@ -164,8 +170,7 @@ def _company_instead(text: str, context: FormContext) -> Answers:
 
 def _kind_and_details(kind: RequestKind, text: str, context: FormContext) -> Answers:
     """«Сдать отчёт» only names the kind; whoever says more is not asked for it again."""
-    bare = len(text.split()) <= _WORDS_OF_A_LABEL and not re.search(r"[0-9]", text)
-    if bare and recognise_kind(text, context.kinds) is not None:
+    if _is_bare(text) and recognise_kind(text, context.kinds) is not None:
         return {"kind": kind.code}
     return {"kind": kind.code, **_details(text, kind)}
 
@@ -180,6 +185,16 @@ def recognise_kind(text: str, kinds: Kinds = OUR_KINDS) -> RequestKind | None:
         if (match := re.search(rf"\b{stem.replace('ё', 'е')}", spoken))
     ]
     return min(found, key=lambda item: item[:2])[2] if found else None
+
+
+def names_kind(text: str, context: FormContext) -> bool:
+    """Whether this is the label of a kind, or little more than its word."""
+    is_label = loosely(text) in {loosely(kind.label.msgid) for kind in context.kinds.offered}
+    return is_label or (_is_bare(text) and recognise_kind(text, context.kinds) is not None)
+
+
+def _is_bare(text: str) -> bool:
+    return len(text.split()) <= _WORDS_OF_A_LABEL and not re.search(r"[0-9]", text)
 
 
 def _show_kind(value: str, context: FormContext) -> Text:
@@ -347,12 +362,21 @@ def _file_choices(answers: Answers, _context: FormContext) -> tuple[Choice, ...]
 
 
 def _parse_files(said: Said, answers: Answers, _context: FormContext) -> Answers:
-    # The dialogue keeps files at any question under "_files"; here only the buttons are read.
+    # The dialogue keeps files at any question under "_files"; here only buttons and «файлов нет» are read.
     if said.press and said.press.value == FILES_CLEAR:
         return {"_files": "[]"}
-    if said.press:
+    if said.press or _NO_MORE_FILES.speaks(said.text):
         return {"files": answers.get("_files", "[]")}
     raise AnswerError(_("Здесь ждём файлы. Если файлов нет, ответьте «Готово»."))
+
+
+_NO_MORE_FILES = Vocabulary.of(
+    "нет нету не без готово все дальше далее хватит отправить отправь отправьте отправляй отправляйте",
+    "файл файла файлы файлов документ документа документы документов приложений вложений их надо нужно нужны "
+    "будет будут это пока больше никаких ничего у меня нас прикладывать прилагать заявку пожалуйста спасибо "
+    "да так",
+)
+"""«Не надо файлов», «файлов не будет», «это всё, спасибо»."""
 
 
 def show_files(value: str, _context: FormContext) -> Text:
@@ -434,4 +458,13 @@ def _shown_line(field: Field, answers: Answers, context: FormContext) -> Text:
 
 _SHOWN_TOGETHER = frozenset({"inn", "company", "kind", "task"})
 
-__all__ = ["BY_NAME", "FORM", "longer_task", "recognise_kind", "show_files", "summary_lines"]
+__all__ = [
+    "BY_NAME",
+    "FORM",
+    "has_legal_form",
+    "longer_task",
+    "names_kind",
+    "recognise_kind",
+    "show_files",
+    "summary_lines",
+]

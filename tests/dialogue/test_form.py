@@ -518,3 +518,22 @@ async def test_a_voice_message_is_kept_as_a_note(maria):
     await walk_to("task", maria)
     await maria.sends_files({"голос.ogg": VOICE}, role=FileRole.VOICE)
     maria.sees("Приложили: голос.ogg", "К какому сроку?")
+
+
+# --- words about the form ------------------------------------------------------------------------
+
+
+async def test_corrections_in_words_end_in_the_form(town, maria):
+    await walk_to("files", maria)
+    await maria.says("нет, лучше до четверга")
+    maria.sees("Срок: четверг, 26 ноября, до 18:00", "Приложите файлы")
+    await maria.says_all("не надо файлов", "поменяйте срок на завтра до 15:00")
+    maria.sees("Срок: четверг, 26 ноября, до 15:00", buttons=["Отправить", "Изменить"])
+    await maria.says_all("не та компания", "500100732259 ИП Кузнецова")
+    maria.sees("ИП Кузнецова, ИНН 500100732259", buttons=["Отправить", "Изменить"])
+    maria.sees_not("Дописали")
+    await maria.says("да, всё верно")
+    maria.sees("Заявка № 1 принята.")
+    await maria.says("отправляйте")
+    maria.sees("Эта заявка уже отправлена или закрыта.")
+    assert (town.request(1).task, town.request(1).inn) == ("ООО Свет, 12 345 ₽ по счёту 15", "500100732259")
