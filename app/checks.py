@@ -242,8 +242,10 @@ def _copies(settings: Settings) -> Finding:
     """Nightly copies that are off are told, but are no mistake: somebody may copy in another way."""
     plan, folder = settings.backup.plan(settings.firm.calendar().zone), settings.backup.folder
     if not plan.is_on:
-        told = f"none are made at night: {plan.why_off}"
-        return Finding("copies", f"{told}; somebody must copy in another way", is_doubtful=True)
+        told = f"none are made at night: {plan.why_off}; somebody must copy in another way"
+        if plan.at is not None:
+            told += ', which at = "" says; else the directors are told each day that there is no copy'
+        return Finding("copies", told, is_doubtful=True)
     nearest: Path = next(path for path in (folder, *folder.parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
         return Finding("copies", f"{nearest} cannot be written to", is_wrong=True)

@@ -15,9 +15,9 @@ import pickle
 import shutil
 import sys
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -30,7 +30,7 @@ from notifications.copying import CopyTrouble
 from notifications.faults import place_of
 from storage import copies, migrate
 from storage.backup import PARTIAL, TRIAL, BackupError, Key, NoRoom, Verdict, is_live, verify, write_copy
-from storage.copies import CopyPlan, Outcome, Told, made_at, superfluous
+from storage.copies import CopyPlan, Outcome, Places, Proved, Told, made_at, superfluous
 from storage.copy_places import UNFINISHED, CopyPlace, PlaceError, open_place
 
 NICENESS = 10
@@ -48,8 +48,10 @@ class Order:
     now: datetime
     last_bytes: int = 0
     """How big the last copy was."""
-    whole: frozenset[str] = frozenset()
-    """The names of the copies that were proved."""
+    whole: Mapping[str, Proved] = field(default_factory=dict)
+    """The copies that were proved, by name."""
+    places: Places | None = None
+    """What lay where after the latest attempt."""
     key: Key | None = None
     """Another key than the configured one."""
     before_revision: str = ""
@@ -86,9 +88,9 @@ def carry_out(order: Order) -> Outcome:
         None, tuple(_told_of(verdict)), verdict.manifest is not None,
     )  # fmt: skip
     # What cannot even be opened is no use elsewhere.
-    if outcome.opens and not order.before_revision:
-        outcome = _carried(order, file, outcome)
-    return _thinned(order, outcome)
+    if order.before_revision or not outcome.opens:
+        return _thinned(order, outcome)
+    return _looked_after(order, _thinned(order, _carried(order, file, outcome)))
 
 
 def _failed(what: CopyTrouble, detail: str) -> Outcome:
@@ -168,7 +170,8 @@ def _proved(order: Order, file: Path, key: Key, row_bytes: int) -> Verdict:
 def _thinned(order: Order, outcome: Outcome) -> Outcome:
     """Delete the copies here that are no longer wanted; that one cannot be deleted harms nobody."""
     folder = order.backup.folder
-    for name in _unwanted(order, (path.name for path in folder.iterdir()), outcome):
+    names = [path.name for path in folder.iterdir() if not order.before_revision or "-before-" in path.name]
+    for name in _unwanted(order, names, outcome):
         with suppress(OSError):
             (folder / name).unlink(missing_ok=True)
     return outcome
@@ -176,7 +179,7 @@ def _thinned(order: Order, outcome: Outcome) -> Outcome:
 
 def _unwanted(order: Order, names: Iterable[str], outcome: Outcome) -> Collection[str]:
     plan = order.plan()
-    whole = order.whole | {outcome.file_name} if outcome.whole else order.whole
+    whole = {*order.whole, outcome.file_name} if outcome.whole else order.whole.keys()
     return superfluous(names, plan.rules, plan.zone, whole)
 
 
@@ -232,13 +235,107 @@ def _catch_up(order: Order, place: CopyPlace, there: Mapping[str, int], outcome:
     wanted = here.keys() - set(_unwanted(order, {*here, *there, outcome.file_name}, outcome))
     for name in sorted(wanted - {outcome.file_name}, reverse=True):
         if there.get(name) != here[name].stat().st_size:
-            place.put(here[name])
-            if _sha256(place.read(name)) != _sha256(_chunks(here[name])):
-                raise PlaceError(f"{name} did not arrive as it is here.")
+            _carry_again(order, place, here[name])
+
+
+def _carry_again(order: Order, place: CopyPlace, file: Path) -> None:
+    # What has rotted here must not take the place of what may be whole there.
+    if _sha256(_chunks(file)) != order.whole[file.name].sha256:
+        return
+    place.put(file)
+    if _sha256(place.read(file.name)) != order.whole[file.name].sha256:
+        raise PlaceError(f"{file.name} did not arrive as it is here.")
 
 
 def _unfinished(there: Mapping[str, int]) -> Iterator[str]:
     return (name for name in there if made_at(name.removesuffix(UNFINISHED)) and name.endswith(UNFINISHED))
+
+
+# --- the copies of earlier nights ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What became of the copies in one place."""
+
+    lying: Mapping[str, datetime]
+    gone: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
+def _looked_after(order: Order, outcome: Outcome) -> Outcome:
+    """See that what was kept here and there is still what it was; one older copy a night is read in full.
+
+    What the second place alone has lost was carried there again, and is no trouble.
+    """
+    folder, before = order.backup.folder, order.places or Places()
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    here = _side(order, outcome, before.here, sizes, lambda name: _chunks(folder / name))
+    there, healed = _Side({}), list[str]()
+    address = order.backup.address()
+    shown = address.shown() if address else ""
+    if address is not None:
+        known = before.there if before.second_place == shown else {}
+        try:
+            with open_place(address) as place:
+                there = _side(order, outcome, known, place.sizes(), place.read)
+                healed += [name for name in there.damaged if name in here.lying]
+                for name in healed:
+                    _carry_again(order, place, folder / name)
+        except (PlaceError, OSError) as error:
+            there, healed = _Side(known), []
+            if outcome.second_whole:
+                why = str(error) if isinstance(error, PlaceError) else type(error).__name__
+                outcome = _with(outcome, CopyTrouble.NOT_CARRIED, why)
+    told = [
+        *(Told(CopyTrouble.VANISHED, f"{name} is not in {folder} any more.") for name in here.gone),
+        *(
+            Told(CopyTrouble.VANISHED, f"{name} is not in {shown} any more.")
+            for name in there.gone
+            if name not in here.lying
+        ),
+        *(
+            Told(CopyTrouble.DAMAGED_LATER, f"{name} in {folder} is not what it was.")
+            for name in here.damaged
+        ),
+        *(
+            Told(CopyTrouble.DAMAGED_LATER, f"{name} in {shown} is not what it was{_again(name, healed)}.")
+            for name in there.damaged
+        ),
+    ]
+    lying = Places(here.lying, {**there.lying, **dict.fromkeys(healed, order.now)}, shown)
+    rotten = {*here.damaged, *there.damaged} - set(healed)
+    return replace(outcome, troubles=(*outcome.troubles, *told), places=lying, rotten=tuple(sorted(rotten)))
+
+
+def _again(name: str, healed: Collection[str]) -> str:
+    return ": it was carried there again" if name in healed else ""
+
+
+def _side(
+    order: Order,
+    outcome: Outcome,
+    before: Mapping[str, datetime],
+    sizes: Mapping[str, int],
+    read: Callable[[str], Iterable[bytes]],
+) -> _Side:
+    """Compare the names and the lengths of all, and the content of the one that was not read for longest."""
+    older = {name: proved for name, proved in order.whole.items() if name != outcome.file_name}
+    thinned = set(_unwanted(order, {*before, *sizes}, outcome))
+    gone = tuple(sorted(before.keys() & older.keys() - sizes.keys() - thinned))
+    # One that nobody has seen here yet was read when it was made.
+    lying = {name: before.get(name) or made_at(name) or order.now for name in older.keys() & sizes.keys()}
+    damaged = {name for name in lying if sizes[name] != older[name].size_bytes}
+    unread = lying.keys() - damaged
+    if unread:
+        name = min(unread, key=lambda name: (lying[name], name))
+        lying[name] = order.now
+        if _sha256(read(name)) != older[name].sha256:
+            damaged.add(name)
+    lying = {name: at for name, at in lying.items() if name not in damaged}
+    if outcome.whole and outcome.file_name in sizes:
+        lying[outcome.file_name] = order.now
+    return _Side(lying, gone, tuple(sorted(damaged)))
 
 
 # --- the process of its own --------------------------------------------------------------------
@@ -252,14 +349,19 @@ def to_line(order: Order) -> bytes:
 def outcome_of(answer: bytes) -> Outcome:
     """What the process answered. Raises ValueError for no answer."""
     read = json.loads(answer)
-    return Outcome(
-        **read | {"troubles": tuple(Told(CopyTrouble(what), detail) for what, detail in read["troubles"])}
-    )
+    places = read["places"]
+    told = {
+        "troubles": tuple(Told(CopyTrouble(what), detail) for what, detail in read["troubles"]),
+        "places": Places.from_json(places) if places else None,
+        "rotten": tuple(read["rotten"]),
+    }
+    return Outcome(**read | told)
 
 
 def _to_answer(outcome: Outcome) -> str:
     told = [[each.what.value, each.detail] for each in outcome.troubles]
-    return json.dumps(asdict(outcome) | {"troubles": told})
+    places = outcome.places.to_json() if outcome.places else None
+    return json.dumps(asdict(replace(outcome, places=None)) | {"troubles": told, "places": places})
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,7 @@ from app import clock, demo_firm, logs
 from app.loop import run_in_loop
 from app.server import listening
 from app.service import house_of, run_service
-from app.settings import Consent, Firm, Server, Settings, Storage
+from app.settings import Backup, Consent, Firm, Server, Settings, Storage
 from bots.base import MAX_FILE_BYTES
 from bots.webchat import Settings as WebchatSettings
 from notifications.texts import Catalogue
@@ -66,6 +66,8 @@ def _settings(folder: Path, port: int) -> Settings:
         storage=Storage(url="sqlite:///priem.sqlite3", files=Path(FILES)).beside(folder),
         server=Server(port=port, secret_key=key_file.read_text(encoding="utf-8").strip()),
         bots={"webchat": WebchatSettings()},
+        # A demo has nothing to lose.
+        backup=Backup(at=""),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from app.copying import Order, outcome_of, sweep_unfinished, to_line
 from app.settings import Settings
 from notifications.copying import CopyTrouble
 from storage import copies
-from storage.copies import CopyPlan, CopyState, Outcome, Told
+from storage.copies import CopyPlan, CopyState, Outcome, Places, Proved, Told
 from storage.engine import Database
 from storage.house import House
 
@@ -48,26 +48,31 @@ class Nightly:
         if self._busy:
             return False
         plan, now = self.plan, self.now()
-        found, whole = await asyncio.to_thread(self._read)
+        found = await asyncio.to_thread(self._read)
         through = copies.due(found, plan, now)
         if through is not None:
             self._busy = True
             try:
-                await self._make(found, whole, through, now)
+                await self._make(found, through, now)
             finally:
                 self._busy = False
-            found, _whole = await asyncio.to_thread(self._read)
+            found = await asyncio.to_thread(self._read)
         return await self._alarm(found, plan) or through is not None
 
-    def _read(self) -> tuple[CopyState, frozenset[str]]:
+    def _read(self) -> CopyState:
         with self.database.read() as session:
-            return copies.state(session), copies.whole_names(session)
+            return copies.state(session)
 
-    async def _make(self, found: CopyState, whole: frozenset[str], through: str, now: datetime) -> None:
+    def _known(self) -> tuple[Mapping[str, Proved], Places | None]:
+        with self.database.read() as session:
+            return copies.proved(session), copies.places(session)
+
+    async def _make(self, found: CopyState, through: str, now: datetime) -> None:
         number = await self.database.transact(lambda session: copies.begin(session, through, now))
         last_bytes = found.last_whole.size_bytes if found.last_whole else 0
         zone = str(self.house_now().calendar.zone)
-        order = Order(self.settings.storage, self.settings.backup, zone, now, last_bytes, whole)
+        whole, places = await asyncio.to_thread(self._known)
+        order = Order(self.settings.storage, self.settings.backup, zone, now, last_bytes, whole, places)
         outcome = await in_process_of_its_own(order)
         told = [each.what.value for each in outcome.troubles]
         log.log(30 if told else 20, "copied", file=outcome.file_name, whole=outcome.whole, troubles=told)

@@ -24,6 +24,10 @@ class CopyTrouble(StrEnum):
     """The second place did not take it."""
     DAMAGED_THERE = "damaged_there"
     """The second place gave back something else."""
+    VANISHED = "vanished"
+    """A copy that was made on an earlier night is not there any more, and nobody thinned it."""
+    DAMAGED_LATER = "damaged_later"
+    """A copy that was whole on its own night is not now."""
     BROKEN_OFF = "broken_off"
     """The program or the machine stopped meanwhile; the copy is made again."""
 
@@ -36,6 +40,10 @@ WORDS: Mapping[CopyTrouble, Text] = MappingProxyType(
         CopyTrouble.DAMAGED: _("Пробное восстановление нашло ошибку: на эту копию нельзя положиться."),
         CopyTrouble.NOT_CARRIED: _("Копия не ушла во второе место и лежит только на этой машине."),
         CopyTrouble.DAMAGED_THERE: _("Во втором месте копия легла с ошибкой; здесь она цела."),
+        CopyTrouble.VANISHED: _("Пропала копия, сделанная раньше. Узнайте, кто её удалил."),
+        CopyTrouble.DAMAGED_LATER: _(
+            "Копия, сделанная раньше, испортилась. Проверьте диск, на котором она лежит."
+        ),
         CopyTrouble.BROKEN_OFF: _("Копию прервала остановка программы; её сделаем заново."),
     }
 )

@@ -5,6 +5,7 @@ The rules are pure; what was done stands in `copy_run`. The work itself is `app.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from router.model import Role
 from storage import history
 from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.house import House, Who
-from storage.models import CopyRun
+from storage.models import CopyRun, History
 from storage.work import get_setting, put_setting
 
 MISSING_AFTER = timedelta(hours=36)
@@ -29,8 +30,13 @@ AGAIN_AFTER = timedelta(hours=1)
 BROKEN_OFF_AGAIN_AFTER = timedelta(minutes=5)
 KEPT_BEFORE_MIGRATIONS = 3
 WISH_KEY = "copy:wanted"
+PLACES_KEY = "copy:places"
+TOLD_FOR = timedelta(hours=24)
+"""How long it is told that an older copy is lost: the next attempt knows nothing of it any more."""
 _TOLD_FROM = time(8)
 """Nobody is woken for a copy: it can wait for the morning."""
+_RECENT = 10
+_LOST = frozenset((CopyTrouble.VANISHED, CopyTrouble.DAMAGED_LATER))
 _NAME = re.compile(r"priem-(\d{8}T\d{6})Z(-before-\w+)?\.tar")
 
 
@@ -42,6 +48,8 @@ WHAT_TO_DO: Mapping[CopyTrouble, str] = MappingProxyType(
         CopyTrouble.DAMAGED: "The trial restore of the copy found a fault.",
         CopyTrouble.NOT_CARRIED: "The copy did not get to the second place.",
         CopyTrouble.DAMAGED_THERE: "The second place gave back another copy than it was given.",
+        CopyTrouble.VANISHED: "A copy of an earlier night is gone, and not by us.",
+        CopyTrouble.DAMAGED_LATER: "A copy of an earlier night is damaged by now: look at the disk.",
         CopyTrouble.BROKEN_OFF: "The copy was broken off; it is made again.",
     }
 )
@@ -166,6 +174,38 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """What a copy was like when it was proved."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which copies lay here and in the second place after the latest attempt, and when each was last read."""
+
+    here: Mapping[str, datetime] = field(default_factory=dict)
+    there: Mapping[str, datetime] = field(default_factory=dict)
+    second_place: str = ""
+
+    def to_json(self) -> str:
+        """As it is kept, and told from process to process."""
+        sides = ({name: at.isoformat() for name, at in side.items()} for side in (self.here, self.there))
+        return json.dumps([*sides, self.second_place])
+
+    @classmethod
+    def from_json(cls, told: str) -> Places:
+        """The same the other way round."""
+        here, there, second_place = json.loads(told)
+        return cls(_moments(here), _moments(there), second_place)
+
+
+def _moments(side: Mapping[str, str]) -> dict[str, datetime]:
+    return {name: datetime.fromisoformat(at) for name, at in side.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt to copy everything; `whole` is None while it goes on or when it was broken off."""
 
@@ -202,6 +242,10 @@ class Outcome:
     troubles: tuple[Told, ...] = ()
     opens: bool = False
     """Whether it can be restored at all, whatever its rows are like."""
+    places: Places | None = None
+    """What lies where now; None when nobody looked."""
+    rotten: tuple[str, ...] = ()
+    """Older copies that were whole and are not now, anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,36 +255,51 @@ class CopyState:
     newest: Attempt | None = None
     last_whole: Attempt | None = None
     first_at: datetime | None = None
+    """Of the first attempt; before any, of the first thing that the firm did."""
     wanted_at: datetime | None = None
     """When somebody asked for a copy that has not begun yet."""
+    recent: tuple[Attempt, ...] = ()
+    """The latest attempts, newest first."""
 
     def troubles(self, plan: CopyPlan, now: datetime) -> tuple[CopyTrouble, ...]:
         """What a person must do something about. Pure."""
         found: list[CopyTrouble] = []
         since = self.last_whole.started_at if self.last_whole else self.first_at
-        if plan.is_on and since is not None and now - since > MISSING_AFTER:
+        # Without a key there are no copies either; only an empty `at` says that this is meant.
+        if plan.at is not None and since is not None and now - since > MISSING_AFTER:
             found.append(CopyTrouble.MISSING)
         newest = self.newest
         if newest is not None and newest.ended_at is None:
             newest = self.last_whole
         if newest is not None and not newest.broken_off:
             found += [told.what for told in newest.troubles]
+        found += [
+            told.what
+            for attempt in self.recent
+            for told in attempt.troubles
+            if told.what in _LOST and attempt.ended_at is not None and now - attempt.ended_at < TOLD_FOR
+        ]
         return tuple(dict.fromkeys(found))
 
 
 def state(session: Session) -> CopyState:
     """Read how the copies are."""
-    newest = attempts(session, 1)
+    recent = attempts(session, _RECENT)
     whole = attempts(session, 1, col(CopyRun.whole).is_(True))
     first = session.execute(
         select(col(CopyRun.started_at)).order_by(col(CopyRun.id)).limit(1)
     ).scalar_one_or_none()
+    if first is None:
+        first = session.execute(
+            select(col(History.at)).order_by(col(History.id)).limit(1)
+        ).scalar_one_or_none()
     wanted = get_setting(session, WISH_KEY)
     return CopyState(
-        newest[0] if newest else None,
+        recent[0] if recent else None,
         whole[0] if whole else None,
         first,
         datetime.fromisoformat(wanted) if wanted else None,
+        tuple(recent),
     )
 
 
@@ -258,10 +317,17 @@ def _attempt(row: CopyRun) -> Attempt:
     )  # fmt: skip
 
 
-def whole_names(session: Session) -> frozenset[str]:
-    """The names of all copies that were ever proved."""
-    query = select(col(CopyRun.file_name)).where(col(CopyRun.whole).is_(True))
-    return frozenset(session.execute(query).scalars())
+def proved(session: Session) -> Mapping[str, Proved]:
+    """All copies that were ever proved and have not been found damaged since, by name."""
+    columns = col(CopyRun.file_name), col(CopyRun.size_bytes), col(CopyRun.sha256)
+    found = session.execute(select(*columns).where(col(CopyRun.whole).is_(True)))
+    return {name: Proved(size_bytes, sha256) for name, size_bytes, sha256 in found}
+
+
+def places(session: Session) -> Places | None:
+    """What lay where after the latest attempt; None when nobody has looked yet."""
+    told = get_setting(session, PLACES_KEY)
+    return Places.from_json(told) if told else None
 
 
 def due(found: CopyState, plan: CopyPlan, now: datetime) -> str | None:
@@ -320,12 +386,23 @@ def settle(session: Session, house: House, number: int, outcome: Outcome, now: d
         "file": outcome.file_name, "bytes": outcome.size_bytes, "sha256": outcome.sha256,
         "whole": outcome.whole, "second_whole": outcome.second_whole,
     }  # fmt: skip
+    if outcome.places is not None:
+        put_setting(session, PLACES_KEY, outcome.places.to_json(), now)
+    _mark_rotten(session, outcome.rotten)
     history.record(
         session, at=now, actor_id=None, through="timer", action="copy_made", subject="firm", before=None,
         after=after,
     )  # fmt: skip
     if outcome.whole and not outcome.troubles and row.through == "timer":
         _tell_verdict(session, house, outcome, now)
+
+
+def _mark_rotten(session: Session, names: Collection[str]) -> None:
+    if not names:
+        return
+    for row in session.execute(select(CopyRun).where(col(CopyRun.file_name).in_(names))).scalars():
+        row.whole = False
+        row.troubles = [*row.troubles, [CopyTrouble.DAMAGED_LATER.value, ""]]
 
 
 def _tell_verdict(session: Session, house: House, outcome: Outcome, now: datetime) -> None:

@@ -24,10 +24,11 @@ from app.settings import Firm as FirmSection
 from notifications.copying import CopyTrouble
 from storage import copies
 from storage.backup import BackupError, Key, verify
-from storage.copies import Told, made_at, name_of
+from storage.copies import Places, Proved, Told, made_at, name_of
 from storage.files import FileStore
+from storage.house import Who
 from storage.migrate import create, is_newest, newest_revision
-from storage.models import CopyRun, Letter
+from storage.models import CopyRun, History, Letter
 from tests.storage.firm import MOSCOW, Firm
 
 NOW = datetime(2026, 11, 25, 3, 30, tzinfo=MOSCOW).astimezone(UTC)
@@ -83,6 +84,10 @@ def keep(settings, size_bytes):
     FileStore(settings.storage.folder, 0).put_back(hashlib.sha256(content).hexdigest(), io.BytesIO(content))
 
 
+def proved(outcome):
+    return {outcome.file_name: Proved(outcome.size_bytes, outcome.sha256)}
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -102,13 +107,11 @@ def test_a_copy_is_written_proved_and_carried_away(settings, near, far):
 
 
 def test_the_old_ones_go_in_both_places_and_strangers_stay(settings, near, far):
-    known = set()
+    known = {}
     for day in range(3):
         backup = settings.backup.model_copy(update={"keep_days": 2, "keep_weeks": 0, "keep_months": 0})
-        done = carry_out(
-            Order(settings.storage, backup, "Europe/Moscow", NOW + day * DAY, whole=frozenset(known))
-        )
-        known.add(done.file_name)
+        done = carry_out(Order(settings.storage, backup, "Europe/Moscow", NOW + day * DAY, whole=known))
+        known |= proved(done)
         (far / "holiday.jpg").write_bytes(b"not ours")
         (far / f"{name_of(NOW)}.part").write_bytes(b"broken off")
     kept = [name_of(NOW + DAY), name_of(NOW + 2 * DAY)]
@@ -125,7 +128,7 @@ def test_what_the_second_place_missed_is_carried_later(settings, near, far, tmp_
     assert what is CopyTrouble.NOT_CARRIED
     assert "mounted" in detail
     far.mkdir()
-    second = carry_out(order(settings, NOW + DAY, whole=frozenset({first.file_name})))
+    second = carry_out(order(settings, NOW + DAY, whole=proved(first)))
     assert second.troubles == ()
     assert names(far) == [first.file_name, second.file_name]
 
@@ -159,6 +162,120 @@ def test_a_fault_in_the_data_is_told_and_the_copy_is_kept_all_the_same(settings,
     assert (done.whole, done.opens, done.second_whole) == (False, True, True)
     assert [told.what for told in done.troubles] == [CopyTrouble.DAMAGED]
     assert names(near) == names(far) == [name_of(NOW)]
+
+
+# --- the copies of earlier nights ---------------------------------------------------------------
+
+
+def spoil(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def told_of(outcome):
+    return [(told.what, told.detail) for told in outcome.troubles]
+
+
+class Nights:
+    """One night after the other, each knowing what the service would know of those before."""
+
+    def __init__(self, settings):
+        self.settings, self.known, self.places, self.number = settings, {}, None, 0
+
+    def another(self):
+        now = NOW + self.number * DAY
+        done = carry_out(order(self.settings, now, whole=dict(self.known), places=self.places))
+        self.known |= proved(done)
+        for name in done.rotten:
+            del self.known[name]
+        self.places, self.number = done.places, self.number + 1
+        return done
+
+
+def test_a_copy_that_vanishes_later_is_told_once(settings, near, far):
+    nights = Nights(settings)
+    first = nights.another()
+    (near / first.file_name).unlink()
+    second = nights.another()
+    assert (second.whole, second.second_whole) == (True, True)
+    assert told_of(second) == [(CopyTrouble.VANISHED, f"{first.file_name} is not in {near} any more.")]
+    (far / first.file_name).unlink()
+    ((what, detail),) = told_of(nights.another())
+    assert (what, str(far) in detail) == (CopyTrouble.VANISHED, True), "it lay there alone"
+    assert told_of(nights.another()) == []
+
+
+def test_what_the_second_place_alone_has_lost_is_carried_again(settings, far):
+    nights = Nights(settings)
+    first = nights.another()
+    (far / first.file_name).unlink()
+    assert told_of(nights.another()) == []
+    assert (far / first.file_name).exists()
+
+
+def test_a_copy_that_rots_here_is_told_and_counts_no_more(settings, near):
+    nights = Nights(settings)
+    first = nights.another()
+    spoil(near / first.file_name)
+    second = nights.another()
+    assert told_of(second) == [
+        (CopyTrouble.DAMAGED_LATER, f"{first.file_name} in {near} is not what it was.")
+    ]
+    assert second.rotten == (first.file_name,)
+    assert told_of(nights.another()) == [], "it is known"
+
+
+def test_a_copy_that_rots_in_the_second_place_is_carried_again(settings, near, far):
+    nights = Nights(settings)
+    first = nights.another()
+    spoil(far / first.file_name)
+    second = nights.another()
+    ((what, detail),) = told_of(second)
+    assert (what, "carried there again" in detail) == (CopyTrouble.DAMAGED_LATER, True)
+    assert second.rotten == ()
+    assert (near / first.file_name).read_bytes() == (far / first.file_name).read_bytes()
+
+
+def test_every_copy_is_read_again_in_its_turn(settings, near):
+    nights = Nights(settings)
+    made = [nights.another().file_name for _night in range(4)]
+    spoil(near / made[2])
+    found = [outcome for _night in range(3) if told_of(outcome := nights.another())]
+    assert [outcome.rotten for outcome in found] == [(made[2],)]
+    (near / made[0]).write_bytes(b"cut short")
+    assert nights.another().rotten == (made[0],), "its length is seen at once"
+
+
+def test_what_has_rotted_here_is_not_carried_away(settings, near, far):
+    nights = Nights(settings)
+    first = nights.another()
+    spoil(near / first.file_name)
+    (far / first.file_name).unlink()
+    nights.another()
+    assert not (far / first.file_name).exists()
+
+
+def test_a_new_second_place_has_lost_nothing(settings, far, tmp_path, database_url):
+    nights = Nights(settings)
+    first = nights.another()
+    (tmp_path / "near" / first.file_name).unlink()
+    nights.another()
+    (tmp_path / "farther").mkdir()
+    nights.settings = settled(tmp_path, database_url, second_place=str(tmp_path / "farther"))
+    assert told_of(nights.another()) == []
+
+
+def test_what_was_thinned_has_not_vanished(settings, near):
+    nights = Nights(settings)
+    few = {"keep_days": 1, "keep_weeks": 0, "keep_months": 0}
+    nights.another()
+    backup = settings.backup.model_copy(update=few)
+    nights.settings = Settings(
+        settings.firm, settings.consent, settings.storage, settings.server, {}, backup=backup
+    )
+    assert [told_of(nights.another()) for _night in range(3)] == [[], [], []]
+    assert len(names(near)) == 1
 
 
 # --- the disk ----------------------------------------------------------------------------------
@@ -246,6 +363,8 @@ def test_an_answer_is_read_as_it_was_given(settings):
         second_whole=False,
         troubles=(Told(CopyTrouble.DAMAGED, "why"),),
         opens=True,
+        places=Places({"x": NOW}, {"y": NOW}, "/mnt/copies"),
+        rotten=("z",),
     )
     assert outcome_of(copying._to_answer(done).encode()) == done
     with pytest.raises(ValueError, match="Expecting value"):
@@ -301,6 +420,55 @@ async def test_without_a_key_nothing_is_copied_and_health_says_why(firm, tmp_pat
     assert well
     assert page["last_backup"]["on"] is False
     assert "passphrase" in page["last_backup"]["why_off"]
+
+
+async def test_a_copy_that_is_gone_or_rotten_is_told_to_people(firm, settings, near, far):
+    clock = [NOW]
+    nightly = Nightly(settings, firm.database, lambda: firm.house, lambda: clock[0])
+    monitor = Monitor(firm.database, {}, lambda: firm.house, lambda: clock[0], copy_plan=nightly.plan)
+    assert await nightly.look()
+    (first,) = names(near)
+    (near / first).unlink()
+    spoil(far / first)
+    clock[0] += DAY
+    assert await nightly.look()
+    clock[0] += timedelta(hours=5)
+    with firm.database.begin() as session:
+        copies.wish(session, Who("panel", None), clock[0])
+    assert await nightly.look(), "the copy that somebody asks for knows nothing of it"
+    assert firm.rows(CopyRun)[-1].troubles == []
+    well, page = await monitor.health()
+    assert not well
+    assert page["last_backup"]["troubles"] == ["vanished", "damaged_later"]
+    told = {row.text for row in firm.rows(Letter) if row.key.startswith("copy:alarm")}
+    assert any("Пропала копия" in text and "испортилась" in text for text in told)
+    assert {row.file_name: row.whole for row in firm.rows(CopyRun)}[first] is False
+    clock[0] += DAY
+    assert (await monitor.health())[0], "it was told for a day"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "troubles"),
+    [({"public_key": ""}, ["missing"]), ({"public_key": "", "at": ""}, [])],
+    ids=["forgotten", "meant"],
+)
+async def test_a_firm_without_any_copy_is_told_unless_it_is_meant(
+    firm, tmp_path, database_url, chosen, troubles
+):
+    settings = settled(tmp_path, database_url, **chosen)
+    began = firm.rows(History)[0].at
+    clock = [began + timedelta(hours=36)]
+    nightly = Nightly(settings, firm.database, lambda: firm.house, lambda: clock[0])
+    monitor = Monitor(firm.database, {}, lambda: firm.house, lambda: clock[0], copy_plan=nightly.plan)
+    assert (await monitor.health())[0], "a new firm has a day and a half to set it up"
+    clock[0] = (began + timedelta(days=2)).replace(hour=9)
+    assert await nightly.look() is bool(troubles)
+    well, page = await monitor.health()
+    assert (well, page["last_backup"]["troubles"]) == (not troubles, troubles)
+    letters = [row for row in firm.rows(Letter) if row.key.startswith("copy:alarm")]
+    assert {row.person_id for row in letters} == (
+        {firm.people["elena"], firm.people["oleg"]} if troubles else set()
+    )
 
 
 # --- before a migration ------------------------------------------------------------------------
