@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from forms.answers import AnswerError
-from forms.deadline import deadline_choices, from_text, parse_deadline, show_deadline, to_text
+from forms.deadline import deadline_choices, from_text, parse_deadline, show_deadline, speaks_of_time, to_text
 from forms.fields import Answers, Choice, Field, Form, FormContext, Said, files_from_text
 from forms.goods import Goods, parse_goods, show_goods, split_goods
 from forms.inn import parse_company_name, parse_inn, split_company
@@ -63,7 +63,31 @@ def _parse_company(said: Said, answers: Answers, context: FormContext) -> Answer
         return _task_before_company(said.text, context)
     if _NAMED in answers:
         raise AnswerError(_("Здесь нужен ИНН — 10 или 12 цифр. Он есть в любом вашем счёте или договоре."))
+    _refuse_no_name(
+        said.text,
+        context,
+        _("ИНН есть в любом вашем счёте или договоре. Нет под рукой — напишите название компании или ИП."),
+    )
     return {_NAMED: parse_company_name(said.text)}
+
+
+_NO_NAME = Vocabulary.of(
+    "не нет нету да знаю помню понял поняла потом позже пришлю скину отправлю напишу вышлю сейчас минуту "
+    "секунду забыл забыла затрудняюсь где какой какая какую что это как зачем почему кто взять найти узнать посмотрю "
+    "посмотреть ип ооо инн самозанятый самозанятая физлицо новая новый просто лицо компания компанию фирма "
+    "организация моя мой наша наш любая та же прежняя прошлая ничего пусто чего",
+    "я мы у меня нас мне вас и а ну же то ли его ее их ли мой в под рукой нужно надо лежит есть на счет "
+    "физическое юридическое частное вот ой бы можно",
+)
+"""What people answer who have no name to tell; «ИП» alone is none either."""
+
+
+def _refuse_no_name(text: str, context: FormContext, advice: Text) -> None:
+    """A question, a deadline or «не знаю» must not become the name of a company. Raises AnswerError."""
+    is_quoted = bool(re.search('[«"]', text))
+    no_name = "?" in text or _NO_NAME.speaks(text) or speaks_of_time(text, context.now, context.calendar)
+    if no_name and not is_quoted:
+        raise AnswerError(advice)
 
 
 def _company_by_inn(inn: str, name: str | None, context: FormContext) -> Answers:
@@ -120,7 +144,10 @@ def _ask_name(answers: Answers, _context: FormContext) -> Text:
     return _("ИНН {inn} у нас впервые. Как называется компания или ИП?", inn=answers["inn"])
 
 
-def _parse_name(said: Said, _answers: Answers, _context: FormContext) -> Answers:
+def _parse_name(said: Said, _answers: Answers, context: FormContext) -> Answers:
+    _refuse_no_name(
+        said.text, context, _("Напишите название, как в счетах. Например: ООО «Ромашка» или ИП Кузнецова.")
+    )
     return {"company": parse_company_name(said.text)}
 
 

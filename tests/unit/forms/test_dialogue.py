@@ -66,6 +66,43 @@ def test_a_company_is_chosen_by_its_name_typed():
     assert says(begin(CONTEXT), "value").answers == {"_company_name": "value"}
 
 
+NO_NAMES = [
+    "не знаю", "где взять ИНН?", "до конца недели", "потом пришлю", "у меня ИП", "нет", "Я не знаю ИНН", "ИП",
+    "сейчас посмотрю", "забыла", "что это?", "завтра", "нет под рукой", "физлицо", "срочно",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", NO_NAMES)
+def test_what_is_no_name_does_not_become_one(typed):
+    turn = advance(begin(CONTEXT), Said(text=typed), CONTEXT)
+    assert turn.progress.answers == {}
+    assert "ИНН есть в любом вашем счёте" in SAY(turn.replies[0].text)
+    turn = advance(turn.progress, Said(text=typed), CONTEXT)
+    assert "Позвать человека" in SAY(turn.replies[0].text)
+    asked = says(begin(CONTEXT), "500100732259")
+    turn = advance(asked, Said(text=typed), CONTEXT)
+    assert turn.progress.answers == {"inn": "500100732259"}
+    assert "Напишите название" in SAY(turn.replies[0].text)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Ромашка",
+        "ООО «Завтра»",
+        "«Пятница»",
+        "ИП Нет",
+        "ООО Что где когда",
+        "Наш дом",
+        "Компания Свет",
+        "ИП Где",
+    ],
+)
+def test_odd_names_are_names(typed):
+    assert says(begin(CONTEXT), typed).answers == {"_company_name": typed}
+    assert says(begin(CONTEXT), "500100732259", typed).answers["company"] == typed
+
+
 def test_a_press_counts_only_on_its_own_screen():
     progress = begin(CONTEXT, ANSWERS, revision=7)
     press = Press("form", "deadline", "tomorrow", 7)
