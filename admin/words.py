@@ -29,7 +29,7 @@ STAGES: Mapping[str, Text] = MappingProxyType(
         Stage.QUEUE: _("в очереди"),
         Stage.PROCESSING: _("обработка: назначена, ещё не принята"),
         Stage.CLIENT: _("ответ за клиентом"),
-        Stage.CLARIFICATION: _("уточнение: клиент ответил"),
+        Stage.CLARIFICATION: _("уточнение: клиент написал"),
         Stage.EXECUTION: _("исполнение"),
         Stage.THIRD_PARTY: _("ждём других: банк, налоговую"),
     }
@@ -67,7 +67,7 @@ MEASURES_EXPLAINED: Mapping[str, Text] = MappingProxyType(
         Measure.FIRST_RESPONSE: _("от отправки до первого ответа человека"),
         Measure.ACCEPTANCE: _("от отправки до первого «Принять»"),
         Measure.PROCESSING: _("от назначения до «Принять»"),
-        Measure.CLARIFICATION: _("клиент ответил, исполнитель ещё не вернулся к работе"),
+        Measure.CLARIFICATION: _("клиент написал, исполнитель ещё не ответил или не вернулся к работе"),
         Measure.WHOLE: _("обработка, уточнение и исполнение вместе; только выполненные заявки"),
         Measure.RESOLUTION: _("всё время, включая очередь и ожидание клиента"),
     }

@@ -250,6 +250,8 @@ _WORKED_ON = (Status.ACCEPTED, Status.WAITING_CLIENT)
 _UNFINISHED = (Status.NEW, Status.ASSIGNED, *_WORKED_ON)
 _OPEN = (*_UNFINISHED, Status.DONE)
 _FINISHED = (Status.DONE, Status.CLOSED)
+_WAITED_FOR = (Status.WAITING_CLIENT, Status.DONE)
+"""The client is to act next: their minutes, unless they wait for an answer."""
 _SUBMITTED = tuple(status for status in Status if status is not Status.DRAFT)
 
 
@@ -324,7 +326,8 @@ def remind(request: Request, actor: Actor, now: datetime) -> Change:
 def accept(request: Request, actor: Actor, now: datetime, *, holder: str = "") -> Change:
     """Take the assigned request, or one that waits in the queue.
 
-    With a question to the client still open the clock goes back to the client.
+    With a question to the client still open the clock goes back to the client, unless the client waits for
+    an answer.
 
     Raises:
         AlreadyTaken: somebody else has accepted it.
@@ -397,7 +400,8 @@ def client_wrote(request: Request, actor: Actor, now: datetime, *, needs_answer:
     """The client wrote into the conversation; a thank-you (`needs_answer` false) leaves no debt.
 
     It answers a question that was asked with free words. A question about a field goes on waiting
-    for `clarified`; a done request stays done, a closed one closed, but both show the debt.
+    for `clarified`; a done request stays done, a closed one closed, but both show the debt. Until it is
+    answered the client is not waited for: the clock of the firm runs.
     """
     _require_status(request, _SUBMITTED)
     after = request
@@ -405,6 +409,8 @@ def client_wrote(request: Request, actor: Actor, now: datetime, *, needs_answer:
         after = replace(after, status=Status.ACCEPTED, stage=Stage.CLARIFICATION)
     if needs_answer and request.unanswered_since is None:
         after = replace(after, unanswered_since=now)
+    if needs_answer and request.status in _WAITED_FOR:
+        after = replace(after, stage=Stage.CLARIFICATION)
     return _change(Event.CLIENT_WROTE, request, after, actor, now)
 
 
@@ -427,7 +433,8 @@ def note(request: Request, actor: Actor, now: datetime, text: str) -> Change:
     _require_staff(actor)
     _require_status(request, _SUBMITTED)
     after = request
-    if actor.directs or actor.staff_id == request.assignee_id:
+    # Where the client is to act next, only an answer gives the minutes back to the client.
+    if (actor.directs or actor.staff_id == request.assignee_id) and request.status not in _WAITED_FOR:
         after = _reacted(request)
     return _change(Event.NOTED, request, after, actor, now, comment=text)
 
@@ -578,7 +585,7 @@ _STAGE_WORDS: Mapping[Stage, Text] = {
     Stage.CLIENT: _("ответ за клиентом"),
     Stage.QUEUE: _("в очереди"),
     Stage.PROCESSING: _("у исполнителя, ещё не принята"),
-    Stage.CLARIFICATION: _("клиент ответил, исполнитель смотрит"),
+    Stage.CLARIFICATION: _("клиент написал, исполнитель смотрит"),
     Stage.EXECUTION: _("в работе"),
     Stage.THIRD_PARTY: _("ждём банк, налоговую или другую организацию"),
 }
@@ -690,7 +697,8 @@ def _queued(request: Request) -> Request:
 
 def _taken(request: Request, now: datetime) -> Request:
     if request.question is not None:
-        return replace(request, status=Status.WAITING_CLIENT, stage=Stage.CLIENT, accepted_at=now)
+        stage = Stage.CLIENT if request.unanswered_since is None else Stage.CLARIFICATION
+        return replace(request, status=Status.WAITING_CLIENT, stage=stage, accepted_at=now)
     return replace(request, status=Status.ACCEPTED, stage=Stage.EXECUTION, accepted_at=now)
 
 
@@ -706,7 +714,7 @@ def _responded(request: Request, actor: Actor, now: datetime) -> Request:
 
 def _reacted(request: Request) -> Request:
     if request.stage is Stage.CLARIFICATION:
-        return replace(request, stage=Stage.EXECUTION)
+        return replace(request, stage=Stage.CLIENT if request.status in _WAITED_FOR else Stage.EXECUTION)
     return request
 
 

@@ -108,7 +108,18 @@ STEPS: dict[str, Callable[[Firm, int], object]] = {
 """Whatever the desk refuses in a state is left out of the history."""
 
 
-_OFTEN = ("accept", "clarify", "clarified", "done", "reopen", "rate", "outside", "reassign", "close")
+_OFTEN = (
+    "accept",
+    "clarify",
+    "clarified",
+    "done",
+    "reopen",
+    "rate",
+    "outside",
+    "reassign",
+    "close",
+    "client writes",
+)
 
 steps = st.sampled_from([*STEPS, *_OFTEN, *_OFTEN])
 starts = st.sampled_from(
@@ -142,7 +153,8 @@ def check(firm: Firm, number: int) -> None:
     calendar = firm.house.calendar
     request = firm.request(number)
     intervals = firm.rows(StageInterval, request_id=number)
-    now = max(firm.clock, intervals[-1].started_at)
+    # The clock may have been set back behind what is written down.
+    now = max(firm.clock, intervals[-1].started_at, intervals[-1].ended_at or firm.clock)
 
     assert intervals[0].started_at == request.submitted_at
     for earlier, later in pairwise(intervals):
@@ -152,6 +164,8 @@ def check(firm: Firm, number: int) -> None:
     assert (request.closed_at is not None) == is_over
     if not is_over:
         assert (intervals[-1].stage, intervals[-1].staff_id) == (request.stage, request.assignee_id)
+    if request.unanswered_since is not None:
+        assert request.stage != Stage.CLIENT, "the client is owed an answer"
     for interval in intervals:
         assert (interval.staff_id is None) == (interval.stage == Stage.QUEUE) or interval.stage == "client"
 
@@ -205,6 +219,8 @@ CHAPTERS = {
     "taken up again": ["accept", "done", "rate", "reopen", "done", "rate"],
     "nobody reacts": ["escalate", "escalate", "pick up", "accept", "done", "close"],
     "given up": ["accept", "outside", "cancel"],
+    "asked back": ["accept", "clarify", "client writes", "note", "answer", "clarified", "done"],
+    "asked about the result": ["accept", "done", "client writes", "note", "answer", "rate"],
 }
 
 
@@ -229,6 +245,19 @@ def test_a_request_taken_up_again_was_the_clients_while_it_was_closed(database):
         exported = next(iter(requests_for_export(session, firm.house.calendar, firm.clock)))
     assert exported.stage_minutes["client"] == 25
     assert exported.stage_minutes["execution"] == 10
+    check(firm, number)
+
+
+def test_while_the_firm_owes_an_answer_the_client_is_not_waited_for(database):
+    firm = Firm.open(database)
+    number = firm.accepted_by("anna")
+    live(firm, number, [("clarify", 600), ("client writes", 300), ("answer", 1200), ("clarified", 60)])
+    live(firm, number, [("done", 120), ("client writes", 180), ("note", 600), ("answer", 900), ("rate", 240)])
+    with firm.database.read() as session:
+        exported = next(iter(requests_for_export(session, firm.house.calendar, firm.clock)))
+    minutes = {stage: spent for stage, spent in exported.stage_minutes.items() if spent}
+    assert minutes == {"execution": 10, "client": 13, "clarification": 47}
+    assert firm.request(number).status == Status.CLOSED
     check(firm, number)
 
 

@@ -31,9 +31,11 @@ ASSIGNED = desk.assigned(NEW, MACHINE, EARLIER, TO_ANNA).after
 ACCEPTED = desk.accept(ASSIGNED, ANNA, EARLIER).after
 ASKED = desk.ask_clarification(ACCEPTED, ANNA, EARLIER, "inn").after
 ASKED_FREELY = desk.ask_clarification(ACCEPTED, ANNA, EARLIER, None, "Какой счёт?").after
+ASKED_BACK = desk.client_wrote(ASKED, CLIENT, EARLIER).after
 CLARIFIED = desk.clarified(ASKED, CLIENT, EARLIER).after
 OUTSIDE = desk.wait_outside(ACCEPTED, ANNA, EARLIER, "банк").after
 DONE = desk.done(ACCEPTED, ANNA, EARLIER, "Оплачено").after
+ASKED_ABOUT = desk.client_wrote(DONE, CLIENT, EARLIER).after
 CLOSED = desk.close(DONE, CLIENT, EARLIER).after
 CANCELLED = desk.cancel(ACCEPTED, CLIENT, EARLIER).after
 
@@ -174,9 +176,65 @@ EVERY_STATE = {
             desk.client_wrote(ASKED, CLIENT, NOW),
             Event.CLIENT_WROTE,
             Status.WAITING_CLIENT,
-            Stage.CLIENT,
+            Stage.CLARIFICATION,
             1,
             id="wrote, but not what was asked",
+        ),
+        pytest.param(
+            desk.client_wrote(ASKED, CLIENT, NOW, needs_answer=False),
+            Event.CLIENT_WROTE,
+            Status.WAITING_CLIENT,
+            Stage.CLIENT,
+            1,
+            id="said thank you for the question",
+        ),
+        pytest.param(
+            desk.answer(ASKED_BACK, ANNA, NOW),
+            Event.ANSWERED,
+            Status.WAITING_CLIENT,
+            Stage.CLIENT,
+            1,
+            id="what was asked is waited for again",
+        ),
+        pytest.param(
+            desk.clarified(ASKED_BACK, CLIENT, NOW),
+            Event.CLARIFICATION_ANSWERED,
+            Status.ACCEPTED,
+            Stage.CLARIFICATION,
+            1,
+            id="clarified after all",
+        ),
+        pytest.param(
+            desk.accept(desk.reassign(ASKED_BACK, DIRECTOR, NOW, 2).after, BORIS, NOW),
+            Event.ACCEPTED,
+            Status.WAITING_CLIENT,
+            Stage.CLARIFICATION,
+            2,
+            id="accepted with an answer owed",
+        ),
+        pytest.param(
+            desk.client_wrote(DONE, CLIENT, NOW),
+            Event.CLIENT_WROTE,
+            Status.DONE,
+            Stage.CLARIFICATION,
+            1,
+            id="asked about the result",
+        ),
+        pytest.param(
+            desk.note(ASKED_ABOUT, ANNA, NOW, "вижу"),
+            Event.NOTED,
+            Status.DONE,
+            Stage.CLARIFICATION,
+            1,
+            id="a note is no answer",
+        ),
+        pytest.param(
+            desk.answer(ASKED_ABOUT, ANNA, NOW),
+            Event.ANSWERED,
+            Status.DONE,
+            Stage.CLIENT,
+            1,
+            id="answered about the result",
         ),
         pytest.param(
             desk.client_wrote(ACCEPTED, CLIENT, NOW),
@@ -687,8 +745,8 @@ _STAGES_OF = {
     Status.NEW: {Stage.QUEUE},
     Status.ASSIGNED: {Stage.PROCESSING},
     Status.ACCEPTED: {Stage.EXECUTION, Stage.CLARIFICATION, Stage.THIRD_PARTY},
-    Status.WAITING_CLIENT: {Stage.CLIENT},
-    Status.DONE: {Stage.CLIENT},
+    Status.WAITING_CLIENT: {Stage.CLIENT, Stage.CLARIFICATION},
+    Status.DONE: {Stage.CLIENT, Stage.CLARIFICATION},
     Status.CLOSED: {None},
     Status.CANCELLED: {None},
 }
@@ -700,6 +758,8 @@ def test_status_stage_assignee_and_times_agree(history: list[Change]):
     for change in history:
         now = change.after
         assert now.stage in _STAGES_OF[now.status]
+        if now.status in (Status.WAITING_CLIENT, Status.DONE):
+            assert (now.stage is Stage.CLIENT) == (now.unanswered_since is None)
         assert (now.assignee_id is None) >= (now.status is Status.NEW)
         if now.status in (Status.ASSIGNED, Status.ACCEPTED, Status.WAITING_CLIENT, Status.DONE):
             assert now.assignee_id is not None
