@@ -11,7 +11,7 @@ from bots import company, edits, linking, personal, readback, staff_chat
 from bots.albums import request_of_album
 from bots.linking import LINK_SCOPE, Entered
 from bots.personal import CONSENT_SCOPE
-from bots.turns import FORM_FOCUS, PICKING, ChatTurn
+from bots.turns import FORM_FOCUS, PICKING, ChatTurn, typed_press
 from forms.answers import AnswerError
 from forms.dialogue import (
     ALBUM_SECONDS,
@@ -88,8 +88,11 @@ def handle(turn: ChatTurn) -> None:
 
 
 def _answer(turn: ChatTurn, note: Text | None) -> None:
+    named = _named_request(turn) if note is None else None
     if note is not None:
         _present(turn, note)
+    elif named is not None and _is_said_about(turn, named):
+        _about_request(turn, named)
     elif turn.said.press:
         _pressed(turn, turn.said.press)
     else:
@@ -106,6 +109,66 @@ def _welcome_staff(turn: ChatTurn, entered: Entered) -> None:
         staff_chat.resume(turn, entered.hello)
     else:
         staff_chat.welcome(turn)
+
+
+# --- what names its request --------------------------------------------------------------------
+
+
+def _named_request(turn: ChatTurn) -> RequestFacts | None:
+    """The person's own request in whose thread the message stands, or that it names otherwise.
+
+    Under a letter about a request words that press a button press one of that letter's.
+    """
+    inbound, number = turn.inbound, turn.inbound.about
+    letter = client_chats.answered_letter(turn.session, turn.chat.chat_id, inbound.answers_to)
+    if letter is not None and letter.request_id is None and _is_filling(_progress(turn)):
+        return None  # it answers the form, whatever the form has told above its question
+    if letter is not None and letter.request_id is not None:
+        number = letter.request_id
+        if inbound.button is None and not turn.said.files:
+            in_sight = {button[1]: button for button in turn.chat.screen}
+            shown = [in_sight.get(button[1], button) for button in letter.buttons]
+            turn.said = replace(turn.said, press=typed_press(inbound, shown))
+    return client_chats.own_request(turn.session, turn.chat.person_id, number) if number else None
+
+
+def _is_said_about(turn: ChatTurn, facts: RequestFacts) -> bool:
+    """Whether the message is words or files for that request, and no command and none of its buttons."""
+    press, text, files = turn.said.press, turn.said.text, turn.said.files
+    if press is not None and (press.scope in _EVERYWHERE or _number_of(turn, press) == facts.number):
+        return False
+    if turn.inbound.kind not in (InboundKind.TEXT, InboundKind.FILE) or not (text.strip() or files):
+        return False
+    is_command = nav_word(text) is not None or linking.is_asked(text) or personal.asked(text) is not None
+    if not files and (is_command or _is_courtesy(turn)):
+        return False
+    return facts.status.is_open or (_UNSOLVED.match(text) is not None and facts.status is Status.CLOSED)
+
+
+_EVERYWHERE = (NAV_SCOPE, LINK_SCOPE, CONSENT_SCOPE)
+
+
+def _number_of(turn: ChatTurn, press: Press) -> int | None:
+    """The request that a button belongs to."""
+    if press.scope == CLARIFY_SCOPE:
+        asked = client_chats.question(turn.session, turn.chat.person_id, _number(press.target))
+        return asked.facts.number if asked is not None else None
+    if press.scope in (REQUEST_SCOPE, RATE_SCOPE, PICK_SCOPE, *readback.READBACK_SCOPES):
+        return _number(press.target.partition(".")[0])
+    return None
+
+
+def _about_request(turn: ChatTurn, facts: RequestFacts) -> None:
+    """Before the form and whatever else is open: its own question, or else an addition to it."""
+    turn.said = said = replace(turn.said, press=None)
+    unsolved = _UNSOLVED.match(said.text)
+    asked = client_chats.open_question_about(turn.session, turn.chat.person_id, facts.number)
+    if unsolved and facts.status in (Status.DONE, Status.CLOSED):
+        _unsolved(turn, facts, said.text[unsolved.end() :].strip())
+    elif asked is not None:
+        _clarify(turn, asked, said)
+    else:
+        _on_own_request(turn, str(facts.number), lambda own: _add(turn, own))
 
 
 # --- consent -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ meanwhile waits behind it, so the order of the person is kept.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -353,8 +354,26 @@ FETCHER = "fetcher"
 
 
 def inbound_to_json(inbound: Inbound) -> dict[str, Any]:
-    """A message as JSON can hold it."""
-    return {**asdict(inbound), "sent_at": inbound.sent_at.isoformat()}
+    """A message as JSON can hold it.
+
+    A process of an older version, which may take this one's place, gives up a message in which it does not
+    know a name. So what it has no name for travels in `acknowledge`, which means nothing by then.
+    """
+    stored = {**asdict(inbound), "sent_at": inbound.sent_at.isoformat()}
+    place = {name: stored.pop(name) for name in _PLACE}
+    if any(place.values()):
+        stored["acknowledge"] = json.dumps(place)
+    return stored
+
+
+_PLACE = ("about", "answers_to")
+
+
+def _place_from_json(acknowledge: str | None) -> dict[str, Any]:
+    if not (acknowledge or "").startswith("{"):
+        return {"acknowledge": acknowledge}
+    place = json.loads(acknowledge or "")
+    return {"acknowledge": None, "about": place["about"], "answers_to": tuple(place["answers_to"])}
 
 
 def _delivery_from_json(stored: dict[str, Any] | None) -> Delivery | None:
@@ -373,5 +392,6 @@ def inbound_from_json(stored: dict[str, Any]) -> Inbound:
             "files": files,
             "contact": Contact(**stored["contact"]) if stored["contact"] else None,
             "delivery": _delivery_from_json(stored.get("delivery")),
+            **_place_from_json(stored.get("acknowledge")),
         }
     )

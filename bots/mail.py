@@ -688,7 +688,34 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
         start_code=start[1] if start else None,
         message_key=event_key,
         user_name=name,
+        about=_named_request(message, subject, own),
+        answers_to=_answered(message),
     )
+
+
+_MARKED = re.compile(r"\[№\s*([0-9]{1,9})\]")
+_RECIPIENTS = ("To", "Cc", "Delivered-To", "X-Original-To")
+
+
+def _named_request(message: Message, subject: str, own: Own) -> int | None:
+    """The request of `[№ 17]` in the subject, or of the address `intake+17@…` to which a letter went."""
+    marks = set(_MARKED.findall(subject))
+    if not marks:
+        local, _at, domain = own.address.partition("@")
+        ours = re.compile(rf"{re.escape(local.partition('+')[0])}\+([0-9]{{1,9}})@{re.escape(domain)}")
+        sent_to = (address for name in _RECIPIENTS for _person, address in mime.addresses(message, name))
+        marks = {found[1] for found in map(ours.fullmatch, sent_to) if found}
+    return int(marks.pop()) if len(marks) == 1 else None
+
+
+_ANSWERED_LETTERS = 10
+
+
+def _answered(message: Message) -> tuple[str, ...]:
+    """The letters that this one was written under, by their keys, the nearest first."""
+    above = f"{mime.header(message, 'References')} {mime.header(message, 'In-Reply-To')}"
+    keys = [_short_key(key) for key in re.findall(r"<([\x21-\x3b\x3d\x3f-\x7e]{1,250})>", above)]
+    return tuple(dict.fromkeys(reversed(keys)))[:_ANSWERED_LETTERS]
 
 
 _START = re.compile(r"\s*/start(?:[ \t]+(\S{4,64}))?[ \t]*(?:\n|$)")
@@ -966,7 +993,8 @@ def _subject(text: str, thread: _Thread | None, firm: str) -> str:
         sentence = re.split(r"(?<=\w)[.!?:](?:\s|$)", first)[0]
         return _one_line(f"[№ {numbers.pop()}] {sentence}")[:_SUBJECT_LENGTH]
     subject = thread.subject if thread is not None else ""
-    if not subject or _START.match(subject):
+    # A question of the form under somebody's words about a request is not about that request.
+    if not subject or _START.match(subject) or _MARKED.search(subject):
         return _one_line(firm)[:_SUBJECT_LENGTH]
     return _one_line(subject if _REPLY.match(subject) else f"Re: {subject}")[:_SUBJECT_LENGTH]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -108,7 +109,7 @@ def press_of(inbound: Inbound, chat: ChatView) -> Press | None:
         return Press.parse(inbound.button)
     if inbound.files or inbound.kind is not InboundKind.TEXT:
         return None
-    return _typed_press(inbound, chat)
+    return typed_press(inbound, chat.screen)
 
 
 def without_logos(inbound: Inbound, chat: ChatView) -> Inbound:
@@ -120,21 +121,22 @@ def without_logos(inbound: Inbound, chat: ChatView) -> Inbound:
         return inbound
     is_word = nav_word(inbound.text) is not None or is_form_word(inbound.text)
     is_number = re.fullmatch(r"\s*(?:/[a-z]+|[0-9]{1,2}[.)]?)\s*", inbound.text) is not None
-    if not (is_word or is_number or _typed_press(inbound, chat)):
+    if not (is_word or is_number or typed_press(inbound, chat.screen)):
         return inbound
     files = tuple(file for file in inbound.files if file.role is not FileRole.IN_TEXT)
     return replace(inbound, files=files, kind=inbound.kind if files else InboundKind.TEXT)
 
 
-def _typed_press(inbound: Inbound, chat: ChatView) -> Press | None:
+def typed_press(inbound: Inbound, screen: Sequence[Sequence[str]]) -> Press | None:
+    """The button of these that the words name, by its number, label or synonym."""
     typed = loosely(inbound.text) if len(inbound.text) <= LONGEST_TYPED_LABEL else ""
     if not typed:
         return None
-    for label, press, *synonyms in chat.screen:
+    for label, press, *synonyms in screen:
         if typed in {loosely(word) for word in (label, *synonyms)}:
             return Press.parse(press)
     number = inbound.text.strip().rstrip(".)")
-    latest = list(itertools.takewhile(lambda button: button[1], chat.screen))
+    latest = list(itertools.takewhile(lambda button: button[1], screen))
     if re.fullmatch(r"[0-9]{1,2}", number) and 0 < int(number) <= len(latest):
         return Press.parse(latest[int(number) - 1][1])
     return None

@@ -117,6 +117,10 @@ class Inbound:
     delivery: Delivery | None = None
     trusted: bool = True
     """Whether the messenger vouches for who writes; a code opens nothing for anybody else."""
+    about: int | None = None
+    """The number of the request that the message names outside its words; whose it is is not proven."""
+    answers_to: tuple[str, ...] = ()
+    """The keys of the messages that it was written under, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, insert, literal_column, select, update
 from sqlmodel import Session, col
 
 from forms.messages import InboundKind, OutgoingFile
@@ -23,6 +23,7 @@ from storage.models import (
     Clarification,
     ClientPerson,
     Draft,
+    Letter,
     Message,
     Person,
     Request,
@@ -176,7 +177,11 @@ def _of_others(person_id: int | None) -> Any:
 
 def open_question(session: Session, person_id: int | None) -> int | None:
     """The newest clarification that this person has not answered."""
-    query = (
+    return session.execute(_open_questions(person_id)).scalar_one_or_none()
+
+
+def _open_questions(person_id: int | None) -> Any:
+    return (
         select(col(Clarification.id))
         .join(Request, col(Request.id) == col(Clarification.request_id))
         .where(
@@ -188,6 +193,11 @@ def open_question(session: Session, person_id: int | None) -> int | None:
         .order_by(col(Clarification.id).desc())
         .limit(1)
     )
+
+
+def open_question_about(session: Session, person_id: int | None, number: int) -> int | None:
+    """The newest clarification that this person has not answered about this request."""
+    query = _open_questions(person_id).where(col(Request.id) == number)
     return session.execute(query).scalar_one_or_none()
 
 
@@ -217,6 +227,31 @@ def has_files(session: Session, number: int, files: tuple[OutgoingFile, ...]) ->
         col(Attachment.request_id) == number, col(Attachment.sha256).in_(wanted)
     )
     return bool(wanted) and wanted == set(session.execute(query).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredLetter:
+    """A letter of ours under which the person wrote: its request, if it is about one, and its buttons."""
+
+    request_id: int | None
+    buttons: tuple[tuple[str, str], ...]
+
+
+def answered_letter(session: Session, chat_id: int, keys: tuple[str, ...]) -> AnsweredLetter | None:
+    """The nearest of these messages that is a letter of ours in this chat."""
+    if not keys:
+        return None
+    query = select(col(Letter.message_key), col(Letter.request_id), col(Letter.rows)).where(
+        col(Letter.chat_id) == chat_id,
+        col(Letter.message_key).in_(keys),
+        literal_column("letter.message_key != ''"),  # what the index demands
+    )
+    found = {key: (request_id, rows) for key, request_id, rows in session.execute(query)}
+    nearest = next((found[key] for key in keys if key in found), None)
+    if nearest is None:
+        return None
+    request_id, rows = nearest
+    return AnsweredLetter(request_id, tuple((label, press) for row in rows for label, press in row))
 
 
 # --- what they wrote ---------------------------------------------------------------------------

@@ -734,6 +734,56 @@ def seconds(work) -> float:
     return time.thread_time() - began
 
 
+@pytest.mark.parametrize(
+    ("headers", "about"),
+    [
+        ("Subject: Re: [№ 17] Заявка № 17 принята", 17),
+        ("Subject: Fwd: Re: [№17] Заявка", 17),
+        ("Subject: Заявка № 17", None),
+        ("Subject: Re: [№ 17] и [№ 18]", None),
+        ("Subject: Re: [№ 9999999999]", None),
+        ("Subject: Re: x\r\nDelivered-To: {plus}", 17),
+        ("Subject: Re: x\r\nX-Original-To: <{plus}>", 17),
+        ("Subject: Re: [№ 18] y\r\nDelivered-To: {plus}", 18),
+        ("Subject: Re: x\r\nDelivered-To: other+17@{domain}", None),
+        ("Subject: Re: x\r\nCc: {local}+seventeen@{domain}", None),
+    ],
+)
+def test_the_request_that_a_letter_names(headers, about):
+    local, _at, domain = OWN.partition("@")
+    names = {"plus": f"{local}+17@{domain}", "local": local, "domain": domain}
+    head = HEAD.replace("Subject: Re: x", headers.format(**names))
+    assert taken(plain("x", head=head)).about == about
+
+
+@pytest.mark.parametrize(
+    ("headers", "keys"),
+    [
+        ("", ()),
+        ("In-Reply-To: <b@x>\r\n", ("b@x",)),
+        ("References: <a@x>\r\n <b@x>\r\nIn-Reply-To: <b@x>\r\n", ("b@x", "a@x")),
+        ("In-Reply-To: <b@x>\r\nReferences: <a@x> <c@x>\r\n", ("b@x", "c@x", "a@x")),
+        ("In-Reply-To: your letter of Monday\r\n", ()),
+    ],
+    ids=["none", "one", "thread", "another order", "words"],
+)
+def test_the_letters_that_a_letter_answers(headers, keys):
+    assert taken(plain("x", head=f"{HEAD}{headers}")).answers_to == keys
+
+
+def test_a_very_long_thread_keeps_its_nearest_letters():
+    references = "\r\n ".join(f"<{number}@x>" for number in range(500))
+    keys = taken(plain("x", head=f"{HEAD}References: {references}\r\n")).answers_to
+    assert keys[:2] == ("499@x", "498@x")
+    assert len(keys) <= 10
+
+
+def test_a_question_of_the_form_does_not_go_on_under_the_number_of_a_request():
+    thread = mail._Thread("a@x", "<a@x>", "Re: [№ 1] Заявка № 1 принята")
+    assert mail._subject("К какому сроку?", thread, "Баланс") == "Баланс"
+    assert mail._subject("Заявка № 2 принята. Спасибо", thread, "Баланс") == "[№ 2] Заявка № 2 принята"
+
+
 def test_letters_without_an_id_have_a_stable_key():
     head = HEAD.replace("Message-ID: <a1@client.example>\r\n", "")
     first, again = taken(plain("раз", head=head)), taken(plain("раз", head=f"Received: from x\r\n{head}"))
