@@ -91,11 +91,9 @@ def test_what_is_no_name_does_not_become_one(typed):
         "Ромашка",
         "ООО «Завтра»",
         "«Пятница»",
-        "ИП Нет",
         "ООО Что где когда",
         "Наш дом",
         "Компания Свет",
-        "ИП Где",
     ],
 )
 def test_odd_names_are_names(typed):
