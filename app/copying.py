@@ -29,7 +29,18 @@ from bots.base import MAX_FILE_BYTES
 from notifications.copying import CopyTrouble
 from notifications.faults import place_of
 from storage import copies, migrate
-from storage.backup import PARTIAL, TRIAL, BackupError, Key, NoRoom, Verdict, is_live, verify, write_copy
+from storage.backup import (
+    PARTIAL,
+    TRIAL,
+    BackupError,
+    Key,
+    Manifest,
+    NoRoom,
+    Verdict,
+    is_live,
+    verify,
+    write_copy,
+)
 from storage.copies import CopyPlan, Outcome, Places, Proved, Told, made_at, superfluous
 from storage.copy_places import UNFINISHED, CopyPlace, PlaceError, open_place
 
@@ -102,6 +113,19 @@ def _told_of(verdict: Verdict) -> Iterator[Told]:
     return (Told(what, trouble) for trouble in verdict.troubles)
 
 
+def by_hand(settings: Settings, file: Path, key: Key, now: datetime) -> Manifest:
+    """Write a copy where an operator wants it; blocks. Raises BackupError, NoRoom.
+
+    On the disk of the live data it leaves the service as much room as a nightly copy does.
+    """
+    storage, folder = settings.storage, _existing(file.absolute().parent)
+    lives = {_existing(path).stat().st_dev for path in _live_folders(storage)}
+    keep_free = storage.warn_free_megabytes * _MEGABYTE if folder.stat().st_dev in lives else 0
+    _refuse_less_than(_database_bytes(storage) + keep_free, folder)
+    files = storage.open_files(MAX_FILE_BYTES)
+    return write_copy(storage.url, files, file, key, now, keep_free=keep_free)
+
+
 def before_migrating(settings: Settings, now: datetime) -> Path | None:
     """Copy what a migration is about to change, and try the migration on the copy; blocks.
 
@@ -142,26 +166,43 @@ def _keep_free(order: Order) -> int:
 
 def _refuse_without_room(order: Order) -> None:
     """Twice the last copy must fit; before the first one is known, twice the database."""
-    parsed = migrate.parsed_url(order.storage.url)
-    database = Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
-    known = order.last_bytes or (database.stat().st_size if database and database.exists() else 0)
-    _refuse_less_than(2 * known, order)
+    known = order.last_bytes or _database_bytes(order.storage)
+    _refuse_less_than(2 * known + _keep_free(order), order.backup.folder)
 
 
-def _refuse_less_than(needed_bytes: int, order: Order) -> None:
-    free = shutil.disk_usage(order.backup.folder).free
-    needed = needed_bytes + _keep_free(order)
-    if free < needed:
+def _database_bytes(storage: Storage) -> int:
+    """How long the file of SQLite is; what it holds takes less when it is packed."""
+    file = _database_file(storage)
+    return file.stat().st_size if file is not None and file.exists() else 0
+
+
+def _database_file(storage: Storage) -> Path | None:
+    parsed = migrate.parsed_url(storage.url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def _live_folders(storage: Storage) -> Iterator[Path]:
+    yield storage.folder.absolute()
+    if (file := _database_file(storage)) is not None:
+        yield file.absolute().parent
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _refuse_less_than(needed_bytes: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
         raise NoRoom(
-            f"{free // _MEGABYTE} MB are free in {order.backup.folder}, and a copy wants "
-            f"{needed // _MEGABYTE} MB."
+            f"{free // _MEGABYTE} MB are free in {folder}, and a copy wants {needed_bytes // _MEGABYTE} MB."
         )
 
 
 def _proved(order: Order, file: Path, key: Key, row_bytes: int) -> Verdict:
     try:
         # The rows become a database with its indexes.
-        _refuse_less_than(2 * row_bytes, order)
+        _refuse_less_than(2 * row_bytes + _keep_free(order), order.backup.folder)
     except NoRoom as error:
         return Verdict(None, (str(error),), no_room=True)
     return verify(file, key, scratch=order.backup.folder)

@@ -37,13 +37,10 @@ def backup(
 ) -> None:
     """Copy the database and the files, locked, while the service runs."""
     from app.clock import now
-    from bots.base import MAX_FILE_BYTES
-    from storage.backup import write_copy
+    from app.copying import by_hand
 
     settings = settings_of(config)
-    key = _backup_key(settings, recipient=recipient)
-    files = settings.storage.open_files(MAX_FILE_BYTES)
-    manifest = write_copy(settings.storage.url, files, file, key, now())
+    manifest = by_hand(settings, file, _backup_key(settings, recipient=recipient), now())
     typer.echo(_told_of(manifest.rows, manifest.files, manifest.made_at))
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import shutil
 import sqlite3
+from tempfile import TemporaryDirectory
 
 import pyrage
 import pytest
@@ -106,6 +107,24 @@ def test_a_copy_with_a_fault_comes_back_only_when_told_so(priem, folder, pair):
     refused(priem(*wanted), "--faulty")
     code, out, _err = priem(*wanted, "--faulty")
     assert (code, "1 clients" in out) == (0, True)
+
+
+def test_a_copy_by_hand_leaves_the_service_its_room(priem, folder, pair, monkeypatch):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    free_megabytes = shutil.disk_usage(folder).free // 10**6
+    monkeypatch.setenv("PRIEM__STORAGE__WARN_FREE_MEGABYTES", str(free_megabytes * 2))
+    refused(priem("backup", "copy.tar"), f"MB are free in {folder}, and a copy wants")
+    assert not (folder / "copy.tar").exists()
+    monkeypatch.setenv("PRIEM__STORAGE__WARN_FREE_MEGABYTES", "1")
+    assert priem("backup", "copy.tar")[0] == 0
+
+
+def test_another_disk_may_be_filled_by_a_copy(priem, folder, pair, monkeypatch):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    monkeypatch.setenv("PRIEM__STORAGE__WARN_FREE_MEGABYTES", str(10**9))
+    # A disk of its own on every Linux.
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        assert priem("backup", f"{other}/copy.tar")[0] == 0
 
 
 def test_a_restore_that_fails_says_where_the_data_lies(priem, folder, pair):
