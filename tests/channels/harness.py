@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import aiohttp
 import uvicorn
@@ -71,6 +71,9 @@ RETRY_AFTER_SECONDS = 7
 
 STOP_SECONDS = 10
 """How long `receive` may take to end where the time itself is not the subject."""
+
+HASTY_SECONDS = 1.5
+"""The limit of a call that is to run out of it; all others have time."""
 
 QUICK = Pauses(first_seconds=0.02, longest_seconds=0.1, misconfigured_seconds=0.1)
 
@@ -214,6 +217,17 @@ async def failing(emulator: Stoppable, fault: ApiFault, spoil: Callable[[], obje
         emulator.forgive()
         if fault is ApiFault.UNREACHABLE:
             await emulator.start()
+
+
+async def cancelled_when(is_hanging: Callable[[], bool], call: Coroutine[Any, Any, object]) -> None:
+    """Cancel the call once the messenger has it and does not answer."""
+    calling = asyncio.create_task(call)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_hanging():
+            await asyncio.sleep(0.005)
+    calling.cancel()
+    await asyncio.wait({calling})
+    assert calling.cancelled(), "the call ended by itself, or swallowed its cancellation"
 
 
 def as_shown(messages: Sequence[_Seen]) -> Sequence[Shown]:

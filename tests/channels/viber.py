@@ -41,7 +41,7 @@ _FAULTS: dict[ApiFault, dict[str, object]] = {
 
 def settings_for(emulator: ViberEmulator, **more: object) -> Settings:
     section = {"token": emulator.token, "api_base_url": emulator.base_url}
-    return Settings.model_validate(section | {"request_timeout_seconds": 5} | more)
+    return Settings.model_validate(section | more)
 
 
 def lent_by(shelf: Shelf, link: Callable[[OutgoingFile], str]) -> Lent:

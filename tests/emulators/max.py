@@ -152,7 +152,6 @@ class Upload:
     token: str
     name: str = ""
     content: bytes | None = None
-    ready_at: float = 0
 
 
 class Refusal(Exception):  # noqa: N818 - the server's word for it
@@ -296,7 +295,6 @@ class MaxEmulator:
         *,
         now: Callable[[], float] = time.time,
         rates: RateLimits | None = None,
-        ready_seconds: float = 0,
         post_retry_seconds: float = 0.02,
         unsubscribes_after_seconds: float = 3600,
     ) -> None:
@@ -309,8 +307,8 @@ class MaxEmulator:
         self.subscriptions: dict[str, Subscription] = {}
         self.posts: list[int] = []
         """The statuses with which webhooks answered."""
-        self.ready_seconds = ready_seconds
-        """How long a file is processed before it can be sent."""
+        self.not_ready_times = 0
+        """How often files are still processed when somebody sends them."""
         self._now = now
         self._rates = rates
         self._post_retry_seconds = post_retry_seconds
@@ -697,8 +695,8 @@ class MaxEmulator:
         keyboard, files = self._check_message(body)
         if not person.is_open:
             raise Refusal(403, "chat.denied", "error.dialog.suspended")
-        now = asyncio.get_running_loop().time()
-        if any(file.ready_at > now for file in files):
+        if files and self.not_ready_times:
+            self.not_ready_times -= 1
             raise Refusal(400, "attachment.not.ready", "Key: errors.process.attachment.file.not.processed")
         mid = self.fresh_mid()
         raw = {
@@ -817,7 +815,6 @@ class MaxEmulator:
             request.transport.abort()
             return web.Response(status=500)
         upload.content = content
-        upload.ready_at = asyncio.get_running_loop().time() + self.ready_seconds
         if upload.kind in ("video", "audio"):
             page = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n<retval>1</retval>'
             return web.Response(text=page, content_type="application/xml")
