@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from admin.doors import PanelDoors
 from admin.panel import create_panel
 from app import clock
+from app.last_word import LastWord
 from app.monitor import Monitor
 from app.nightly import Nightly
 from app.senders import Senders
@@ -80,6 +81,8 @@ def house_of(
         consent_url=consent.url,
         accept_within_minutes=firm.accept_within_minutes,
         look_within_minutes=firm.look_within_minutes,
+        remind_before_minutes=firm.remind_before_minutes,
+        answer_within_minutes=firm.answer_within_minutes,
         close_after_working_days=firm.close_after_working_days,
         failover_after_minutes=firm.failover_after_minutes,
         silent_after_hours=firm.silent_after_hours,
@@ -191,7 +194,7 @@ class Service:
                 for name, channel in self.channels.items()
             ]
             timing = tasks.create_task(ownership.keep(TIMERS, lambda: self._tick(floor)), name="timers")
-            everywhere = [job for job in self._jobs(floor.wake, monitor) if job.everywhere]
+            everywhere = [job for job in self._jobs(floor) if job.everywhere]
             async with ticking(everywhere, monitor.meters.failed_jobs), self._serving(tasks, doors, floor):
                 await self.stop.wait()
                 log.info("stopping")
@@ -212,7 +215,7 @@ class Service:
     async def _tick(self, floor: _Floor) -> None:
         """Do what is done by the clock by one process for all."""
         try:
-            ours = [job for job in self._jobs(floor.wake, floor.monitor) if not job.everywhere]
+            ours = [job for job in self._jobs(floor) if not job.everywhere]
             async with ticking(ours, floor.monitor.meters.failed_jobs):
                 await asyncio.Event().wait()
         finally:
@@ -297,16 +300,16 @@ class Service:
     def _nightly(self) -> Nightly:
         return Nightly(self.settings, self.database, self.live_house, self.now)
 
-    def _jobs(self, wake: Callable[[], None], monitor: Monitor) -> Sequence[Job]:
+    def _jobs(self, floor: _Floor) -> Sequence[Job]:
         return jobs(
             Bench(
                 database=self.database,
                 house=self.live_house,
                 store=self.store,
-                monitor=monitor,
+                monitor=floor.monitor,
                 retention=retention.Retention(**self.settings.retention.model_dump()),
                 now=self.now,
-                wake_delivery=wake,
+                wake_delivery=floor.wake,
                 gate=self.gate,
                 up_since=self.now(),
                 duty_list=self.settings.duty_list.plan(),
@@ -316,6 +319,7 @@ class Service:
                     if name in self.channels and kind.press_kept_seconds
                 },
                 storage=self.storage,
+                last_word=floor.last_word,
                 copies=self._nightly,
                 secret_key=self.settings.server.secret_key.get_secret_value(),
             )
@@ -407,6 +411,7 @@ class _Floor:
     senders: Senders = field(init=False)
     fetcher: Fetcher = field(init=False)
     monitor: Monitor = field(init=False)
+    last_word: LastWord = field(init=False)
     pace: ChatPace = field(default_factory=ChatPace)
 
     def __post_init__(self) -> None:
@@ -430,6 +435,7 @@ class _Floor:
         self.monitor = Monitor(house.database, house.channels, house.live_house, house.now, house.links)
         self.monitor.more_attention = house.storage.attention
         self.monitor.copy_plan = house._nightly.plan
+        self.last_word = LastWord(house.channels, lambda: self.ownership.holds(TIMERS))
 
     def wake(self) -> None:
         """There are new letters: for our senders, or for those of another process."""

@@ -19,12 +19,13 @@ from prometheus_client import Counter
 from sqlmodel import Session
 
 from app import clock
+from app.last_word import LastWord
 from app.monitor import Monitor
 from app.nightly import Nightly
 from app.storage_watch import LOOK_EVERY_SECONDS, StorageWatch
 from forms.messages import OutgoingFile
 from notifications.faults import place_of
-from storage import duty_list, history_watch, outages, postoffice, retention, scanning
+from storage import duty_list, history_watch, outages, postoffice, reminders, retention, scanning
 from storage.digests import send_digests
 from storage.engine import Database
 from storage.files import KeptFiles
@@ -77,6 +78,7 @@ class Bench:
     forgetting: Mapping[str, timedelta]
     """The messengers that drop a press which was not fetched for so long."""
     storage: StorageWatch
+    last_word: LastWord
     copies: Nightly
     secret_key: str = field(repr=False)
     """Seals the history between two walks."""
@@ -87,12 +89,14 @@ def jobs(bench: Bench) -> tuple[Job, ...]:
     return (
         Job("what was settled", partial(_refresh, bench), REFRESHED_SECONDS, everywhere=True),
         Job("what is due", partial(_look_what_is_due, bench)),
+        Job("what is pressing", partial(_remind, bench)),
         Job("messengers", partial(_look_at_messengers, bench), everywhere=True),
         Job("outages", partial(_note_outages, bench)),
         Job("list of the day", partial(_make_duty_list, bench)),
         Job("summaries", partial(_summarize, bench)),
         Job("virus scans", partial(_scan, bench)),
         Job("storage", partial(_look_at_storage, bench), LOOK_EVERY_SECONDS, everywhere=True),
+        Job("last word", partial(_say_last_word, bench), LOOK_EVERY_SECONDS, everywhere=True),
         Job("copies", partial(_copy, bench), MINUTE_SECONDS, COPIES_AFTER_SECONDS, at_once=2),
         Job("what was lent", partial(_sweep_lent, bench), HOUR_SECONDS, HOUR_SECONDS, everywhere=True),
         Job("history", partial(_walk_history, bench), HOUR_SECONDS, WALK_AFTER_SECONDS),
@@ -124,6 +128,12 @@ async def _look_what_is_due(bench: Bench) -> None:
         bench.wake_delivery()
 
 
+async def _remind(bench: Bench) -> None:
+    now = bench.now()
+    if await bench.database.transact(lambda session: reminders.remind(session, bench.house(), now)):
+        bench.wake_delivery()
+
+
 async def _refresh(bench: Bench) -> None:
     # Another process may have taken what the director settled.
     await asyncio.to_thread(bench.house.refresh)
@@ -138,6 +148,10 @@ async def _summarize(bench: Bench) -> None:
 async def _look_at_storage(bench: Bench) -> None:
     if await bench.storage.look(bench.database, bench.house()):
         bench.wake_delivery()
+
+
+async def _say_last_word(bench: Bench) -> None:
+    await bench.last_word.look(bench.database, bench.house(), bench.storage.trouble, bench.now())
 
 
 async def _copy(bench: Bench) -> None:

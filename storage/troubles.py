@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
@@ -24,7 +25,7 @@ from forms.texts import Text, _, lines
 from storage.alarms import IN_CHARGE, people_of, tell_once
 from storage.engine import Damaged
 from storage.house import House
-from storage.models import Letter
+from storage.models import Chat, Letter
 from storage.work import get_setting, put_setting
 
 CLOCK_KEY = "clock:latest"
@@ -66,6 +67,16 @@ _WORDS: Mapping[Cause, Text] = {
     Cause.FAULTY: _("Диск отвечал ошибками. Попросите администратора его проверить, пока он не отказал."),
     Cause.CLOSED: _("Файл базы не открывался: слишком много открытых файлов или нет доступа к папке."),
     Cause.GONE: _("Сервер базы данных не отвечал."),
+}
+
+_WORDS_NOW: Mapping[Cause, Text] = {
+    Cause.FULL: _("На диске кончилось место: его нужно освободить."),
+    Cause.READ_ONLY: _("Диск с базой стал доступен только для чтения."),
+    Cause.LOCKED: _("Базу держит закрытой другая программа."),
+    Cause.DAMAGED: _("База данных повреждена: её нужно вернуть из копии."),
+    Cause.FAULTY: _("Диск отвечает ошибками: его нужно проверить."),
+    Cause.CLOSED: _("Файл базы не открывается: слишком много открытых файлов или нет доступа к папке."),
+    Cause.GONE: _("Сервер базы данных не отвечает."),
 }
 
 # https://www.sqlite.org/rescode.html
@@ -154,6 +165,57 @@ def storage_was_down(cause: Cause, since: datetime, until: datetime) -> Reply:
             ),
             _("Сообщения за это время не пропали: мессенджеры прислали их снова, ответы уже уходят."),
         )
+    )
+
+
+def nothing_is_kept(trouble: Trouble, zone: ZoneInfo) -> Text:
+    """Nothing can be kept just now."""
+    return lines(
+        _(
+            "С {since} приём заявок стоит. {why}",
+            since=f"{trouble.since.astimezone(zone):%d.%m %H:%M}",
+            why=_WORDS_NOW[trouble.cause],
+        ),
+        _("Скажите администратору. Клиентам пока никто не отвечает; их сообщения мессенджеры пришлют снова."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAt:
+    """Where somebody can be written to."""
+
+    channel: str
+    chat_key: str
+    last_inbound_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InCharge:
+    """A director or an administrator, with their chats in the order in which they want to be written to."""
+
+    person_id: int
+    chats: tuple[ChatAt, ...]
+
+
+def in_charge(session: Session) -> tuple[InCharge, ...]:
+    """Whom to tell when no letter can be written, those alone whom a messenger reaches."""
+    people = people_of(session, IN_CHARGE, with_chat=True)
+    found = (
+        select(Chat)
+        .where(col(Chat.person_id).in_(people), col(Chat.blocked_at).is_(None))
+        .order_by(col(Chat.rank), col(Chat.last_inbound_at).desc().nulls_last(), col(Chat.id).desc())
+    )
+    chats = session.execute(found).scalars().all()
+    return tuple(
+        InCharge(
+            person,
+            tuple(
+                ChatAt(each.channel, each.chat_key, each.last_inbound_at)
+                for each in chats
+                if each.person_id == person
+            ),
+        )
+        for person in people
     )
 
 
