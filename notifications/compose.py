@@ -283,9 +283,12 @@ def cancelled_notice(facts: RequestFacts, reason: str) -> Reply:
 # --- for staff ---------------------------------------------------------------------------------
 
 
-def assignment_card(facts: RequestFacts, context: FormContext, recent: int = 0) -> Reply:
+def assignment_card(
+    facts: RequestFacts, context: FormContext, recent: int = 0, note: Text | None = None
+) -> Reply:
     """The assignment on one phone screen: number, client, kind, deadline with the time left, task, files."""
     text = lines(
+        note,
         _("Заявка № {number}, {client}", number=facts.number, client=facts.client),
         _by_word(facts),
         _("Новый клиент: директор ещё не подтвердил.") if facts.is_new_client else None,
@@ -295,6 +298,20 @@ def assignment_card(facts: RequestFacts, context: FormContext, recent: int = 0) 
            "У клиента было ещё {count} заявок за последнее время.", recent) if recent else None,
     )  # fmt: skip
     return Reply(text, staff_rows(facts), _attached(facts.answers))
+
+
+def passed_note(name: str, reason: str) -> Text | None:
+    """What whoever passes a request on says to the colleague who gets it."""
+    if not reason.strip():
+        return None
+    return _("{name} передаёт: {reason}", name=name or _("Коллега"), reason=reason.strip())
+
+
+def declined_note(name: str, reason: str) -> Text | None:
+    """Why whoever was given the request before has not taken it."""
+    if not reason.strip():
+        return None
+    return _("{name} не берёт: {reason}", name=name or _("Коллега"), reason=reason.strip())
 
 
 def staff_card(facts: RequestFacts, context: FormContext, note: Text | None = None) -> Reply:
@@ -475,11 +492,12 @@ def rated_notice(facts: RequestFacts, rating: int) -> Reply:
 # --- for the director --------------------------------------------------------------------------
 
 
-def unassigned_alarm(facts: RequestFacts, context: FormContext) -> Reply:
-    """Nobody fits."""
+def unassigned_alarm(facts: RequestFacts, context: FormContext, note: Text | None = None) -> Reply:
+    """Nobody fits; `note` is what whoever had it before has said of it."""
     return Reply(
         lines(
             _("Заявка № {number} в «Неразобранном»: никто не подходит.", number=facts.number),
+            note,
             *summary_lines(facts.answers, context),
         ),
         alarm_rows(facts.number, facts.version, is_given=False),
@@ -514,6 +532,8 @@ def escalated_notice(facts: RequestFacts) -> Reply:
     """To the one who did not accept in time."""
     return Reply(
         _("Заявка № {number} ушла к другому сотруднику: её не приняли вовремя.", number=facts.number)
+        if facts.assignee
+        else _("Заявка № {number} в «Неразобранном»: её не приняли вовремя.", number=facts.number)
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, exists, func, select
 from sqlmodel import Session, col
 
+from forms.texts import Text
 from notifications import compose
 from router import assign as routing
 from router import desk, schedule
@@ -110,32 +111,35 @@ def route(
     *,
     work: Work | None = None,
     tell_client: bool = True,
+    note: Text | None = None,
 ) -> Case:
     """Let the router choose; the decision is stored whether or not somebody fits.
 
-    `work` spares reading the request once more where its writer knows it.
+    `work` spares reading the request once more where its writer knows it. `note` is what whoever had it
+    before says to whoever gets it.
     """
     work = work or work_of(session, case.row)
     decision = routing.assign(work, candidates(session, now), house.rules(now))
-    return _decided(session, house, case, decision, now, tell_client=tell_client)
+    return _decided(session, house, case, decision, now, tell_client=tell_client, note=note)
 
 
 def _decided(
-    session: Session, house: House, case: Case, decision: Decision, now: datetime, *, tell_client: bool
-) -> Case:
+    session: Session, house: House, case: Case, decision: Decision, now: datetime, *,
+    tell_client: bool, note: Text | None = None,
+) -> Case:  # fmt: skip
     note_assignment(session, case, decision.staff_id, "router", "", now, trace_of(house, decision))
     if decision.staff_id is None:
         to_directors(
             session,
             house,
             case,
-            compose.unassigned_alarm(case.facts, context_of(house, now)),
+            compose.unassigned_alarm(case.facts, context_of(house, now), note),
             now,
             "unassigned",
         )
         return case
     case = write_change(session, case, desk.assigned(case.request, desk.MACHINE, now, decision), ROUTER)
-    give_card(session, house, case, now)
+    give_card(session, house, case, now, note)
     if tell_client:
         to_client(session, house, case, compose.assigned_notice(case.facts), now, "assigned")
     return case

@@ -51,7 +51,7 @@ def decline(
     change = desk.decline(case.request, actor_of(who, house), now, reason, holder=case.assignee_name)
     mark_declined(session, case)
     case = write_change(session, case, change, who)
-    return route(session, house, case, now)
+    return route(session, house, case, now, note=compose.declined_note(who.name, reason))
 
 
 def clarify(
@@ -166,7 +166,7 @@ def _handed_over(
     if loser_id is not None and loser_id != who.person_id:
         to_person(session, house, case, loser_id, compose.lost_notice(case.facts, comment), now, "lost")
     if case.assignee_person_id is not None:
-        give_card(session, house, case, now)
+        give_card(session, house, case, now, compose.passed_note(who.name, comment))
         to_client(session, house, case, compose.reassigned_notice(case.facts), now, "reassigned")
     return case
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from forms.messages import Reply
+from forms.texts import Text
 from notifications import compose
 from router.model import Role
 from storage.casework.opening import Case, context_of
@@ -81,8 +82,8 @@ def to_assignee_or_directors(
 RECENT_DAYS = 30
 
 
-def give_card(session: Session, house: House, case: Case, now: datetime) -> None:
-    """Post the assignment card to the assignee."""
+def give_card(session: Session, house: House, case: Case, now: datetime, note: Text | None = None) -> None:
+    """Post the assignment card to the assignee; `note` says above it what a colleague has said of it."""
     recent = session.execute(
         select(func.count())
         .select_from(Request)
@@ -92,5 +93,5 @@ def give_card(session: Session, house: House, case: Case, now: datetime) -> None
             col(Request.submitted_at) > now - timedelta(days=RECENT_DAYS),
         )
     ).scalar_one()
-    card = compose.assignment_card(case.facts, context_of(house, now), recent)
+    card = compose.assignment_card(case.facts, context_of(house, now), recent, note)
     to_person(session, house, case, case.assignee_person_id, card, now, "card")

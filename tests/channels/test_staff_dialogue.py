@@ -311,6 +311,23 @@ async def test_what_staff_write_is_kept_but_not_twice_in_the_request(scene):
 # --- handing over ------------------------------------------------------------------------------
 
 
+async def test_whoever_gets_a_refused_request_reads_why(scene):
+    await scene.anna.presses("Отказаться")
+    await scene.anna.says("Это кадры, не моё")
+    assert scene.boris.last.text.startswith("Анна Петрова не берёт: Это кадры, не моё\nЗаявка № 1")
+    await scene.boris.presses("Отказаться")
+    await scene.boris.says("Тоже не моё")
+    assert "никто не подходит.\nБорис Сидоров не берёт: Тоже не моё" in scene.boss.last.text
+
+
+async def test_who_did_not_accept_in_time_is_told_where_the_request_is(scene):
+    scene.read_all()
+    await escalated(scene)
+    assert scene.anna.hears() == ["Заявка № 1 ушла к другому сотруднику: её не приняли вовремя."]
+    await escalated(scene)
+    assert scene.boris.hears()[-1] == "Заявка № 1 в «Неразобранном»: её не приняли вовремя."
+
+
 async def test_passing_on_asks_whom_and_why(scene):
     await scene.anna.presses("Передать")
     assert scene.anna.last.labels == ("Борис Сидоров, 0 из 10", "Отмена")
@@ -319,6 +336,7 @@ async def test_passing_on_asks_whom_and_why(scene):
     assert scene.anna.last.labels == ("Отмена",)
     assert await scene.anna.says("его участок") == ["Передали, № 1: Борис Сидоров."]
     assert "Принять" in scene.boris.last.labels
+    assert scene.boris.last.text.startswith("Анна Петрова передаёт: его участок\nЗаявка № 1")
     assert scene.client.hears() == ["Заявку № 1 теперь ведёт Борис Сидоров."]
     refusal, _card = await scene.anna.presses("Выполнено")
     assert refusal.startswith("Эту заявку ведёт Борис Сидоров.")
