@@ -31,7 +31,7 @@ from forms.fields import (
 )
 from forms.freetext import Labelled, labelled
 from forms.messages import Button, Press, Reply, loosely
-from forms.request_form import FORM, longer_task, show_files, summary_lines
+from forms.request_form import FORM, longer_task, shortened, show_files, summary_lines
 from forms.texts import Text, _, lines, listed
 
 SUMMARY = "~summary"
@@ -92,7 +92,7 @@ _WORDS_OF_NAV: Mapping[Nav, tuple[str, ...]] = MappingProxyType(
         Nav.STATUS: (
             "/status", "статус", "как дела", "что с заявкой", "где моя заявка", "как моя заявка",
         ),
-        Nav.HELP: ("/help", "помощь", "help", "что ты умеешь", "справка"),
+        Nav.HELP: ("/help", "помощь", "help", "что ты умеешь", "что вы умеете", "а что вы умеете", "справка"),
         Nav.START: ("/start", "старт", "начать", "start"),
     }
 )  # fmt: skip
@@ -378,7 +378,7 @@ class _Walk:
             if TASK in progress.answers:
                 task = longer_task(progress.answers[TASK], words)
                 answers = {**progress.answers, TASK: task, _TASK_AT: self.context.now.isoformat()}
-                note = _("Дописали в задачу: «{words}».", words=_shortened(words))
+                note = _("Дописали в задачу: «{words}».", words=shortened(words))
                 return replace(progress, answers=answers), note
             asked = self.asked_for(self.field(TASK), progress.answers)
             return self.take(progress, asked, self.parsed(asked, words, progress.answers)), None
@@ -420,7 +420,7 @@ class _Walk:
         """Nothing typed is lost, and the client sees where it went."""
         task = longer_task(progress.answers[TASK], text)
         answers = {**progress.answers, TASK: task, _TASK_AT: self.context.now.isoformat()}
-        told = lines(note, _("Дописали в задачу: «{words}».", words=_shortened(text)))
+        told = lines(note, _("Дописали в задачу: «{words}».", words=shortened(text)))
         turn = self.shown(_turned(replace(progress, answers=answers)), told)
         return replace(turn, field=TASK)
 
@@ -732,8 +732,6 @@ class _Walk:
 
 # --- pieces ------------------------------------------------------------------------------------
 
-SHOWN_WORDS = 60
-
 
 def _turned(progress: Progress) -> Progress:
     """The screen changes: its buttons get a new revision, failures are forgotten."""
@@ -761,11 +759,6 @@ def _without_courtesy(text: str) -> str:
         if not (_GREETING.match(line.strip()) and len(line.split()) <= _WORDS_OF_A_GREETING)
         and loosely(line) not in SMALL_TALK
     ).strip()
-
-
-def _shortened(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= SHOWN_WORDS else f"{words[:SHOWN_WORDS].rstrip()}…"
 
 
 def _another_way(progress: Progress) -> Text | None:

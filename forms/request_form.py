@@ -8,7 +8,7 @@ from forms.answers import AnswerError
 from forms.deadline import deadline_choices, from_text, parse_deadline, show_deadline, speaks_of_time, to_text
 from forms.fields import Answers, Choice, Field, Form, FormContext, Said, files_from_text
 from forms.goods import Goods, parse_goods, show_goods, split_goods
-from forms.inn import parse_company_name, parse_inn, split_company
+from forms.inn import INN_LENGTHS, parse_company_name, parse_inn, split_company
 from forms.kinds import BY_CODE, OTHER, OUR_KINDS, Kinds, RequestKind
 from forms.messages import loosely
 from forms.texts import Size, Text, _, lines, listed, plain, sentence
@@ -74,8 +74,8 @@ def _parse_company(said: Said, answers: Answers, context: FormContext) -> Answer
 _NO_NAME = Vocabulary.of(
     "не нет нету да знаю помню понял поняла потом позже пришлю скину отправлю напишу вышлю сейчас минуту "
     "секунду забыл забыла затрудняюсь где какой какая какую что это как зачем почему кто взять найти узнать "
-    "посмотрю посмотреть ип ооо инн самозанятый самозанятая физлицо новая новый просто лицо компания компанию фирма "
-    "организация моя мой наша наш любая та же прежняя прошлая ничего пусто чего",
+    "посмотрю посмотреть ип ооо инн самозанятый самозанятая физлицо новая новый просто лицо компания "
+    "компанию фирма организация моя мой наша наш любая та же прежняя прошлая ничего пусто чего",
     "я мы у меня нас мне вас и а ну же то ли его ее их ли мой в под рукой нужно надо лежит есть на счет "
     "физическое юридическое частное вот ой бы можно",
 )
@@ -169,6 +169,8 @@ def _kind_choices(_answers: Answers, context: FormContext) -> tuple[Choice, ...]
 
 
 _WORDS_OF_A_LABEL = 3
+_HEARD = "_heard"
+"""The kind was found in the client's own words, and they have not yet been read back."""
 
 
 def _parse_kind(said: Said, _answers: Answers, context: FormContext) -> Answers:
@@ -180,26 +182,39 @@ def _parse_kind(said: Said, _answers: Answers, context: FormContext) -> Answers:
         return {"kind": said.press.value}
     if not re.search(r"\w{2}", said.text):
         raise AnswerError(_("Напишите словами, что нужно сделать, или выберите из списка."))
-    if re.fullmatch(r"[0-9\s-]{10,16}", said.text.strip()):
-        return _company_instead(said.text, context)
+    company = _company_instead(said.text, context)
+    if company is not None:
+        return company
     kind = recognise_kind(said.text, context.kinds) or BY_CODE[OTHER]
     return _kind_and_details(kind, said.text, context)
 
 
-def _company_instead(text: str, context: FormContext) -> Answers:
-    """An INN where the kind was asked is another company, if we know it."""
-    inn = parse_inn(text)
-    known = _known_name(inn, context)
-    if known is None:
+def _company_instead(text: str, context: FormContext) -> Answers | None:
+    """An INN where the kind was asked, with nothing but a name beside it, is another company.
+
+    None when it is something else. Raises AnswerError when the number has a slip or needs a name.
+    """
+    inn_text, name = split_company(text)
+    digits = re.sub(r"[\s-]", "", inn_text or "")
+    if inn_text is None or not (len(digits) in INN_LENGTHS or (name is None and digits)):
+        return None
+    known = _known_name(digits, context)
+    if name is not None and (
+        recognise_kind(name, context.kinds) is not None
+        or not (has_legal_form(name) or (known and loosely(name) in loosely(known)))
+    ):
+        return None
+    inn = parse_inn(inn_text)
+    if known is None and name is None:
         raise AnswerError(_("Чтобы сменить компанию, ответьте «Назад». Или выберите, что нужно сделать."))
-    return {"inn": inn, "company": known}
+    return _company_by_inn(inn, name, context)
 
 
 def _kind_and_details(kind: RequestKind, text: str, context: FormContext) -> Answers:
     """«Сдать отчёт» only names the kind; whoever says more is not asked for it again."""
     if _is_bare(text) and recognise_kind(text, context.kinds) is not None:
         return {"kind": kind.code}
-    return {"kind": kind.code, **_details(text, kind)}
+    return {"kind": kind.code, _HEARD: "1", **_details(text, kind)}
 
 
 def recognise_kind(text: str, kinds: Kinds = OUR_KINDS) -> RequestKind | None:
@@ -317,7 +332,11 @@ def _show_goods(value: str, _context: FormContext) -> Text:
 
 def _ask_deadline(answers: Answers, context: FormContext) -> Text:
     question = _("К какому сроку? Выберите или напишите словами: «до 28-го», «к понедельнику утром».")
-    return lines(_show_goods(answers["goods"], context), question) if _has_goods(answers) else question
+    heard = None
+    if _HEARD in answers and "task" in answers:
+        kind = _show_kind(answers["kind"], context)
+        heard = _("Записали: {kind} — {task}", kind=kind, task=shortened(answers["task"]))
+    return lines(heard, _show_goods(answers["goods"], context) if _has_goods(answers) else None, question)
 
 
 def _has_goods(answers: Answers) -> bool:
@@ -429,6 +448,7 @@ FORM: Form = (
     Field(
         name="kind", title=_("Вид работ"), question=_ask_kind, parse=_parse_kind,
         show=_show_kind, sample="Консультация", choices=_kind_choices, stale=_kind_is_gone,
+        fills=("kind", _HEARD),
         labels=("Вид", "Вид работы", "Тип", "Kind of work", "Kind"),
     ),
     Field(
@@ -448,6 +468,7 @@ FORM: Form = (
     Field(
         name="deadline", title=_("Срок"), question=_ask_deadline, parse=_parse_deadline,
         show=_show_deadline, sample="через неделю", choices=_deadline_buttons, stale=_deadline_passed,
+        fills=("deadline", _HEARD),
         labels=("К какому сроку", "Крайний срок", "Дедлайн", "Когда", "К сроку", "Deadline", "Due"),
     ),
     Field(
@@ -458,6 +479,15 @@ FORM: Form = (
 )  # fmt: skip
 
 BY_NAME = {field.name: field for field in FORM}
+
+
+SHOWN_WORDS = 60
+
+
+def shortened(text: str) -> str:
+    """Somebody's words in one short line."""
+    words = " ".join(text.split())
+    return words if len(words) <= SHOWN_WORDS else f"{words[:SHOWN_WORDS].rstrip()}…"
 
 
 def summary_lines(answers: Answers, context: FormContext, form: Form = FORM) -> tuple[Text, ...]:
@@ -492,6 +522,7 @@ __all__ = [
     "longer_task",
     "names_kind",
     "recognise_kind",
+    "shortened",
     "show_files",
     "summary_lines",
 ]

@@ -101,6 +101,61 @@ def test_odd_names_are_names(typed):
     assert says(begin(CONTEXT), "500100732259", typed).answers["company"] == typed
 
 
+KNOWN = replace(CONTEXT, directory={"500100732259": "ИП Кузнецова"})
+NEW = replace(CONTEXT, directory={})
+AT_KIND = {"inn": "7707083893", "company": "ООО «Ромашка»"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "context", "company"),
+    [
+        ("500100732259", KNOWN, "ИП Кузнецова"), ("500100732259 ИП Иванов", KNOWN, "ИП Кузнецова"),
+        ("500100732259 кузнецова", KNOWN, "ИП Кузнецова"), ("500100732259 ИП Иванов", NEW, "ИП Иванов"),
+        ("ООО «Свет», ИНН 500100732259", NEW, "ООО «Свет»"),
+    ],
+)  # fmt: skip
+def test_another_company_at_the_kind_is_no_task(typed, context, company):
+    turn = advance(begin(context, AT_KIND), Said(text=typed), context)
+    assert turn.progress.answers == {"inn": "500100732259", "company": company}
+    assert turn.progress.asking == "kind"
+    assert company in SAY(turn.replies[0].text)
+
+
+@pytest.mark.parametrize(
+    "typed", ["оплатить 500100732259 ИП Иванов", "перевод 500100732259", "позвоните ИП Иванову 89161112233"]
+)
+def test_a_company_inside_a_task_stays_there(typed):
+    answers = says(begin(KNOWN, AT_KIND), typed, context=KNOWN).answers
+    assert (answers["inn"], answers["task"]) == ("7707083893", typed)
+
+
+def test_a_slip_in_the_number_of_another_company_is_told():
+    turn = advance(begin(NEW, AT_KIND), Said(text="500100732258 ИП Иванов"), NEW)
+    assert turn.progress.answers == AT_KIND
+    assert "опечатка" in SAY(turn.replies[0].text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "heard"),
+    [
+        ("какой остаток на счёте в Сбере", "Записали: Узнать остаток — какой остаток на счёте в Сбере"),
+        ("а почему так долго?", "Записали: Другое — а почему так долго?"),
+        ("оплатить " + "ООО Свет " * 20, "Записали: Оплатить счёт — оплатить ООО Свет "),
+    ],
+)
+def test_a_kind_in_free_words_is_read_back_once(typed, heard):
+    turn = advance(begin(CONTEXT, AT_KIND), Said(text=typed), CONTEXT)
+    assert SAY(turn.replies[0].text).startswith(heard)
+    assert len(SAY(turn.replies[0].text).splitlines()[0]) < 100
+    ready = says(turn.progress, "завтра", "Готово")
+    assert "Записали" not in SAY(advance(ready, Said(text="срок"), CONTEXT).replies[0].text)
+
+
+def test_a_kind_that_was_pressed_is_not_read_back():
+    progress = says(begin(CONTEXT, AT_KIND), "Узнать остаток")
+    assert "Записали" not in SAY(advance(progress, Said(text="в Сбере"), CONTEXT).replies[0].text)
+
+
 def test_a_press_counts_only_on_its_own_screen():
     progress = begin(CONTEXT, ANSWERS, revision=7)
     press = Press("form", "deadline", "tomorrow", 7)
