@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -36,11 +37,15 @@ from bots.base import (
     Misconfigured,
     StoredFiles,
 )
+from bots.telegram_rich import Shown, parts_of
 from bots.wire import (
     CHUNK_BYTES,
     CONNECT_SECONDS,
     LONGEST_SILENCE_SECONDS,
+    MISSHAPEN,
     SLOWEST_UPLOAD_BYTES_PER_SECOND,
+    UNREADABLE,
+    UNREADABLE_MESSAGE,
     AnswerLost,
     BaseUrl,
     Fault,
@@ -58,8 +63,10 @@ from bots.wire import (
     header_safe,
     matches,
     network_errors,
+    readable,
     retry_after,
     whole_number,
+    with_asides,
 )
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile, OutgoingFile
 from forms.texts import plain
@@ -361,8 +368,9 @@ CHANNEL = ChannelKind(NAME, Settings, open_channel, plain("Telegram"), press_kep
 
 
 def parse(update: Json, now: datetime) -> Inbound:
-    """Turn one update into what it means for us; what fits no schema is IGNORED, never an error.
+    """Turn one update into what it means for us.
 
+    What fits no schema is never an error: OTHER when it can be told whose message it is, else IGNORED.
     `now` (aware UTC) is the time of a press, for which Telegram gives none.
     """
     event_key = str(update["update_id"])
@@ -371,8 +379,10 @@ def parse(update: Json, now: datetime) -> Inbound:
             event = update.get(kind)
             if event is not None:
                 return reader(event_key, event, now) or _ignored(event_key, now)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+    except MISSHAPEN as error:
         logger.warning("an update of telegram fits no schema", update=event_key, error=type(error).__name__)
+        found = readable(NAME, lambda: _read_whose(event_key, update, now))
+        return found or _ignored(event_key, now)
     return _ignored(event_key, now)
 
 
@@ -405,6 +415,16 @@ def _read_message(event_key: str, message: Json, now: datetime) -> Inbound | Non
     )
 
 
+def _read_whose(event_key: str, update: Json, now: datetime) -> Inbound | None:
+    """Of a message that cannot be read: from whom it is, so that they are told."""
+    message = update["message"]
+    sender, chat = message["from"], message["chat"]
+    if chat["type"] != "private" or sender.get("is_bot"):
+        return None
+    keys = str(whole_number(sender["id"])), str(whole_number(chat["id"]))
+    return Inbound(NAME, event_key, *keys, now, InboundKind.OTHER, UNREADABLE_MESSAGE)
+
+
 _Content = tuple[InboundKind, str, str | None, tuple[IncomingFile, ...], Contact | None]
 
 
@@ -416,22 +436,59 @@ def _content(message: Json, sender: Json) -> _Content:
         if command == "/start" or command.startswith("/start@"):
             return InboundKind.STARTED, text, rest.strip() or None, (), None
         return InboundKind.TEXT, text, None, (), None
-    file = _file(message)
+    return _rich(message["rich_message"]) if message.get("rich_message") else _shown(message, sender)
+
+
+def _shown(message: Json, sender: Json) -> _Content:
+    """What is not words; of a file there may be a caption."""
+    text, kinds = clean(message.get("caption") or ""), [kind for kind in _FILES if message.get(kind)]
+    found = (readable(NAME, partial(_file, kind, message[kind])) for kind in kinds)
+    file = next(filter(None, found), None)
     if file is not None:
-        return InboundKind.FILE, clean(message.get("caption", "")), None, (file,), None
+        return InboundKind.FILE, text, None, (file,), None
     if "contact" in message:
-        return InboundKind.CONTACT, "", None, (), _contact(message["contact"], sender)
-    kind, text = _unanswerable(message)
-    return kind, text, None, (), None
+        contact = readable(NAME, lambda: _contact(message["contact"], sender))
+        if contact is not None:
+            return InboundKind.CONTACT, text, None, (), contact
+    aside = UNREADABLE if kinds or "contact" in message else _unanswerable(message)
+    if aside is None:
+        return InboundKind.IGNORED, "", None, (), None
+    return _said(text, [aside], ())
 
 
-def _unanswerable(message: Json) -> tuple[InboundKind, str]:
+def _said(text: str, asides: Sequence[str], files: tuple[IncomingFile, ...]) -> _Content:
+    """Words and files, with what came beside them and cannot be taken."""
+    if not text and not files:
+        return InboundKind.OTHER, ", ".join(asides) or "сообщение незнакомого вида", None, (), None
+    kind = InboundKind.FILE if files else InboundKind.TEXT
+    return kind, with_asides(text, asides), None, files, None
+
+
+def _rich(message: Json) -> _Content:
+    """What is written in the blocks, with the files in them."""
+    read = [readable(NAME, partial(list[str | Shown], parts_of(block))) for block in message["blocks"]]
+    parts = [part for block in read for part in block or ()]
+    taken = [
+        readable(NAME, partial(_taken, part.kind, part.content)) for part in parts if isinstance(part, Shown)
+    ]
+    files = tuple(each for each in taken if isinstance(each, IncomingFile))
+    asides = [each or UNREADABLE for each in taken if not isinstance(each, IncomingFile)]
+    asides += [UNREADABLE for block in read if block is None]
+    return _said("\n".join(part for part in parts if isinstance(part, str)), asides, files)
+
+
+def _taken(kind: str, content: Json) -> IncomingFile | str:
+    return _place(content) if kind == "location" else _file(kind, content)
+
+
+def _unanswerable(message: Json) -> str | None:
+    """What we call what we cannot take; None for what Telegram notes down itself."""
     for kind, describe in _OTHER.items():
         if kind in message:
-            return InboundKind.OTHER, describe(message[kind])
+            return readable(NAME, partial(describe, message[kind])) or UNREADABLE
     if any(kind in message for kind in _SERVICE):
-        return InboundKind.IGNORED, ""
-    return InboundKind.OTHER, "сообщение незнакомого вида"
+        return None
+    return "сообщение незнакомого вида"
 
 
 def _read_edited(event_key: str, message: Json, now: datetime) -> Inbound | None:
@@ -556,22 +613,18 @@ _SERVICE = (
 """What Telegram notes down in a private chat; nobody expects an answer to it."""
 
 
-def _file(message: Json) -> IncomingFile | None:
-    for kind, (role, default_name) in _FILES.items():
-        found = message.get(kind)
-        if not found:
-            continue
-        if kind == "photo":
-            found = max(found, key=lambda size: size["width"] * size["height"])
-        size_bytes, media_type = found.get("file_size"), found.get("mime_type")
-        return IncomingFile(
-            reference=clean(found["file_id"]),
-            name=clean(found.get("file_name") or default_name),
-            size_bytes=None if size_bytes is None else int(size_bytes),
-            media_type="image/jpeg" if kind == "photo" else media_type and clean(media_type),
-            role=role,
-        )
-    return None
+def _file(kind: str, found: Json) -> IncomingFile:
+    role, default_name = _FILES[kind]
+    if kind == "photo":
+        found = max(found, key=lambda size: size["width"] * size["height"])
+    size_bytes, media_type = found.get("file_size"), found.get("mime_type")
+    return IncomingFile(
+        reference=clean(found["file_id"]),
+        name=clean(found.get("file_name") or default_name),
+        size_bytes=None if size_bytes is None else int(size_bytes),
+        media_type="image/jpeg" if kind == "photo" else media_type and clean(media_type),
+        role=role,
+    )
 
 
 def _contact(contact: Json, sender: Json) -> Contact:

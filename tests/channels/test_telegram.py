@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from bots.base import Cursor, FileRefused, FileUnavailable
 from bots.telegram import HOOK_PATH, MAX_HOOK_BYTES, SECRET_HEADER, Settings, TelegramChannel, parse
-from bots.wire import LONGEST_SILENCE_SECONDS, Pauses
+from bots.wire import LONGEST_SILENCE_SECONDS, UNREADABLE, UNREADABLE_MESSAGE, Pauses
 from forms.messages import Contact, FileRole, Inbound, InboundKind, IncomingFile
 from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, ShownButton, TokenRevoked, Unknown
 from tests.channels.harness import HASTY_SECONDS, House, Shelf, cancelled_when, free_address
@@ -144,9 +144,25 @@ def read(update: dict[str, object]) -> Inbound:
         ({"pinned_message": {}}, {"kind": InboundKind.IGNORED}),
         ({"text": "всем привет", "chat": GROUP}, {"kind": InboundKind.IGNORED}),
         ({"text": "я бот", "from": PERSON | {"is_bot": True}}, {"kind": InboundKind.IGNORED}),
-        ({"text": 5}, {"kind": InboundKind.IGNORED}),
-        ({"text": "когда?", "date": "вчера"}, {"kind": InboundKind.IGNORED}),
-        ({"document": {"file_name": "без номера"}}, {"kind": InboundKind.IGNORED}),
+        (
+            {"document": {"file_id": "D1"}, "caption": None},
+            {"kind": InboundKind.FILE, "text": "", "files": (IncomingFile("D1", "Файл"),)},
+        ),
+        (
+            {"document": {"file_name": "без номера"}, "caption": "счёт на оплату"},
+            {"kind": InboundKind.TEXT, "text": f"счёт на оплату\n\n[{UNREADABLE}]", "files": ()},
+        ),
+        ({"document": {"file_name": "без номера"}}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            {"animation": {"width": 9}, "document": {"file_id": "D1"}},
+            {"files": (IncomingFile("D1", "Файл"),)},
+        ),
+        ({"contact": {"first_name": "Пётр"}}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        ({"location": {"latitude": None}}, {"kind": InboundKind.OTHER, "text": UNREADABLE}),
+        (
+            {"paid_media": {"star_count": 1}, "caption": "чек"},
+            {"kind": InboundKind.TEXT, "text": "чек\n\n[платная запись]"},
+        ),
     ],
     ids=lambda value: "-".join(map(str, value)) if "kind" not in value and "files" not in value else "",
 )
@@ -157,6 +173,106 @@ def test_message_is_read(content: dict[str, object], expected: dict[str, object]
     if inbound.kind is not InboundKind.IGNORED:
         assert (inbound.user_key, inbound.chat_key, inbound.message_key) == ("523", "523", "41")
         assert (inbound.sent_at, inbound.user_name) == (SENT_AT, "Ольга Смирнова")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": 5},
+        {"text": "когда?", "date": "вчера"},
+        {"document": {"file_id": "D1"}, "caption": 5},
+        {"rich_message": {"blocks": 5}},
+        {"text": "когда?", "from": {"id": 523, "is_bot": False}},
+    ],
+    ids=["text", "date", "caption", "blocks", "name"],
+)
+def test_message_that_fits_no_schema_is_still_somebodys(content: dict[str, object]):
+    inbound = read(message(**content))
+    assert (inbound.kind, inbound.text) == (InboundKind.OTHER, UNREADABLE_MESSAGE)
+    assert (inbound.user_key, inbound.chat_key, inbound.sent_at) == ("523", "523", NOW)
+
+
+def block(kind: str, **fields: object) -> dict[str, object]:
+    return {"type": kind, **fields}
+
+
+def written(text: object) -> dict[str, object]:
+    return block("paragraph", text=text)
+
+
+def deep(levels: int) -> dict[str, object]:
+    inner = written("слишком глубоко")
+    for _ in range(levels):
+        inner = block("details", summary="глубже", blocks=[inner])
+    return inner
+
+
+LIST = [
+    {"label": "1.", "blocks": [written("ООО «Лес»")]},
+    {
+        "label": "2.",
+        "has_checkbox": True,
+        "is_checked": True,
+        "blocks": [written("ИП Ким"), block("footer", text="Омск")],
+    },
+    {"label": "", "has_checkbox": True, "blocks": [written("АО «Дом»")]},
+]
+QUOTATIONS = [
+    block("blockquote", blocks=[written("цитата")], credit="Пётр"),
+    block("pullquote", text="ещё", credit=["О", "льга"]),
+    block("details", summary="Подробно", blocks=[block("pre", text={"type": "code", "text": "a\0b"})]),
+    block("mathematical_expression", expression="2+2"),
+    written([{"type": "custom_emoji", "alternative_text": "!"}, {"type": "anchor", "name": "a"}]),
+]
+PLACE = block(
+    "map", location={"latitude": 55.75, "longitude": 37.61}, caption={"text": "мы тут", "credit": "я"}
+)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "text"),
+    [
+        ([written("Нужен акт")], "Нужен акт"),
+        ([written(["до ", {"type": "bold", "text": ["пят", {"type": "x", "text": "ницы"}]}])], "до пятницы"),
+        ([written({"type": "url", "text": "сюда", "url": "https://a.b"}), block("divider")], "сюда"),
+        ([block("list", items=LIST)], "1. ООО «Лес»\n2. [x] ИП Ким\nОмск\n[ ] АО «Дом»"),
+        (
+            [block("table", cells=[[{"text": "Май"}, {"align": "left"}, {"text": "5"}]], caption="Суммы")],
+            "Май |  | 5\nСуммы",
+        ),
+        (QUOTATIONS, "цитата\nПётр\nещё\nОльга\nПодробно\nab\n2+2\n!"),
+        ([written("до"), "после"], f"до\n\n[{UNREADABLE}]"),
+        ([PLACE], "мы тут\nя\n\n[геопозиция 55.75, 37.61]"),
+        ([deep(40)], "\n".join(["глубже"] * 31)),
+    ],
+    ids=["paragraph", "pieces", "link", "list", "table", "quotations", "broken", "place", "deep"],
+)
+def test_rich_message_is_read(blocks: list[object], text: str):
+    inbound = read(message(rich_message={"blocks": blocks}))
+    assert (inbound.kind, inbound.text, inbound.files) == (InboundKind.TEXT, text, ())
+    edited = message(rich_message={"blocks": blocks}, edit_date=int(NOW.timestamp()))
+    inbound = read({"update_id": 10, "edited_message": edited["message"]})
+    assert (inbound.kind, inbound.text) == (InboundKind.EDITED, text)
+
+
+def test_files_of_a_rich_message_are_taken():
+    photo = [{"file_id": "L", "width": 1280, "height": 960}]
+    inner = [block("photo", photo=photo), block("video", video={"width": 9})]
+    shown = [
+        block("collage", blocks=inner, caption={"text": "чеки"}),
+        block("list", items=[{"label": "•", "blocks": [block("voice_note", voice_note={"file_id": "V"})]}]),
+    ]
+    inbound = read(message(rich_message={"blocks": shown}))
+    assert (inbound.kind, inbound.text) == (InboundKind.FILE, f"чеки\n•\n\n[{UNREADABLE}]")
+    assert [(each.reference, each.role) for each in inbound.files] == [
+        ("L", FileRole.PHOTO),
+        ("V", FileRole.VOICE),
+    ]
+
+
+def test_rich_message_of_nothing_is_no_answer():
+    inbound = read(message(rich_message={"blocks": [block("divider")]}))
+    assert (inbound.kind, inbound.text) == (InboundKind.OTHER, "сообщение незнакомого вида")
 
 
 def test_album_shares_a_group():
@@ -242,7 +358,8 @@ _KEYS = st.sampled_from(
         r"\w+",
         "message edited_message callback_query my_chat_member from chat id type date text data document "
         "photo contact location venue poll file_id file_name file_size width height first_name phone_number "
-        "new_chat_member status message_id caption edit_date media_group_id",
+        "new_chat_member status message_id caption edit_date media_group_id rich_message blocks items cells "
+        "summary credit label",
     )
 )
 _LEAVES = st.one_of(
