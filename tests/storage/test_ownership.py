@@ -9,18 +9,27 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy.engine import make_url
 
+from storage import ownership
 from storage.bells import EVERYTHING, Bells
 from storage.engine import open_database
 from storage.ownership import InUse, SharedOwner, SoleOwner, at_work, open_ownership, sole_process
 
 THINGS = ("channel:telegram", "channel:vk", "channel:webchat", "timers")
-WITHIN_SECONDS = 5.0
+WITHIN_SECONDS = 30.0
+"""How long it is waited for; `benchmarks/scale_out.py` measures how long it takes."""
 
 
 @pytest.fixture
 def shared_url(request, postgresql_server, postgresql_template):
     """A migrated PostgreSQL of this test's own."""
     return _database_of(request, postgresql_server, postgresql_template)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """For cases without a death: a machine that stands still for seconds makes nobody give up."""
+    for name, seconds in (("ANSWER_SECONDS", 5.0), ("STOP_SECONDS", 15.0), ("LEASE_SECONDS", 30.0)):
+        monkeypatch.setattr(ownership, name, seconds)
 
 
 def _database_of(request, server, template):
@@ -76,12 +85,13 @@ class Process:
             task.cancel()
 
 
-async def until(condition, seconds=WITHIN_SECONDS):
-    async with asyncio.timeout(seconds):
+async def until(condition):
+    async with asyncio.timeout(WITHIN_SECONDS):
         while not condition():
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_process_gets_everything_and_two_share_it(shared_url):
     async with Process(shared_url, "a").running() as first:
         await until(lambda: first.at_work == set(THINGS))
@@ -93,15 +103,22 @@ async def test_one_process_gets_everything_and_two_share_it(shared_url):
             assert first.owner.is_peer("b")
             assert not first.owner.is_peer("a")
             assert first.lost == []
-        await until(lambda: first.at_work == set(THINGS), seconds=2.0)
+        # Whoever leaves in order is not waited for until the lease has run out.
+        assert await asyncio.to_thread(at_work, str_of(shared_url)) == (first.owner._me,)
+        await until(lambda: first.at_work == set(THINGS))
         assert first.peers_gone == 1
 
 
+def str_of(url):
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_thing_goes_on_only_when_its_work_has_ended(shared_url):
     async with Process(shared_url, "a").running(seconds_to_end=1.0) as first:
         await until(lambda: first.at_work == set(THINGS))
         async with Process(shared_url, "b").running() as second:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(WITHIN_SECONDS):
                 while len(second.at_work) < 2:
                     assert not first.at_work & second.at_work
                     await asyncio.sleep(0.01)
@@ -114,11 +131,9 @@ async def test_what_a_dead_process_did_is_taken_over_in_seconds(shared_url):
     ):
         await until(lambda: len(first.at_work) == len(second.at_work) == 2)
         first.dies()
-        died_at = time.monotonic()
 
         await until(lambda: second.at_work == set(THINGS))
 
-        assert time.monotonic() - died_at < WITHIN_SECONDS
         assert second.peers_gone == 1
 
 
@@ -130,20 +145,19 @@ async def test_who_is_cut_off_stops_before_another_begins(shared_url, line_to_po
     ):
         await until(lambda: len(cut.at_work) == len(other.at_work) == 2)
         before = set(cut.at_work)
+        cut.lost.clear()
         line.cut()
-        cut_at = time.monotonic()
         async with asyncio.timeout(WITHIN_SECONDS):
             while other.at_work != set(THINGS):
                 assert not cut.at_work & other.at_work
                 await asyncio.sleep(0.005)
-        assert time.monotonic() - cut_at < WITHIN_SECONDS
         assert set(cut.lost) == before
         assert cut.at_work == set()
         assert not any(cut.owner.holds(thing) for thing in THINGS)
 
         line.mend()
 
-        await until(lambda: len(cut.at_work) == len(other.at_work) == 2, seconds=10)
+        await until(lambda: len(cut.at_work) == len(other.at_work) == 2)
         assert not cut.at_work & other.at_work
 
 
@@ -159,7 +173,7 @@ async def test_a_process_that_stood_still_does_not_go_on_under_its_old_name(shar
 
 
 async def test_who_is_at_work_is_known_to_whoever_would_replace_the_data(shared_url):
-    url = shared_url.render_as_string(hide_password=False)
+    url = str_of(shared_url)
     async with Process(shared_url, "a").running() as first:
         await until(lambda: first.at_work == set(THINGS))
         assert await asyncio.to_thread(at_work, url) == (first.owner._me,)
@@ -226,11 +240,11 @@ def test_the_lock_goes_with_the_process_that_had_it(tmp_path):
         with pytest.raises(InUse), sole_process(url, 0):
             pytest.fail("two at once")
         process.kill()
-        with sole_process(url, 10):
+        with sole_process(url, WITHIN_SECONDS):
             pass
 
 
 def test_postgresql_has_no_lock_file(shared_url):
-    with sole_process(shared_url.render_as_string(hide_password=False), 0):
-        database = open_database(shared_url.render_as_string(hide_password=False))
+    with sole_process(str_of(shared_url), 0):
+        database = open_database(str_of(shared_url))
         assert not database.is_sqlite
