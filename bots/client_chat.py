@@ -189,7 +189,7 @@ def _before_consent(turn: ChatTurn, note: Text | None) -> None:
     words = agreed(turn.said.text)
     if words is not None and (words or turn.said.files):
         _consent_and_more(turn, words)
-    elif pressed == (CONSENT_SCOPE, "yes") or word in _AGREE_WORDS:
+    elif words is not None or pressed == (CONSENT_SCOPE, "yes") or word in _AGREE_WORDS:
         _consent(turn)
     elif pressed == (CONSENT_SCOPE, "no") or word in _REFUSE_WORDS:
         text = lines(

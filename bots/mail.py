@@ -47,7 +47,7 @@ from bots.base import (
 )
 from bots.wire import CHUNK_BYTES, CONNECT_SECONDS, SLOWEST_UPLOAD_BYTES_PER_SECOND, Pauses
 from forms.dialogue import SMALL_TALK
-from forms.freetext import AGREEMENT_LABELS, labelled
+from forms.freetext import AGREEMENT_LABELS, Labelled, labelled
 from forms.messages import (
     Delivery,
     DeliveryState,
@@ -670,7 +670,8 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
     # A code may stand above words and files, which count as well.
     start = _START.match(subject)
     if start:
-        text = "" if words.is_signature and not words.quoted else _with_filled_quote(words)
+        text = _with_filled_quote(words)
+        text = "" if words.is_signature and text == words.own else text
     else:
         start = _START.match(text)
         text = text[start.end() :].strip() if start else text
@@ -772,17 +773,62 @@ def _said(words: mime.Words, subject: str, *, is_reply: bool) -> str:
     return text if is_answer else f"{subject}\n{text}".strip()
 
 
+_LINES_OF_A_BLANK = 300
+"""The blank stands at the beginning of our letter: of a long quote no more is read."""
+_AGREED = "~agreed"
+_CONSENT = {loosely(name): _AGREED for name in AGREEMENT_LABELS}
+_BLANK = re.compile(r"впишите ответы|after the colons", re.IGNORECASE)
 _BELOW = re.compile(r"\b(?:ниже|внизу|заполнил\w*|below|filled)\b", re.IGNORECASE)
 
 
 def _with_filled_quote(words: mime.Words) -> str:
     """Somebody may write the answers into our own letter below: then the quote is the answer."""
-    if not words.quoted or not (
-        loosely(words.own) in SMALL_TALK or not words.own.strip() or _BELOW.search(words.own)
-    ):
+    between = _answered_between(words)
+    if between:
+        return between
+    own = "" if words.is_signature else words.own
+    found = labelled(_filled_part(words.quoted), more=_CONSENT)
+    if not _is_filled_in(found) or labelled(own).is_meant:
         return words.own
-    filled = str(labelled(words.quoted, more={loosely(name): "~agreed" for name in AGREEMENT_LABELS}))
-    return f"{filled}\n{words.own}".strip() if filled else words.own
+    is_blank = _AGREED in found.answers or _BLANK.search(" ".join(words.quoted.split()))
+    is_cover = not own.strip() or loosely(own) in SMALL_TALK or _BELOW.search(own)
+    # A summary of ours has the same names as the blank, and the files.
+    if is_pressing(own) or not (is_blank or (is_cover and "files" not in found.labels)):
+        return words.own
+    return f"{found}\n{own}".strip()
+
+
+def _is_filled_in(found: Labelled) -> bool:
+    """Whether somebody has answered: the company that we know stands in the blank before anybody does."""
+    answers = set(found.answers) - {_AGREED}
+    known = {name for name, label in found.labels.items() if loosely(label) == "компания"}
+    return bool(answers - known) or _AGREED in found.answers
+
+
+def _filled_part(quoted: str) -> str:
+    """From the first name of the form in a quote to the end of the last answer."""
+    lines_of_quote = quoted.splitlines()[:_LINES_OF_A_BLANK]
+    named = [
+        number
+        for number, line in enumerate(lines_of_quote)
+        if ":" in line and labelled(line, more=_CONSENT).labels
+    ]
+    if not named:
+        return ""
+    end = named[-1] + 1
+    while end < len(lines_of_quote) and lines_of_quote[end].strip():
+        end += 1
+    return "\n".join(lines_of_quote[named[0] : end])
+
+
+def _answered_between(words: mime.Words) -> str:
+    """The answers that somebody has written below the names of the blank, one by one; "" for none."""
+    parts = [
+        f"{above}\n{said}" if above.endswith(":") and labelled(above, more=_CONSENT).labels else said
+        for above, said in words.between[:_LINES_OF_A_BLANK]
+    ]
+    found = labelled("\n".join(parts), more=_CONSENT)
+    return f"{found}\n{found.rest}".strip() if len(found.answers) > 1 else ""
 
 
 def _files(message: Message, fetched: Fetched) -> tuple[IncomingFile, ...]:
@@ -1006,7 +1052,9 @@ def _one_line(text: str) -> str:
 
 def _page(text: str) -> str:
     shown = _LINK.sub(r'<a href="\g<0>">\g<0></a>', html.escape(text))
-    return f'<div style="white-space: pre-wrap; font-family: sans-serif">{shown}</div>'
+    # Whoever answers with a page alone quotes these lines: only breaks of their own stay apart.
+    shown = shown.replace("\n", "<br>\n")
+    return f'<div style="font-family: sans-serif">{shown}</div>'
 
 
 _LINK = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)»]")

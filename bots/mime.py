@@ -12,7 +12,7 @@ import mimetypes
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 from email.policy import Compat32
@@ -55,6 +55,8 @@ class Words:
     own: str
     quoted: str = ""
     is_signature: bool = False
+    between: tuple[tuple[str, str], ...] = ()
+    """What was written below which line of a quote, where somebody has answered in the midst of it."""
 
 
 # ---------------------------------------------------------------------- headers
@@ -527,14 +529,15 @@ def _unquoted(text: str, known: Known, *, forwarded: bool) -> Words:
     if forwarded:
         return Words(_without_marks(lines))
     end = next((n for n, line in enumerate(lines) if _is_forward_mark(line)), len(lines))
-    own, quoted, others = _split_quotes(lines[:end], known)
-    tail = _without_marks([*others, *lines[end:]])
-    signed = _unsigned(own, known.is_press)
+    split = _split_quotes(lines[:end], known)
+    tail = _without_marks([*split.others, *lines[end:]])
+    signed = _unsigned(split.own, known.is_press)
     words_of_own = "" if tail and signed.is_signature else signed.own
     return Words(
         "\n\n".join(part for part in (words_of_own, tail) if part),
-        "\n".join(_unmarked(line) for line in quoted).strip(),
+        "\n".join(_unmarked(line) for line in split.quoted).strip(),
         signed.is_signature and not tail,
+        _between(split.runs),
     )
 
 
@@ -555,27 +558,64 @@ def _unmarked(line: str) -> str:
     return line[marks.end() :] if marks else line
 
 
-def _split_quotes(lines: list[str], known: Known) -> tuple[list[str], list[str], list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Split:
     """Lines of the sender, of the quote, and of somebody else's letter that is content.
 
-    A quote without marks goes to the end of the letter.
+    `runs` are the sender's lines once more, each time with the quoted line above them.
     """
-    own: list[str] = []
-    quoted: list[str] = []
+
+    own: list[str] = field(default_factory=list)
+    quoted: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    runs: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def take(self, line: str, *, is_quoted: bool) -> None:
+        (self.quoted if is_quoted else self.own).append(line)
+        if is_quoted:
+            self.runs.append((_unmarked(line), []))
+        else:
+            if not self.runs:
+                self.runs.append(("", []))
+            self.runs[-1][1].append(line)
+
+
+def _between(runs: list[tuple[str, list[str]]]) -> tuple[tuple[str, str], ...]:
+    """What was written below questions of the quote; () when nothing was.
+
+    Blank lines between a question and the next line of the quote are nobody's.
+    """
+    said = [(above.strip(), lines) for above, lines in runs if any(line.strip() for line in lines)]
+    if not any(above.endswith(":") for above, _lines in said):
+        return ()
+    *earlier, (last, below) = said
+    signed = _unsigned(below, lambda _line: False)
+    return (
+        *((above, "\n".join(lines).strip()) for above, lines in earlier),
+        (last, "" if signed.is_signature and len(said) > 1 else signed.own),
+    )
+
+
+def _split_quotes(lines: list[str], known: Known) -> _Split:
+    """Whose each line is. A quote without marks goes to the end of the letter."""
+    split = _Split()
+    own, quoted = split.own, split.quoted
     written_next = _written_next(lines)
     number = 0
     while number < len(lines):
         line = lines[number]
         if not line.strip():
-            own.append(line)
+            split.take(line, is_quoted=False)
             number += 1
             continue
         if _ORIGINAL.fullmatch(line) or _is_head(lines, number):
             while own and (_RULE.fullmatch(own[-1]) or not own[-1].strip()):
                 own.pop()
             if _is_of_others(lines, number, known):
-                return own, quoted, lines[number:]
-            return own, quoted + lines[number:], []
+                split.others.extend(lines[number:])
+            else:
+                quoted.extend(lines[number:])
+            return split
         attribution = _attribution(lines, number)
         if attribution:
             after = written_next[number + attribution]
@@ -584,10 +624,11 @@ def _split_quotes(lines: list[str], known: Known) -> tuple[list[str], list[str],
                 number += attribution
                 continue
             if _WHO.search(introduction):
-                return own, quoted + lines[number:], []
-        (quoted if line.lstrip().startswith(">") else own).append(line)
+                quoted.extend(lines[number:])
+                return split
+        split.take(line, is_quoted=line.lstrip().startswith(">"))
         number += 1
-    return own, quoted, []
+    return split
 
 
 def _is_of_others(lines: list[str], number: int, known: Known) -> bool:

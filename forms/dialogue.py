@@ -29,7 +29,7 @@ from forms.fields import (
     files_from_text,
     files_to_text,
 )
-from forms.freetext import Labelled, labelled
+from forms.freetext import Labelled, agreed, labelled, without_agreement
 from forms.messages import Button, Press, Reply, loosely
 from forms.request_form import FORM, longer_task, shortened, show_files, summary_lines
 from forms.texts import Text, _, lines, listed
@@ -294,6 +294,8 @@ class _Walk:
         if said.other:
             note = _("Это ({what}) передать не получится. Ответьте словами или кнопкой.", what=said.other)
             return self.shown(progress, note)
+        if not said.press and agreed(said.text) is not None:
+            said = replace(said, text=without_agreement(said.text))
         if said.files:
             return self.with_files(progress, said)
         said = _typed(self.choices(progress), progress.asking, said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from forms.fields import Form
@@ -36,7 +36,18 @@ class Labelled:
 AGREEMENT_LABELS = ("Согласен", "Согласна", "Согласие", "I agree", "Agree")
 """Before a «да» that agrees to the consent, in a letter that answers everything at once."""
 
-_AGREEMENT_WORDS = frozenset(("согласен", "согласна", "я согласен", "я согласна", "i agree", "agree"))
+_AGREEMENT_NAMES = frozenset(map(loosely, AGREEMENT_LABELS))
+_AGREEMENT_WORDS = frozenset(
+    ("согласен", "согласна", "я согласен", "я согласна", "да согласен", "да согласна", "i agree", "agree")
+)
+_NO = ("", "нет", "не согласен", "не согласна", "no")
+_GREETING = re.compile(
+    r"\W*(?:здравствуй(?:те)?|добр(?:ый|ое|ого) (?:день|утро|вечер|дня|утра|вечера|времени суток)|привет|"
+    r"приветствую|hello|hi|good (?:morning|day|afternoon|evening))\b[ ,.!]*",
+    re.IGNORECASE,
+)
+_LONGEST_GREETING = 80
+_NAMES = 4
 _YES = frozenset((*_AGREEMENT_WORDS, "да", "ок", "yes", "ok"))
 
 _NUMBER = re.compile(r"[0-9]{1,2}[.)]\s")
@@ -60,11 +71,21 @@ def _named(line: str) -> tuple[str, str] | None:
     return (label, answer.strip()) if 0 < len(label) <= _LONGEST_LABEL else None
 
 
+def greets(line: str) -> bool:
+    """Whether this is a greeting («Добрый день, Анна Ивановна!») and nothing else."""
+    greeting = _GREETING.match(line) if len(line) <= _LONGEST_GREETING else None
+    if greeting is None:
+        return False
+    names = re.findall(r"\w+", line[greeting.end() :])
+    return len(names) <= _NAMES and all(name[0].isupper() for name in names)
+
+
 def labelled(text: str, form: Form = FORM, more: Mapping[str, str] | None = None) -> Labelled:
     """Find lines that begin with a field's title, or another name of it, and a colon.
 
     A line below an empty answer is that answer; fields of many lines take all lines up to the next
-    name. `more` gives further names, loosely written, and what they stand for.
+    name. `more` gives further names, loosely written, and what they stand for. The line of the consent
+    is none of its words, also where it was filled in once more.
     """
     names = {**_names(form), **(more or {})}
     many = {each.name for each in form if each.many_lines}
@@ -73,7 +94,9 @@ def labelled(text: str, form: Form = FORM, more: Mapping[str, str] | None = None
     rest: list[str] = []
     current: str | None = None
     answered: set[str] = set()
-    for line in text.splitlines():
+    asks_to_agree = names.keys() & _AGREEMENT_NAMES
+    written = text.splitlines()
+    for line in written if asks_to_agree else _without_agreement(written):
         label, answer = _named(line) or ("", "")
         name = names.get(loosely(label)) if label else None
         if name is not None and name not in answered:
@@ -96,19 +119,62 @@ def labelled(text: str, form: Form = FORM, more: Mapping[str, str] | None = None
 def agreed(text: str) -> str | None:
     """The other words of a message that agrees, by «Согласен: да» or by «Согласен» as its first line.
 
-    None for a message that does not.
+    None for a message that does not. A greeting above is no word of it.
     """
-    names = frozenset(map(loosely, AGREEMENT_LABELS))
     written = text.strip().splitlines()
+    above = 0
     for number, line in enumerate(written):
         if len(line) > _LONGEST_MARKED:
             continue
-        named = _named(line)
-        says_yes = named is not None and loosely(named[0]) in names and loosely(named[1]) in _YES
+        said = _agreement(written, number)
         # «Согласен:» with nothing behind it is a blank that was left empty.
-        if says_yes or (number == 0 and named is None and loosely(line) in _AGREEMENT_WORDS):
-            return "\n".join((*written[:number], *written[number + 1 :])).strip()
+        is_given = said.answer in _YES if said else number == above and _named(line) is None and _agrees(line)
+        if is_given:
+            after = number + (said.lines if said else 1)
+            return "\n".join((*written[above:number], *written[after:])).strip()
+        if number == above and (greets(line) or not line.strip()):
+            above += 1
     return None
+
+
+def _agrees(line: str) -> bool:
+    greeting = _GREETING.match(line)
+    return loosely(line[greeting.end() :] if greeting else line) in _AGREEMENT_WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """The place of the blank where somebody agrees: what is put there, and how many lines it takes."""
+
+    answer: str
+    lines: int = 1
+
+
+def _agreement(written: Sequence[str], number: int) -> _Agreement | None:
+    """What stands behind «Согласен:» in this line, or below it; None for any other line."""
+    label, answer = _named(written[number]) or ("", "")
+    if loosely(label) not in _AGREEMENT_NAMES or loosely(answer) not in (*_YES, *_NO):
+        return None
+    below = written[number + 1] if number + 1 < len(written) else ""
+    if not answer and len(below) < _LONGEST_MARKED and loosely(below) in _YES:
+        return _Agreement(loosely(below), 2)
+    return _Agreement(loosely(answer))
+
+
+def without_agreement(text: str) -> str:
+    """A message without the lines of the blank that agree to the consent: it was given before."""
+    return "\n".join(_without_agreement(text.splitlines())).strip()
+
+
+def _without_agreement(written: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    number = 0
+    while number < len(written):
+        said = _agreement(written, number)
+        if said is None:
+            kept.append(written[number])
+        number += said.lines if said else 1
+    return kept
 
 
 def _names(form: Form) -> dict[str, str]:

@@ -282,6 +282,63 @@ def test_answers_written_into_our_letter_are_read(own):
     assert taken(plain(text)).text == f"{FILLED}\n{own}".strip()
 
 
+INVITATION = "Можно ответить одним письмом: впишите ответы после двоеточий."
+WROTE = "ср, 18 нояб. 2026 г. в 10:00, Приёмная <intake@firm.example>:\n"
+COVER = "Добрый день! Направляю данные."
+
+
+def quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+
+
+def test_answers_in_our_blank_count_below_words_of_any_kind():
+    told = "\n\nФайлы приложите к ответу.\n1. Назад\n2. Отмена"
+    assert taken(plain(f"{COVER}\n\n{WROTE}\n{quoted(FILLED + told)}")).text == f"{FILLED}\n{COVER}"
+    filled = FILLED.removeprefix("Согласен: да\n")
+    blank = f"{INVITATION}\n\n{filled}{told}"
+    assert taken(plain(f"{COVER}\n\n{WROTE}\n{quoted(blank)}")).text == f"{filled}\n{COVER}"
+    signed = f"-- \nИван Петров\n\n{WROTE}\n{quoted(blank)}"
+    assert taken(plain(signed)).text == filled
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        f"{INVITATION}\n\nСогласен:\nКомпания и ИНН:\nЧто сделать:\nСрок:\n\nФайлы приложите к ответу.\n1. Назад",
+        f"Компания: ООО «Ромашка», ИНН 7707083893\n{INVITATION}\n\nЧто сделать:\nСрок:\n\nФайлы приложите.",
+        "Проверьте заявку:\nКомпания: ООО «Ромашка», ИНН 7707083893\nЧто сделать: сверка\nСрок: завтра\nФайлы: нет",
+    ],
+    ids=["empty blank", "blank of a known company", "summary"],
+)
+@pytest.mark.parametrize("own", ["Нужна сверка за март", "Добрый день", "Спасибо"])
+def test_what_we_have_written_ourselves_is_no_answer(ours, own):
+    assert taken(plain(f"{own}\n\n{WROTE}\n{quoted(ours)}")).text == own
+
+
+BETWEEN = "> Согласен:\nда\n> Компания и ИНН:\n7707083893\n>\n> Что сделать:\n\nсверка\nза март\n\n> Срок:\nзавтра\n"
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "more"),
+    [
+        ("", "", ""),
+        (WROTE, "", ""),
+        ("Добрый день!\n\n" + WROTE, "", "\nДобрый день!"),
+        ("", "\n-- \nИван Петров\n", ""),
+        ("", "> Файлы приложите к ответу.\n\nСпасибо вам\n", "\nСпасибо вам"),
+    ],
+    ids=["bare", "introduced", "greeted", "signed", "words below"],
+)
+def test_answers_between_the_lines_of_our_blank_are_read(above, below, more):
+    said = "Согласен: да\nКомпания и ИНН: 7707083893\nЧто сделать: сверка\nза март\nСрок: завтра"
+    assert taken(plain(f"{above}{BETWEEN}{below}")).text == said + more
+
+
+def test_our_letter_keeps_its_lines_in_a_quote():
+    written = mail._page("Согласен:\nСрок:\n\nФайлы & <слова>")
+    assert mime.text_of_html(written) == "Согласен:\nСрок:\n\nФайлы & <слова>"
+
+
 def test_our_blanks_and_our_words_below_an_answer_are_not():
     text = (
         "Отправить\n\nср, 18 нояб. 2026 г. в 10:00, Приёмная <i@f.example>:\n> Срок: пятница\n> Компания: ООО"

@@ -147,6 +147,29 @@ async def test_agreement_and_form_in_one_letter(by_letter):
     assert by_letter.rows(Message)[0].text == LETTER
 
 
+@pytest.mark.parametrize(
+    "said", ["Добрый день.\nСогласен.", "Здравствуйте, Анна!\n\nДа, согласна", "Согласен: да"]
+)
+async def test_a_greeting_above_the_agreement_is_no_hindrance(by_letter, said):
+    olga = by_letter.newcomer(key="olga", name="Ольга")
+    await olga.says(said)
+    olga.sees("впишите ответы после двоеточий", "Что сделать:\nСрок:")
+    assert len(by_letter.rows(Consent)) == 1
+    assert not by_letter.rows(Message)
+
+
+async def test_the_agreement_filled_in_again_is_no_word_of_the_task(by_letter, olga):
+    await olga.says(f"Согласен: да\n{LETTER}")
+    olga.sees_last("Проверьте заявку:")
+    assert "Согласен" not in olga.last.text
+    await olga.says("Согласен: да")
+    olga.sees_last("Проверьте заявку:")
+    assert "Согласен" not in olga.last.text
+    await olga.says("Отправить")
+    assert by_letter.request(1).task.startswith("оплатить счёт 15")
+    assert "Согласен" not in by_letter.request(1).task
+
+
 async def test_files_come_with_the_agreement(by_letter):
     olga = by_letter.newcomer(key="olga", name="Ольга")
     await olga.sends_files({"счёт.pdf": PDF}, caption=f"Согласна\n\n{LETTER}")
@@ -190,8 +213,27 @@ async def test_a_code_agreement_and_form_in_one_letter(by_letter):
         ("Согласен: да" + " " * 300, ""),
         ("-" + " " * 300 + "Согласен: да", None),
         ("- Согласна:\tда", ""),
+        ("Согласен:\nда\nСрок: завтра", "Срок: завтра"),
+        ("Согласен:\nСрок: да", None),
+        ("Добрый день.\n\nСогласен.\nНужна сверка", "Нужна сверка"),
+        ("Добрый день, согласна!", ""),
+        ("Добрый день, я не согласен", None),
+        ("Нужна сверка\nсогласен", None),
     ],
-    ids=["word", "marks", "no", "blanks", "too far", "tab"],
+    ids=[
+        "word",
+        "marks",
+        "no",
+        "blanks",
+        "too far",
+        "tab",
+        "below",
+        "empty",
+        "greeting",
+        "in its line",
+        "refusal",
+        "further down",
+    ],
 )
 def test_an_agreement_is_read_in_a_short_line(said, rest):
     assert agreed(said) == rest
