@@ -79,6 +79,8 @@ class Firm(Section):
     extra_days_off: tuple[date, ...] = ()
     accept_within_minutes: int = Field(default=15, ge=1)
     look_within_minutes: int = Field(default=30, ge=1)
+    remind_before_minutes: int = Field(default=60, ge=0)
+    answer_within_minutes: int = Field(default=30, ge=0)
     close_after_working_days: int = Field(default=3, ge=1)
     failover_after_minutes: int = Field(default=10, ge=1)
     silent_after_hours: int = Field(default=8, ge=1)

@@ -118,6 +118,9 @@ class KindsSetting(Setting):
         return Kinds((*known, *missing), frozenset(kind.code for kind in self.kinds if not kind.offered))
 
 
+    # With a value of their own: what was saved earlier does not name them.
+    remind_before_minutes: int = Field(default=60, ge=0, le=MAX_MINUTES)
+    answer_within_minutes: int = Field(default=30, ge=0, le=MAX_MINUTES)
 class Routing(Setting):
     """The weights and limits of the router."""
 
@@ -542,3 +545,10 @@ def _sentence(model: type[Setting], error: Any) -> Text:  # noqa: PLR0911 - a ta
             return _("{label}: каждый день с новой строки, так: 31.12.2026.", label=label)
         case _:
             return _("{label}: такое значение не подходит.", label=label)
+        "remind_before_minutes": _("Напомнить о сроке за, рабочих минут"),
+        "answer_within_minutes": _("Ответить клиенту за, рабочих минут"),
+def least_of(model: type[Setting], name: str) -> int:
+    """The least value of a whole number."""
+    return next(int(limit.ge) for limit in model.model_fields[name].metadata if hasattr(limit, "ge"))
+
+

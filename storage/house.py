@@ -66,6 +66,10 @@ class House:
     consent_url: str = ""
     accept_within_minutes: int = 15
     look_within_minutes: int = 30
+    remind_before_minutes: int = 60
+    """So many working minutes before a deadline its assignee is reminded; 0: never."""
+    answer_within_minutes: int = 30
+    """After so many working minutes without an answer the assignee is reminded of the client; 0: never."""
     close_after_working_days: int = 3
     failover_after_minutes: int = 10
     """How long a letter may wait for its messenger before the person's next one is tried."""

@@ -135,6 +135,7 @@ class SettingsView(PanelView):
     @expose("/consent", methods=("GET", "POST"))
     def consent(self) -> Page:
         """What clients agree to, as they see it."""
+            least={name: firm_settings.least_of(Terms, name) for name in Terms.model_fields},
         if request.method == "GET":
             return self._consent_page()
         self.require_change()
@@ -244,6 +245,12 @@ _TERM_HINTS: Mapping[str, Text] = {
     ),
 }
 
+    "remind_before_minutes": _(
+        "Исполнителю напомним заранее, а когда срок прошёл — ему и директору. 0 — не напоминать заранее."
+    ),
+    "answer_within_minutes": _(
+        "Клиент ждёт дольше — напомним исполнителю, а вдвое дольше — директору. 0 — не напоминать."
+    ),
 
 def _save(part: Part, wanted: firm_settings.Setting) -> None:
     with doors().database.begin() as session:

@@ -15,6 +15,7 @@ from storage.models import metadata as tables
 
 TERMS = {
     "accept_within_minutes": "20", "look_within_minutes": "40", "close_after_working_days": "2",
+    "remind_before_minutes": "0", "answer_within_minutes": "45",
     "failover_after_minutes": "5", "silent_after_hours": "4",
 }  # fmt: skip
 HOURS = {
