@@ -9,14 +9,16 @@ How a phrase is understood:
   «в следующую» of the week after, weeks beginning on Monday. A date without a year that passed within
   the last month is asked about rather than moved by a year.
 * «До конца недели», «месяца», «квартала», «года» is the closing of the last *working* day in it: whoever
-  names the end of a month wants the work done by people who are at work.
+  names the end of a month wants the work done by people who are at work. «До декабря» is the end of
+  November in this sense. «На той неделе» is next week: a deadline cannot be in the last.
 * An hour from 1 to 11 that is not said to be in the morning or the evening is the one within the working
   day («завтра в 5» is 17:00); if neither is, the client is asked. «05:00» is taken as written.
 * Parts of a day: see `PART_ENDS`. «Утром», said when the morning is over, is tomorrow's.
 * «Срочно» alone is two working hours from now, on the next working days if today has not that much left.
 
-Two different days, «5/10», a bare number, a past day and a day over three years ahead are never guessed at:
-`AnswerError` says what was understood and what to write.
+Two different days, «5/10», a bare number, «1,5 дня», «к завтрашней встрече», a past day and a day over
+three years ahead are never guessed at: `AnswerError` says what was understood and what to write, and
+offers nothing that would be refused itself.
 
 The dateparser library was tried as a fallback for what this grammar does not know, and left out: of the
 phrases that the tests refuse it gave a date to two in five («завтра 10» became tomorrow at the present hour,
@@ -56,7 +58,7 @@ from forms.deadline_grammar import (
     pieces_of,
     words_beside,
 )
-from forms.texts import Clock, Day, Text, _, plain
+from forms.texts import Clock, Day, Text, _, plain, sentence
 from forms.vocabulary import words_of
 
 __all__ = [
@@ -292,8 +294,8 @@ def _moment_of_day(said: _Said, base: Base) -> datetime:
         raise AnswerError(_which_day([options[0] for options in said.days], base))
     if len(said.hours) > 1 or (len(said.parts) > 1 and not said.hours):
         raise AnswerError(_("Названо разное время. Напишите одно. Например: «завтра до 15:00»."))
-    if not said.days:
-        _refuse_lonely_hour(said.hours)
+    if not said.days and said.hours:
+        _refuse_lonely_hour(said.hours[0], base)
     moments = [_at(day, _time_on(day, said, base), base) for day in _possible_days(said, base)]
     ahead = next((moment for moment in moments if _is_ahead(moment, base)), None)
     if ahead is None:
@@ -462,14 +464,38 @@ def _refuse_numbers(said: _Said) -> None:
     )
 
 
-def _refuse_lonely_hour(hours: tuple[NamedHour, ...]) -> None:
-    if hours and hours[0].lonely:
-        raise AnswerError(
-            _(
-                "{hour} — это час или число? Напишите «сегодня до {hour}:00» или «до {hour}-го».",
-                hour=hours[0].hour,
-            )
+def _refuse_lonely_hour(hour: NamedHour, base: Base) -> None:
+    """«До 18», «3 часа»: offer only what is still ahead."""
+    if not (hour.lonely or hour.counted):
+        return
+    clock = _next_reading(hour, base)
+    tomorrow = clock.date() != base.today
+    if hour.counted:
+        advice = (
+            _("Напишите «завтра до {clock}» или «через {hour} ч».", clock=Clock(clock), hour=hour.hour)
+            if tomorrow
+            else _("Напишите «сегодня до {clock}» или «через {hour} ч».", clock=Clock(clock), hour=hour.hour)
         )
+        raise AnswerError(sentence(_("{hour} ч — это время или сколько ждать?", hour=hour.hour), advice))
+    advice = (
+        _("Напишите «завтра до {clock}» или «до {hour}-го».", clock=Clock(clock), hour=hour.hour)
+        if tomorrow
+        else _("Напишите «сегодня до {clock}» или «до {hour}-го».", clock=Clock(clock), hour=hour.hour)
+    )
+    raise AnswerError(sentence(_("{hour} — это час или число?", hour=hour.hour), advice))
+
+
+def _next_reading(hour: NamedHour, base: Base) -> datetime:
+    """The next moment this hour may mean, within the working day if it can be."""
+    hours = (hour.hour, hour.hour + NOON) if hour.bare else (hour.hour,)
+    for day in (base.today, base.today + timedelta(days=1)):
+        opening, closing = _hours(day, base)
+        readings = [time(reading) for reading in hours]
+        within = [reading for reading in readings if opening <= reading <= closing] or readings
+        for reading in within:
+            if _is_ahead(_at(day, reading, base), base):
+                return _at(day, reading, base)
+    raise AssertionError("Tomorrow every hour is ahead.")
 
 
 def _refuse_contradiction(said: _Said, at: datetime, base: Base) -> None:
@@ -492,10 +518,10 @@ def _passed(moment: datetime, said: _Said, base: Base) -> Text:
     tomorrow = base.today + timedelta(days=1)
     if moment.date() != base.today:
         day = _shown_day(moment.date(), base.today)
-        return _("Этот день уже прошёл: {day}. Назовите сегодняшний день или более поздний.", day=day)
+        return _("Этот день уже прошёл ({day}). Назовите сегодняшний день или более поздний.", day=day)
     if said.hours or said.moments or (said.parts and _part_time(said.parts[0], base.today, base)):
         return _(
-            "Сегодня {clock} уже прошло. Если завтра, напишите «завтра до {clock}» — это {day}.",
+            "Сегодня {clock} уже прошло. Если это завтра ({day}), напишите «завтра до {clock}».",
             clock=Clock(moment), day=_shown_day(tomorrow, base.today),
         )  # fmt: skip
     closing = _at(tomorrow, None, base)
@@ -516,7 +542,7 @@ def _which_day(days: Sequence[date], base: Base) -> Text:
 
 def _too_far(day: date, base: Base) -> Text:
     shown = _shown_day(day, base.today)
-    return _("Получилось далеко, больше трёх лет: {day}. Проверьте год или назовите срок поближе.", day=shown)
+    return _("До этого дня больше трёх лет ({day}). Проверьте год или назовите срок поближе.", day=shown)
 
 
 def _shown_day(day: date, today: date, *, capital: bool = False) -> Day:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Protocol
@@ -106,7 +106,9 @@ class NamedHour:
     minute: int
     bare: bool = False
     lonely: bool = False
-    """Whether it could as well be a day of the month («до 18») or a count («3 часа»)."""
+    """Whether it could as well be a day of the month: «до 18»."""
+    counted: bool = False
+    """Whether it could as well be a stretch of time: «3 часа»."""
     role: Role = Role.END
 
 
@@ -189,7 +191,7 @@ def pieces_of(text: str, base: Base) -> list[Piece]:
                 pieces.append(NamedDay(found.options, role))
                 role = Role.END
             case NamedHour():
-                pieces.append(NamedHour(found.hour, found.minute, found.bare, found.lonely, role))
+                pieces.append(replace(found, role=role))
                 role = Role.END
             case NamedPart():
                 pieces.append(NamedPart(found.part, role))
@@ -307,7 +309,7 @@ _ORDINAL_STEMS = (
     "девятнадцат", "двадцат",
 )  # fmt: skip
 _CARDINALS = (
-    "один|одну|одного|одной|одному", "два|две|двух|двум|пару|пары|пара", "три|трех|трем",
+    "один|одна|одну|одного|одной|одному", "два|две|двух|двум|пару|пары|пара", "три|трех|трем",
     "четыре|четырех|четырем", "пять|пяти", "шесть|шести", "семь|семи", "восемь|восьми", "девять|девяти",
     "десять|десяти", "одиннадцать|одиннадцати", "двенадцать|двенадцати",
 )  # fmt: skip
@@ -322,6 +324,8 @@ _CARDINAL = f"(?P<word>{'|'.join(_CARDINALS)})"
 _THIS = "эт(?:ой|от|ого|ом|ому|у|о|а)|текущ[а-я]+"
 _NEXT = "следующ[а-я]+|след\\.?|будущ[а-я]+"
 _LAST = "прошл[а-я]+|минувш[а-я]+|предыдущ[а-я]+"
+_OF_WEEK = f"(?:(?P<this>{_THIS})|(?P<next>{_NEXT}|той|ту)|(?P<last>{_LAST})|(?P<near>ближайш[а-я]+)) ?"
+"""«Та неделя» is the next one: a deadline cannot be in the last."""
 _ADJECTIVE = f"(?:(?P<this>{_THIS})|(?P<next>{_NEXT})|(?P<last>{_LAST})|(?P<near>ближайш[а-я]+)) ?"
 _YEAR = (
     "(?: (?:(?P<year>[0-9]{4})(?: ?г(?:ода?|\\.)?)?|(?P<short>[0-9]{2}) ?г(?:ода?|\\.)?|"
@@ -333,11 +337,16 @@ _UNIT = (
     "(?P<unit>минут[ауы]?|мин|час(?:а|ов|ик)?|ч|день|дня|дней|дн|денек|сутки|суток|недел[яюиье]|недельку|"
     "месяц(?:а|ев)?|мес|квартал(?:а|ов)?|год(?:а|ик)?|лет)\\.?"
 )
-_QUANTITY = f"(?:(?P<count>[0-9]{{1,4}})(?:-?х|-?ти)?|{_CARDINAL})"
+_QUANTITY = f"(?:(?P<count>[0-9]{{1,4}})(?:-?(?:х|ти|и|ми))?|{_CARDINAL})"
 _WITHIN = "(?:через|спустя|за|в течени[еи]|в пределах)"
 _FULL_DAYS = "(?=[0-9а-я]+ (?:рабоч[а-я]+ |календарн[а-я]+ )?(?:дней|недель|месяцев))"
 """«До 3 дней» is a stretch of time, «до 3 дня» is an hour."""
 _ABOUT = "(?:примерно |где-то )?"
+_WORKING = "(?P<working>раб(?:оч[а-я]+|\\.)?) "
+_FIGURES = "(?P<hour>[0-9]{1,2})"
+_SAID_HOUR = f"{_FIGURES}(?:-?(?:ти|и|ми|х))?"
+"""«10», «10-ти», «5ти», «2-х»."""
+_HOURS = "ч(?:ас(?:а|ов|ам)?|\\.)?"
 _AT_MOST = "не (?:более|больше|дольше|позднее|позже)"
 _G = r"(?: ?г(?:ода?|\.)?)?"
 _END_OF = "(?:до |к |в |на |по )?(?:самого |самый )?кон(?:ца|цу|це|ец|цом)"
@@ -380,6 +389,28 @@ def _valid(year: int, month: int, day: int) -> date | None:
 
 def _in_days(days: int) -> _Read:
     return lambda _match, base: NamedDay((base.today + timedelta(days=days),))
+
+
+_DAYS_AHEAD = {"послезавтра": 2, "завтра": 1, "сегодня": 0}
+
+
+def _adjacent_day(match: re.Match[str], base: Base) -> Found:
+    """«К завтрашнему»."""
+    ahead = next(days for word, days in _DAYS_AHEAD.items() if match[0].startswith(word))
+    return NamedDay((base.today + timedelta(days=ahead),))
+
+
+def _part_of_adjacent_day(match: re.Match[str], base: Base) -> Found:
+    """«До завтрашнего утра», «к концу сегодняшнего дня»."""
+    day = NamedDay((base.today + timedelta(days=_DAYS_AHEAD[match["day"]]),))
+    if match["whole"]:
+        parts = {"begin": Part.OPENING, "middle": Part.DAY, "end": Part.CLOSING}
+    else:
+        parts = {
+            "morning": Part.MORNING, "lunch": Part.LUNCH, "evening": Part.EVENING, "noon": Part.NOON,
+        }  # fmt: skip
+    part = next((part for name, part in parts.items() if match[name]), None)
+    return day if part is None else (day, NamedPart(part))
 
 
 def _calendar_date(match: re.Match[str], base: Base, day: int, month: int) -> Found:
@@ -546,6 +577,27 @@ def _days_ahead(unit: str, base: Base, count: int, *, working: bool) -> date:
     return months_later(base.today, months * count)
 
 
+def _fraction(match: re.Match[str], base: Base) -> Found:
+    """«Через 1,5 часа»; when a day and a half are over, nobody can tell."""
+    if not match["hours"]:
+        return Number(match["number"])
+    minutes = round(float(match["number"].replace(",", ".")) * 60)
+    return Moment(_whole_minute(base.now + timedelta(minutes=minutes)))
+
+
+def _number(match: re.Match[str], _base: Base) -> Found:
+    return Number(match["number"])
+
+
+def _hours_and_minutes_ahead(match: re.Match[str], base: Base) -> Found:
+    minutes = int(match["count"] or 1) * 60 + int(match["minutes"])
+    return Moment(_whole_minute(base.now + timedelta(minutes=minutes)))
+
+
+def _next_working_day(_match: re.Match[str], base: Base) -> Found:
+    return NamedDay((_working_days_ahead(base, 1),))
+
+
 def _working_days_ahead(base: Base, count: int) -> date:
     if count > MAX_WORKING_DAYS_AHEAD:
         raise OverflowError
@@ -609,6 +661,33 @@ def _end_of_month(match: re.Match[str], base: Base) -> Found:
     return NamedDay((_last_of(date(year, month, 1), 1, base),))
 
 
+def _last_day_of_month(match: re.Match[str], base: Base) -> Found:
+    """«Последний день месяца», «последний рабочий день декабря»."""
+    if match["month"]:
+        number = _month_number(match["month"])
+        year = _said_year(match, base) or base.today.year + (number < base.today.month)
+        if not base.today.year <= year <= base.today.year + YEARS_AHEAD:
+            return Remark(Mark.PAST if year < base.today.year else Mark.TOO_FAR, match[0].strip())
+        first = date(year, number, 1)
+    else:
+        first = months_later(base.today.replace(day=1), 1 if match["next"] else 0)
+    if match["working"]:
+        return NamedDay((_last_of(first, 1, base),))
+    return NamedDay((months_later(first, 1) - timedelta(days=1),))
+
+
+def _before_month(match: re.Match[str], base: Base) -> Found:
+    """«До декабря»: by the last working day before it begins."""
+    number = _month_number(match["month"])
+    year = _said_year(match, base) or base.today.year + (number < base.today.month)
+    if not base.today.year <= year <= base.today.year + YEARS_AHEAD:
+        return Remark(Mark.PAST if year < base.today.year else Mark.TOO_FAR, match[0].strip())
+    first = date(year, number, 1)
+    if first <= base.today:
+        return Remark(Mark.VAGUE, match[0].strip())
+    return NamedDay((_last_of(months_later(first, -1), 1, base),))
+
+
 def _new_year(_match: re.Match[str], base: Base) -> Found:
     return NamedDay((_last_of(base.today.replace(month=12, day=1), 1, base),))
 
@@ -653,7 +732,7 @@ def _hour_after_preposition(match: re.Match[str], base: Base) -> Found:
     found = _clock(hour, 0, match["hour"])
     is_day = not match["hours"] and not match["to"].startswith("в") and hour >= 1
     if is_day and isinstance(found, NamedHour):
-        return NamedHour(found.hour, 0, found.bare, lonely=True)
+        return replace(found, lonely=True)
     return found
 
 
@@ -674,13 +753,19 @@ def _lonely_hours(match: re.Match[str], _base: Base) -> Found:
     """«15 часов» is a time, «3 часа» alone may be a count."""
     found = _clock(int(match["hour"]), 0, match["hour"])
     if isinstance(found, NamedHour) and found.hour <= NOON:
-        return NamedHour(found.hour, 0, found.bare, lonely=True)
+        return replace(found, counted=True)
     return found
 
 
 def _half_past(match: re.Match[str], _base: Base) -> Found | None:
     hour = _ordinal_number(match) - 1
     return _clock(hour or NOON, 30, "", match["of"]) if hour < NOON else None
+
+
+def _quarter_past(match: re.Match[str], _base: Base) -> Found | None:
+    """«Четверть пятого» is 4:15."""
+    hour = _ordinal_number(match) - 1
+    return _clock(hour or NOON, 15, "", match["of"]) if hour < NOON else None
 
 
 # --- The table -------------------------------------------------------------------------------------
@@ -702,6 +787,10 @@ def _nothing(_match: re.Match[str], _base: Base) -> Found:
     return _SILENT
 
 
+_NO_NOUN = (
+    "(?! (?!(?:до|ко?|во?|на|с|после|утром|днем|вечером|пожалуйста|можно|если|или|не|но|а|и)(?![а-я]))[а-я])"
+)
+"""No thing stands behind the adjective that it could belong to."""
 _OF_MONTH = f"(?: (?:(?P<mthis>{_THIS})|(?P<mnext>{_NEXT})) месяца)?"
 _CASE = "(?:-?(?:его|ого|ому|ему|го|му|ое|ым)|-(?:е|м))"
 _DM = "(?P<day>[0-9]{1,2})"
@@ -787,9 +876,34 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
         ),
         _mark(Mark.PAST),
     ),
-    ("послезавтр[ао](?:шн[а-я]+(?: д(?:ень|н[яю]))?)?|после завтра", _in_days(2)),
-    ("завтр[ао](?:шн[а-я]+(?: д(?:ень|н[яю]))?)?", _in_days(1)),
-    ("сегодня(?:шн[а-я]+(?: д(?:ень|н[яю]))?)?(?: же)?|севодня|нынче", _in_days(0)),
+    (
+        (
+            "(?:(?P<begin>(?:(?:к|до|в) )?начал[ауе]|(?:(?:к|до|в) )?открыти[яюе]|с утра) |"
+            "(?P<middle>(?:в |к |до )?середин[ауеы]) |"
+            f"(?P<end>{_END_OF}) |{_TO})?"
+            "(?P<day>послезавтра|завтра|сегодня)шн[а-я]+ "
+            "(?:(?P<morning>утр[ауо](?:м|чком)?)|(?P<lunch>обед(?:а|у|ом|е)?)|(?P<evening>вечер(?:а|у|ом|е)?)|"
+            "(?P<noon>полдень|полудн[яю])|(?:рабоч[а-я]+ )?(?P<whole>день|дн[яюе]м?))"
+        ),
+        _part_of_adjacent_day,
+    ),
+    (f"(?:послезавтра|завтра|сегодня)шн[а-я]+(?: числ[а-я]+)?{_NO_NOUN}", _adjacent_day),
+    # «К завтрашней встрече»: at what hour it is, nobody has said.
+    ("(?:послезавтра|завтра|сегодня)шн[а-я]+", _mark(Mark.VAGUE)),
+    ("послезавтр[ао]|после завтра", _in_days(2)),
+    ("завтр[ао]", _in_days(1)),
+    ("сегодня(?: же)?|севодня|нынче", _in_days(0)),
+    # A count with a fraction, before it is a date: «1.5 часа», «через 1,5 дня».
+    (
+        (
+            f"(?:(?P<lead>{_WITHIN}) {_ABOUT}|{_AT_MOST} )?(?P<number>[0-9]{{1,3}}[.,][0-9]) ?"
+            "(?:раб[а-я.]* |календарн[а-я]+ )?"
+            "(?:(?P<hours>час(?:а|ов)?|ч)|мин(?:ут[аы]?)?|дн(?:я|ей)|дн|день|сут(?:ки|ок)|недел[яюиье]|"
+            "месяц(?:а|ев)?|мес|год(?:а|ов)?|лет)\\.?"
+        ),
+        _fraction,
+    ),
+    ("(?:до|к|в|за) (?P<number>[0-9]{1,3}[.,][0-9]) ?(?:час(?:а|ов|ам)?|ч|дн(?:я|ей))", _number),
     # ISO 8601 and other dates in figures.
     (
         (
@@ -815,13 +929,16 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
     (f"{_TO}?{_ORDINAL} {_MONTH}{_YEAR}", _ordinal_month),
     (f"{_TO}?{_DM}(?:{_CASE}(?: чис(?:ла|лу|ло))?| ?чис(?:ла|лу|ло)){_OF_MONTH}", _day_of_month),
     (f"(?:в |во )?(?:пол ?|половин[еау] ){_ORDINAL}{_DAY_PART}", _half_past),
+    (f"(?:{_TO})?(?<!без )четверт[ьи] {_ORDINAL}{_DAY_PART}", _quarter_past),
     (f"{_TO}?{_ORDINAL}(?: чис(?:ла|лу|ло))?{_OF_MONTH}", _ordinal_day),
     # Weeks and weekdays.
     (f"через {_WEEKDAY}", _mark(Mark.VAGUE)),
-    (f"(?:на |в )?{_ADJECTIVE}недел[еюия],? ?(?:во? |ко? |до )?{_WEEKDAY}", _weekday_named),
-    (f"{_WEEKDAY},? (?:на )?{_ADJECTIVE}недел[еюи]", _weekday_named),
+    (f"(?:на |в )?{_OF_WEEK}недел[еюия],? ?(?:во? |ко? |до )?{_WEEKDAY}", _weekday_named),
+    (f"{_WEEKDAY},? (?:на )?{_OF_WEEK}недел[еюи]", _weekday_named),
     (f"{_ADJECTIVE}{_WEEKDAY}", _weekday_named),
     (_WEEKDAY, _weekday_named),
+    (f"(?:на |в |до )?(?:{_NEXT}) раб(?:оч[а-я]+|\\.)? (?:день|дня)", _next_working_day),
+    (f"(?:на |в )?(?:{_NEXT}) день", _in_days(1)),
     (f"(?:до |на )?(?:{_NEXT}) (?:недел[яию]|месяц[ае]?|год[ау]?|дня)", _mark(Mark.VAGUE)),
     # Periods.
     (
@@ -831,17 +948,25 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
         ),
         _end_of_period,
     ),
-    (f"(?:на |в ){_ADJECTIVE}(?:рабоч[а-я]+ )?(?P<period>неделе)", _end_of_period),
+    (f"(?:на |в ){_OF_WEEK}(?:рабоч[а-я]+ )?(?P<period>неделе)", _end_of_period),
     (f"в (?P<this>{_THIS}) (?P<next>)(?P<last>)(?P<period>месяце|квартале|году)", _end_of_period),
-    ("(?:в |на )?выходн(?:ые|ой)|на той неделе", _mark(Mark.VAGUE)),
+    ("(?:в |на )?выходн(?:ые|ой)", _mark(Mark.VAGUE)),
     (f"(?:до|к|перед) (?:{_ADJECTIVE})?(?P<period>выходн(?:ых|ым|ыми))", _end_of_period),
     (f"{_END_OF} {_MONTH}{_YEAR}", _end_of_month),
+    (
+        (
+            f"(?:{_TO})?последн[а-я]+ (?:{_WORKING})?(?:день|дня|дню|числ[аоу]) "
+            f"(?:(?:(?P<this>{_THIS})|(?P<next>{_NEXT}) )?месяца|{_MONTH}{_YEAR})"
+        ),
+        _last_day_of_month,
+    ),
+    (f"(?:до|к) {_MONTH}{_YEAR}", _before_month),
     ("(?:до|к|под|перед) (?:нов(?:ого|ому|ый|ым) год(?:а|у|ом)?|нг)", _new_year),
     # Counted time.
     (
         (
             f"(?P<lead>{_WITHIN}|до|в)? ?(?P<from>[0-9]{{1,2}})(?: ?- ?| или )(?P<to>[0-9]{{1,2}}) "
-            f"(?:(?P<working>рабоч[а-я]+) )?{_UNIT}"
+            f"(?:{_WORKING})?{_UNIT}"
         ),
         _counted_range,
     ),
@@ -850,12 +975,20 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
         f"{_WITHIN} {_ABOUT}(?:пол(?:у)?час(?:а|ика|ик)?|пол часа)|полчас(?:а|ика)",
         _minutes_ahead(30),
     ),
-    (f"(?:{_WITHIN} )?(?:полтора|полутора|1[.,]5) часа?", _minutes_ahead(90)),
+    (f"(?:{_WITHIN} )?(?:полтора|полутора) часа?", _minutes_ahead(90)),
+    (
+        (
+            f"{_WITHIN} {_ABOUT}(?:(?P<count>[0-9]{{1,2}}) ?)?(?:час(?:а|ов)?|ч)\\.? (?:и )?"
+            "(?P<minutes>[0-9]{1,2}) ?м(?:ин(?:ут[уы]?)?)?\\.?"
+        ),
+        _hours_and_minutes_ahead,
+    ),
+    (r"\A(?:одна )?(?P<unit>недел(?:я|ю|ька|ьку)|месяц)(?P<count>)(?P<word>)(?P<working>)[.! ]*\Z", _after),
     (f"(?:{_WITHIN} )?полгода", _half_a_year),
     (
         (
-            f"(?:{_WITHIN} {_ABOUT}|{_AT_MOST} |максимум |до {_FULL_DAYS})?{_QUANTITY} "
-            "(?:(?P<working>раб(?:оч[а-я]+|\\.)) |календарн[а-я]+ )?"
+            f"(?:{_WITHIN} {_ABOUT}|{_AT_MOST} |максимум |до {_FULL_DAYS})?{_QUANTITY} ?"
+            f"(?:{_WORKING}|календарн[а-я]+ )?"
             "(?P<unit>минут[ауы]?|мин|дн(?:я|ей)|дн|день|сут(?:ки|ок)|недел[яюиье]|недельки|"
             "месяц(?:а|ев)?|мес)\\.?"
         ),
@@ -869,11 +1002,15 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
         _after,
     ),
     (
-        f"(?P<lead>{_WITHIN}) {_ABOUT}(?:(?P<working>рабоч[а-я]+) |календарн[а-я]+ )?{_UNIT}",
+        f"(?P<lead>{_WITHIN}) {_ABOUT}(?:{_WORKING}|календарн[а-я]+ )?{_UNIT}",
         _after_one,
     ),
     (f"(?P<unit>дня|дней|часа|часов|минут|недели|недель|месяца|месяцев) через {_QUANTITY}", _after),
     # Hours.
+    (
+        f"{_TO}{_FIGURES},(?P<minute>[0-5][0-9]){_DAY_PART}(?! ?(?:тыс|р|руб|₽|коп|шт|кг|т|м|л|%)[^а-я]?)",
+        _written_clock,
+    ),
     (f"{_TO}?(?P<hour>[0-9]{{1,2}}):(?P<minute>[0-9]{{2}})(?::[0-9]{{2}})?{_DAY_PART}", _written_clock),
     (f"{_TO}?(?P<hour>[0-9]{{1,2}})-(?P<minute>00|15|30|45){_DAY_PART}", _written_clock),
     (
@@ -884,23 +1021,23 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
         _written_clock,
     ),
     (
-        f"(?:{_TO}|с )(?P<hour>[0-9]{{1,2}})(?: ?ч(?:ас(?:а|ов|ам)?|\\.)?)? (?P<of>утра|дня|вечера|ночи)",
+        f"(?:{_TO}|с ){_SAID_HOUR}(?: ?{_HOURS})? (?P<of>утра|дня|вечера|ночи)",
         _spoken_hour,
     ),
-    ("(?P<hour>[0-9]{1,2})(?: ?ч(?:ас(?:а|ов|ам)?|\\.)?)? (?P<of>утра|вечера|ночи)", _spoken_hour),
-    ("(?P<hour>[0-9]{1,2}) ?ч(?:ас(?:а|ов))? (?P<of>дня)", _spoken_hour),
+    (f"{_SAID_HOUR}(?: ?{_HOURS})? (?P<of>утра|вечера|ночи)", _spoken_hour),
+    (f"{_SAID_HOUR} ?ч(?:ас(?:а|ов))? (?P<of>дня)", _spoken_hour),
     (
-        "час(?:ов|ам|а|у)? (?P<to>ко?|во?|до) (?P<hour>[0-9]{1,2})(?P<hours>)",
+        f"час(?:ов|ам|а|у)? (?P<to>ко?|во?|до) {_SAID_HOUR}(?P<hours>)",
         lambda match, _base: _clock(int(match["hour"]), 0, match["hour"]),
     ),
     (
         (
-            "(?P<to>во?|ко?|до|не позднее|не позже|максимум) (?P<hour>[0-9]{1,2})"
-            "(?P<hours> ?ч(?:ас(?:а|ов|ам)?|\\.)?)?"
+            f"(?P<to>во?|ко?|до|не позднее|не позже|максимум) {_FIGURES}"
+            f"(?P<hours>(?:-?(?:ти|и|ми|х))?(?: ?{_HOURS})?)"
         ),
         _hour_after_preposition,
     ),
-    ("(?P<hour>[0-9]{1,2}) ?(?:ч(?:ас(?:а|ов))?)", _lonely_hours),
+    (f"{_SAID_HOUR} ?(?:ч(?:ас(?:а|ов))?)", _lonely_hours),
     (f"(?:во?|ко?|до) (?:{_CARDINAL}(?: час(?:а|ов|ам)?)?|час[ау]?){_DAY_PART}", _hour_in_words),
     ("(?:за |в )?[1-4](?:-?(?:ый|ий|ой|й|м|го))? (?:квартал(?:а|е)?|кв\\.?)", _mark(Mark.VAGUE)),
     # Words that change what follows them, and words that mean nothing here.
@@ -930,7 +1067,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
     (f"{_CARDINAL}(?! [а-я]{{3}})", lambda match, _base: Number(match["word"])),
 )
 
-_END = r"(?![0-9a-zа-я_])(?!(?<=[0-9])(?:[.:/-][0-9]|-[а-я]))"
+_END = r"(?![0-9a-zа-я_])(?!(?<=[0-9])(?:[.,:/-][0-9]|-[а-я]))"
 """A rule takes whole words, and never the first half of a longer number."""
 
 _RULES = tuple((re.compile(f"(?:{pattern}){_END}"), read) for pattern, read in _TABLE)
