@@ -443,6 +443,11 @@ def _words(turn: ChatTurn) -> None:
     if usable and readback.is_fixing(turn):
         _about_readback(turn, readback.answered(turn), answers=True)
         return
+    number = _NUMBER_ALONE.fullmatch(said.text.strip())
+    if number is not None and not said.files and (not filling or focus.startswith(PICKING)):
+        act = _place_words if focus.startswith(PICKING) else _show_request
+        _on_own_request(turn, number[1], lambda facts: act(turn, facts))
+        return
     question = _question(turn, filling=filling) if usable else None
     if question is not None and progress is not None and filling and _answers_form(turn, progress):
         _form(turn, said)
@@ -454,6 +459,11 @@ def _words(turn: ChatTurn) -> None:
         _form(turn, said)
     else:
         _free_words(turn)
+
+
+_NUMBER_ALONE = re.compile(
+    r"(?:(?:заявка|к заявке|по заявке|request)\s*)?(?:№|no\.?)\s*([0-9]{1,9})[.!]?", re.IGNORECASE
+)
 
 
 def _question(turn: ChatTurn, *, filling: bool) -> int | None:
@@ -535,10 +545,23 @@ def _free_words(turn: ChatTurn) -> None:
         _status(turn, _("Эта заявка уже отправлена или закрыта."))
     elif len(open_requests) == 1:
         _add(turn, open_requests[0])
+    elif (read_back := _objected_to(turn, open_requests)) is not None:
+        _add(turn, read_back)
     elif open_requests:
         _ask_which(turn, open_requests)
     else:
         _begin_form(turn, said)
+
+
+_OBJECTION = re.compile(r"\W*(?:не|нет|неверно|неправильно|no|not|wrong)\b", re.IGNORECASE)
+
+
+def _objected_to(turn: ChatTurn, open_requests: list[RequestFacts]) -> RequestFacts | None:
+    """«Нет, не 500, а 600» while «Верно?» is in sight is said about what is read back there."""
+    if not _OBJECTION.match(turn.said.text):
+        return None
+    in_sight = readback.in_sight(turn)
+    return next((facts for facts in open_requests if facts.unconfirmed and facts.number == in_sight), None)
 
 
 _THANKS = re.compile(r"спасиб|благодар|thank|спс", re.IGNORECASE)
@@ -563,9 +586,15 @@ def _ask_which(turn: ChatTurn, open_requests: list[RequestFacts]) -> None:
         (Button(_named(turn, facts), str(Press(PICK_SCOPE, str(facts.number)))),)
         for facts in open_requests[:LISTED_REQUESTS]
     )
-    new = (Button(_("Новая заявка"), str(Press(NAV_SCOPE, Nav.NEW, WITH_WORDS))),)
+    others = (
+        (
+            Button(_("Новая заявка"), str(Press(NAV_SCOPE, Nav.NEW, WITH_WORDS))),
+            Button(_("Отмена"), str(Press(NAV_SCOPE, Nav.CANCEL))),
+        ),
+        (Button(_("Позвать человека"), str(Press(NAV_SCOPE, Nav.HUMAN))),),
+    )
     focus = turn.chat.focus if turn.chat.focus.startswith(PICKING) else f"{PICKING}{turn.now.isoformat()}"
-    turn.say(Reply(_("К какой заявке это относится?"), (*rows, new), prompt=True), focus=focus)
+    turn.say(Reply(_("К какой заявке это относится?"), (*rows, *others), prompt=True), focus=focus)
 
 
 def _named(turn: ChatTurn, facts: RequestFacts) -> Text:
@@ -961,11 +990,7 @@ def _not_an_answer(turn: ChatTurn, clarification_id: int, said: Said, hint: Text
             said_at=turn.inbound.sent_at,
         )  # fmt: skip
         turn.work.place_last_message(turn.chat, asked.facts.number)
-        told = (
-            _("Передали, ответит {name}.", name=asked.facts.assignee)
-            if asked.facts.assignee
-            else _("Передали бухгалтеру.")
-        )
+        told = compose.passed_to_staff(asked.facts)
     rows = compose.clarifying_rows(asked.field, asked.facts.answers, clarification_id, turn.context)
     text = lines(told, *turn.refusals(), hint)
     turn.say(Reply(text, rows, merge_seconds=_merge_seconds(turn)), focus=f"{CLARIFYING}{clarification_id}")

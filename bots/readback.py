@@ -11,7 +11,7 @@ from forms.dialogue import FORM_SCOPE
 from forms.fields import Said
 from forms.messages import Press
 from forms.texts import Text, _, lines
-from notifications import readback
+from notifications import compose, readback
 from notifications.compose import HEARD_SCOPE, RequestFacts
 from notifications.readback import FIX_SCOPE
 from router.desk import DeskError
@@ -20,7 +20,7 @@ from storage.casework import reading_back
 
 READBACK_SCOPES = (HEARD_SCOPE, FIX_SCOPE)
 FIXING = "heard:"
-"""How a chat's focus begins while a field is answered anew: `heard:17:deadline`."""
+"""How a chat's focus begins while a field is answered anew, `heard:17:deadline`, or chosen, `heard:17:`."""
 
 _TARGET = re.compile(r"([0-9]{1,9})(?:\.([a-z_]{1,40}))?")
 
@@ -57,7 +57,7 @@ def _pressed(turn: ChatTurn, facts: RequestFacts, press: Press, field: str) -> N
             _forget_focus(turn)
             return _("Спасибо, заявка № {number} подтверждена.", number=facts.number)
         case "fix":
-            turn.say(readback.what_to_fix(facts, revision))
+            turn.say(readback.what_to_fix(facts, revision), focus=f"{FIXING}{facts.number}:")
         case _ if name is not None:
             asked_field = readback.ask_field(facts, name, turn.context, revision)
             turn.say(asked_field, focus=f"{FIXING}{facts.number}:{name}")
@@ -67,7 +67,7 @@ def _pressed(turn: ChatTurn, facts: RequestFacts, press: Press, field: str) -> N
 
 
 def is_fixing(turn: ChatTurn) -> bool:
-    """Whether the next free words answer a field of a read-back."""
+    """Whether the next free words answer a field of a read-back, or say which one is wrong."""
     return turn.chat.focus.startswith(FIXING)
 
 
@@ -75,10 +75,38 @@ def answered(turn: ChatTurn) -> Note:
     """Words or files for the field that is being put right."""
     _heard, number, field = turn.chat.focus.split(":", 2)
     try:
+        if not field:
+            return _pass_on(turn, int(number))
         return _correct(turn, int(number), field, turn.said)
     except DeskError as error:
         _forget_focus(turn)
         return error.text
+
+
+def _pass_on(turn: ChatTurn, number: int) -> Note:
+    """What is wrong, in the client's own words: whoever has the request gets them."""
+    facts = client_chats.own_request(turn.session, turn.chat.person_id, number)
+    if facts is None or not facts.unconfirmed:
+        raise reading_back.AlreadyConfirmed
+    text, files = turn.said.text.strip(), turn.kept_files()
+    told = None
+    if text or files:
+        casework.add(
+            turn.session, turn.house, turn.who, number, text, files, turn.now, said_at=turn.inbound.sent_at
+        )
+        turn.work.place_last_message(turn.chat, number)
+        told = compose.passed_to_staff(facts)
+    revision = casework.answers_given(turn.session, number)
+    turn.say(readback.what_to_fix(facts, revision, lines(told, *turn.refusals())))
+    return None
+
+
+def in_sight(turn: ChatTurn) -> int | None:
+    """The request of the «Верно?» whose buttons are still in sight."""
+    presses = (Press.parse(button[1]) for button in turn.chat.screen)
+    asked = (press for press in presses if press is not None and press.scope == HEARD_SCOPE)
+    target = next((_TARGET.fullmatch(press.target) for press in asked if press.value == "yes"), None)
+    return int(target[1]) if target else None
 
 
 def left(turn: ChatTurn) -> Note:

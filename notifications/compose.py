@@ -167,6 +167,13 @@ def repeat_row(facts: RequestFacts) -> tuple[Button, ...]:
     return (_request_button(_("Повторить"), facts, "repeat"),)
 
 
+def passed_to_staff(facts: RequestFacts) -> Text:
+    """The client's words were no answer to what was asked: who will answer them."""
+    return (
+        _("Передали, ответит {name}.", name=facts.assignee) if facts.assignee else _("Передали бухгалтеру.")
+    )
+
+
 def taken_notice(facts: RequestFacts) -> Reply:
     """The accountant has accepted."""
     return Reply(_("Заявка № {number} в работе. Ведёт {name}.", number=facts.number, name=facts.assignee))

@@ -32,8 +32,7 @@ def read_back(facts: RequestFacts, context: FormContext, revision: int, note: Te
     )
     yes = Button(_("Верно"), _heard(facts, "yes", revision), ("да", "все верно", "правильно", "yes"))
     fix = Button(_("Исправить"), _heard(facts, "fix", revision), ("нет", "неверно", "поправить", "no"))
-    human = Button(_("Позвать человека"), str(Press(NAV_SCOPE, Nav.HUMAN)))
-    return Reply(text, ((yes, fix), (human,)))
+    return Reply(text, ((yes, fix), (_human(),)))
 
 
 def written_down(facts: RequestFacts, context: FormContext) -> tuple[Text | None, ...]:
@@ -50,15 +49,16 @@ def to_be_read_out(facts: RequestFacts, context: FormContext) -> Text:
     )
 
 
-def what_to_fix(facts: RequestFacts, revision: int) -> Reply:
-    """Which field is wrong: one button each."""
+def what_to_fix(facts: RequestFacts, revision: int, note: Text | None = None) -> Reply:
+    """Which field is wrong: one button each. `note` says before it what has just been told to staff."""
     buttons = [
         Button(field.title, _heard(facts, f"{_FIELD}{field.name}", revision))
         for field in FORM
         if field.part_of is None and field.name in facts.answers and field.asked_if(facts.answers)
     ]
     rows = tuple(tuple(buttons[at : at + 2]) for at in range(0, len(buttons), 2))
-    return Reply(_("Что исправить?"), (*rows, _as_it_is(facts, revision)), prompt=True)
+    text = lines(note, _("Что исправить?"))
+    return Reply(text, (*rows, _ways_out(facts, revision)), prompt=note is None)
 
 
 def field_of(value: str, answers: Answers) -> str | None:
@@ -89,7 +89,7 @@ def ask_field(facts: RequestFacts, name: str, context: FormContext, revision: in
     text = lines(
         _("{title} сейчас: {value}", title=asked.title, value=_shown(facts, name, context)), question
     )
-    return Reply(text, (*rows, _as_it_is(facts, revision)), prompt=True)
+    return Reply(text, (*rows, _ways_out(facts, revision)), prompt=True)
 
 
 def confirmed_notice(facts: RequestFacts, by: str) -> Reply:
@@ -123,8 +123,13 @@ def _shown(facts: RequestFacts, name: str, context: FormContext) -> Text:
     return BY_NAME[name].show(facts.answers[name], context)
 
 
-def _as_it_is(facts: RequestFacts, revision: int) -> tuple[Button, ...]:
-    return (Button(_("Оставить как есть"), _heard(facts, "show", revision), ("назад", "отмена", "back")),)
+def _ways_out(facts: RequestFacts, revision: int) -> tuple[Button, ...]:
+    as_it_is = Button(_("Оставить как есть"), _heard(facts, "show", revision), ("назад", "отмена", "back"))
+    return (as_it_is, _human())
+
+
+def _human() -> Button:
+    return Button(_("Позвать человека"), str(Press(NAV_SCOPE, Nav.HUMAN)))
 
 
 def _heard(facts: RequestFacts, value: str, revision: int) -> str:

@@ -368,6 +368,48 @@ async def test_a_correction_in_words_and_a_changed_mind(town, mary, anna):
     assert [row.request_id for row in messages] == [2]
 
 
+@pytest.mark.parametrize("words", ["нет, не 500 а 600", "Не 500, а 600", "неверно, там 600"])
+async def test_an_objection_goes_to_what_is_read_back(town, mary, anna, words):
+    await records(anna)
+    mary.hears()
+    anna.hears()
+    await mary.says(words)
+    mary.sees("Добавили к заявке № 2, ведёт Анна Петрова.")
+    anna.hears()
+    anna.sees("пишет по заявке № 2:", words)
+
+
+async def test_other_words_are_asked_about_even_then(town, mary, anna):
+    await records(anna)
+    await mary.says("Когда оплатите?")
+    mary.sees_last("К какой заявке это относится?")
+
+
+@pytest.mark.parametrize("words", ["нет, не 500 а 600", "сумма другая"])
+async def test_words_instead_of_a_field_to_correct_reach_the_accountant(town, mary, anna, words):
+    await records(anna)
+    await mary.presses("Исправить")
+    anna.hears()
+    await mary.says(words)
+    mary.sees(
+        "Передали, ответит Анна Петрова.", "Что исправить?",
+        buttons=["Компания и ИНН", "Вид работ", "Что сделать", "Срок", "Файлы", "Оставить как есть"],
+    )  # fmt: skip
+    anna.hears()
+    anna.sees("пишет по заявке № 2:", words)
+    assert [row.request_id for row in town.rows(Message) if row.text == words] == [2]
+    await mary.says("Что сделать")
+    await mary.says("ООО Свет, 600 рублей")
+    mary.sees("Исправили.", "600 рублей", "Верно?")
+
+
+async def test_correcting_is_left_by_a_word(mary, anna):
+    await records(anna)
+    await mary.presses("Исправить")
+    await mary.says("Отмена")
+    mary.sees("Записали с ваших слов, заявка № 2:", "Верно?")
+
+
 async def test_a_form_in_progress_is_not_lost_over_a_correction(mary, anna):
     await mary.says_all("/new", "Консультация")
     await records(anna)

@@ -210,6 +210,29 @@ async def test_an_old_yes_asks_again(town, maria):
     assert town.request(1).status == "accepted"
 
 
+@pytest.mark.parametrize("typed", ["№ 1", "№1", "к заявке № 1", "2"])
+async def test_the_request_that_words_belong_to_is_named(town, maria, anna, typed):
+    await submits(maria)
+    await new_request(maria)
+    anna.hears()
+    await maria.says("Акт подписали вчера")
+    maria.sees("К какой заявке", buttons=["№ 2: Оплатить счёт", "№ 1: Оплатить счёт", "Новая заявка"])
+    assert {"Отмена", "Позвать человека"} <= set(maria.latest[-1].labels)
+    await maria.says(typed)
+    maria.sees("Добавили к заявке № 1")
+    anna.hears()
+    anna.sees("пишет по заявке № 1:", "Акт подписали вчера")
+
+
+async def test_a_number_alone_shows_the_request(maria):
+    await submits(maria)
+    await new_request(maria)
+    await maria.says("№ 1")
+    maria.sees("Заявка № 1: Оплатить счёт", buttons=["Дополнить", "Отозвать", "Новая заявка", "Мои заявки"])
+    await maria.says("№ 17")
+    maria.sees("Такой заявки нет.")
+
+
 # --- clarifications ----------------------------------------------------------------------------
 
 
