@@ -4,8 +4,9 @@ twilio's `Client` builds the requests, reads the answers and turns the pages; it
 checks the signatures. Its own HTTP client knows no other host, no SOCKS proxy and logs what it sends, so
 the requests go over our wire.
 
-Twilio posts a message once and does not repeat what we could not store. Its log of messages is read at
-the start and every few minutes: what is in there and never reached us comes in that way.
+Twilio posts a message once and does not repeat what we could not store; what became of ours neither. Its
+log of messages is read at the start and every few minutes: what is in there and never reached us comes in
+that way.
 """
 
 from __future__ import annotations
@@ -220,7 +221,10 @@ class WhatsAppChannel:
     # ------------------------------------------------------------------ receiving
 
     async def receive(self, doors: Doors) -> None:
-        """Run until cancelled: look into Twilio's log for what was never posted or could not be stored."""
+        """Run until cancelled: look into Twilio's log for what was never posted or could not be stored.
+
+        That is what people wrote, and what became of our own messages.
+        """
         if not doors.public_url:
             raise Misconfigured("[server] public_url is needed for [bots.whatsapp]: Twilio posts to it")
         self._doors = doors
@@ -264,6 +268,14 @@ class WhatsAppChannel:
                 found.append(replace(posted, sent_at=at))
             elif sid not in self._stored and oldest <= at <= newest:
                 found.append(parse(await self._api.as_posted(message), at))
+        for message in await self._api.sent_since(oldest):
+            fate = _as_told(message)
+            key = _status_key(fate)
+            told_at = message.date_updated or message.date_created or started
+            is_known = key in self._unstored or key in self._stored
+            if not is_known and oldest <= told_at <= newest:
+                told = self._read_status(fate, told_at)
+                found += [told] if told else []
         found += unstored.values()
         # The log begins with the latest and counts in seconds; the order of equals is kept.
         found.sort(key=lambda inbound: inbound.sent_at)
@@ -649,7 +661,7 @@ def parse_status(form: Form, now: datetime) -> Inbound | None:
     """Turn a status of a message of ours into a proof of delivery; one that proves nothing is None."""
     status, sid, address = form.get("MessageStatus", ""), form.get("MessageSid", ""), form.get("To", "")
     state = _STATES.get(status)
-    if state is None or not 1 <= len(address) <= LONGEST_KEY:
+    if state is None or not sid or not 1 <= len(address) <= LONGEST_KEY:
         return None
     delivery = Delivery(state)
     if state is DeliveryState.FAILED:
@@ -660,7 +672,7 @@ def parse_status(form: Form, now: datetime) -> Inbound | None:
         )
     return Inbound(
         channel=NAME,
-        event_key=f"{sid}:{status}",
+        event_key=_status_key(form),
         user_key=clean(address),
         chat_key=clean(address),
         sent_at=now,
@@ -668,6 +680,21 @@ def parse_status(form: Form, now: datetime) -> Inbound | None:
         message_key=sid,
         delivery=delivery,
     )
+
+
+def _as_told(message: MessageInstance) -> Form:
+    """A message of ours in the log in the form in which its status would have been posted."""
+    code = message.error_code
+    return {
+        "MessageSid": message.sid or "",
+        "MessageStatus": message.status or "",
+        "To": message.to or "",
+        "ErrorCode": "" if code is None else str(code),
+    }
+
+
+def _status_key(form: Form) -> str:
+    return f"{form.get('MessageSid', '')}:{form.get('MessageStatus', '')}"
 
 
 _STATES = {
@@ -855,6 +882,14 @@ class _Api:
             to=self._sender, date_sent_after=day, page_size=1000
         )
         return [message for message in reversed(latest_first) if message.direction == "inbound"]
+
+    async def sent_since(self, oldest: datetime) -> list[MessageInstance]:
+        """What we wrote since that day, in the order we wrote."""
+        day: Any = oldest.astimezone(UTC).date().isoformat()
+        latest_first = await self._client.messages.list_async(
+            from_=self._sender, date_sent_after=day, page_size=1000
+        )
+        return list(reversed(latest_first))
 
     async def as_posted(self, message: MessageInstance) -> Form:
         """A message of the log in the form in which it would have been posted."""

@@ -543,6 +543,46 @@ async def test_refused_status_comes_again(stage: Stage):
     assert inbound.delivery == Delivery(DeliveryState.DELIVERED)
 
 
+async def test_fate_of_our_letters_comes_out_of_the_log(stage: Stage):
+    """The house was down when Twilio told it; Twilio does not come again."""
+    async with stage.running():
+        await stage.house.until(lambda: stage.house.cursor is not None)
+        late, read, queued = [await stage.sends(text) for text in ("Готово", "И счёт", "И акт")]
+        stage.clock.passes(minutes=2)
+        assert await stage.twilio.tells(read.message_key, "delivered") == 200
+        await stage.house.receives(1)
+    stage.clock.passes(hours=3)
+    told = [(late, "undelivered", 63016), (read, "read", None), (queued, "queued", None)]
+    for sent, status, code in told:
+        assert await stage.twilio.tells(sent.message_key, status, code) == 0, "nobody is there"
+    stage.clock.passes(minutes=40)
+    async with stage.running():
+        await stage.house.receives(3)
+        calls = stage.house.calls
+        await stage.house.until(lambda: stage.house.calls >= calls + 3)
+    _, undelivered, seen = await stage.house.receives(3)
+    assert (undelivered.message_key, undelivered.chat_key) == (late.message_key, ADDRESS)
+    assert undelivered.event_key == f"{late.message_key}:undelivered"
+    assert undelivered.sent_at == NOW + timedelta(hours=3, minutes=2)
+    assert undelivered.delivery == Delivery(
+        DeliveryState.FAILED, "63016: over 24 hours since the person wrote", window_closed=True
+    )
+    assert (seen.message_key, seen.delivery) == (read.message_key, Delivery(DeliveryState.READ))
+    assert stage.house.repeated == 0
+
+
+async def test_letter_of_several_messages_fails_by_the_log_with_any_of_them(bare: Stage):
+    async with bare.running():
+        await bare.house.until(lambda: bare.house.cursor is not None)
+        sent = await bare.sends("Готово", files=(bare.shelf.add("Акт.pdf", b"%PDF"),))
+        first, _last = (each.sid for each in bare.olga.messages)
+    assert await bare.twilio.tells(first, "failed", 63024) == 0
+    bare.clock.passes(minutes=2)
+    async with bare.running():
+        (told,) = await bare.house.receives(1)
+    assert (told.message_key, told.delivery and told.delivery.blocked) == (sent.message_key, True)
+
+
 async def test_files_of_the_log_can_be_fetched(stage: Stage):
     stage.twilio.delivers = False
     async with stage.running():

@@ -122,6 +122,8 @@ class Logged:
     created_at: datetime
     media: Sequence[Media] = ()
     status: str = "received"
+    error_code: int | None = None
+    updated_at: datetime | None = None
 
     def resource(self) -> dict[str, Json]:
         stamp = format_datetime(self.created_at.replace(microsecond=0))
@@ -132,9 +134,9 @@ class Logged:
             "body": self.body,
             "date_created": stamp,
             "date_sent": stamp,
-            "date_updated": stamp,
+            "date_updated": format_datetime((self.updated_at or self.created_at).replace(microsecond=0)),
             "direction": self.direction,
-            "error_code": None,
+            "error_code": self.error_code,
             "error_message": None,
             "from": self.sender,
             "messaging_service_sid": None,
@@ -327,7 +329,9 @@ class TwilioEmulator:
         return await self._post(url or self.hook_url, list(form.items()), **more)
 
     async def tells(self, sid: str, status: str, error_code: int | None = None) -> int:
-        """Post a status of a message of ours to the callback that came with it."""
+        """Log a status of a message of ours and post it to the callback that came with it."""
+        logged = next(each for each in self.log if each.sid == sid)
+        logged.status, logged.error_code, logged.updated_at = status, error_code, self.now()
         message = self._callbacks[sid]
         form = {
             "ChannelPrefix": "whatsapp",
@@ -502,7 +506,9 @@ class TwilioEmulator:
         wanted = [
             each
             for each in reversed(self.log)
-            if each.created_at.date() >= since and query.get("To") in (None, each.recipient)
+            if each.created_at.date() >= since
+            and query.get("To") in (None, each.recipient)
+            and query.get("From") in (None, each.sender)
         ]
         size = min(int(query.get("PageSize", 50)), self._page_size)
         page = int(query.get("Page", 0))
