@@ -443,13 +443,13 @@ def _words(turn: ChatTurn) -> None:
     if usable and readback.is_fixing(turn):
         _about_readback(turn, readback.answered(turn), answers=True)
         return
-    number = _NUMBER_ALONE.fullmatch(said.text.strip())
-    if number is not None and not said.files and (not filling or focus.startswith(PICKING)):
-        act = _place_words if focus.startswith(PICKING) else _show_request
-        _on_own_request(turn, number[1], lambda facts: act(turn, facts))
-        return
     question = _question(turn, filling=filling) if usable else None
-    if question is not None and progress is not None and filling and _answers_form(turn, progress):
+    number = _NUMBER_ALONE.fullmatch(said.text.strip()) if not said.files else None
+    if number is not None and focus.startswith(PICKING):
+        _on_own_request(turn, number[1], lambda facts: _place_words(turn, facts))
+    elif number is not None and question is None and not filling and not focus.startswith(ADDING):
+        _on_own_request(turn, number[1], lambda facts: _show_request(turn, facts))
+    elif question is not None and progress is not None and filling and _answers_form(turn, progress):
         _form(turn, said)
     elif question is not None:
         _clarify(turn, question, said)

@@ -233,6 +233,17 @@ async def test_a_number_alone_shows_the_request(maria):
     maria.sees("Такой заявки нет.")
 
 
+async def test_a_number_that_was_asked_for_names_no_request(town, maria):
+    await submits(maria)
+    await staff_does(town, casework.clarify, 1, "task", "Какой номер счёта?")
+    await maria.says("№ 16")
+    maria.sees_last("Записали в заявку № 1.", "№ 16")
+    await maria.presses("Мои заявки")
+    await maria.presses("Дополнить")
+    await maria.says("№ 1")
+    maria.sees("Добавили к заявке № 1")
+
+
 # --- clarifications ----------------------------------------------------------------------------
 
 
