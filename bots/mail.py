@@ -958,30 +958,98 @@ def _aligned(signer: str, domain: str) -> bool:
 
 
 def _delivery(message: Message, fetched: Fetched, own: Own, event_key: str) -> Inbound | None:
-    """A report (RFC 3464) that a letter of ours was refused for good; None for anything else."""
-    if message.get_content_type() != "multipart/report":
+    """A report that a letter of ours was refused for good or given up; None for anything else."""
+    is_report = message.get_content_type() == "multipart/report"
+    failure = _reported_failure(message, own) if is_report else _told_failure(message, own)
+    if failure is None:
         return None
+    return Inbound(
+        channel=NAME,
+        event_key=event_key,
+        user_key=failure.chat_key,
+        chat_key=failure.chat_key,
+        sent_at=fetched.received_at,
+        kind=InboundKind.DELIVERY,
+        message_key=failure.message_id,
+        delivery=Delivery(DeliveryState.FAILED, hushed(failure.said), blocked=_has_nobody(failure.said)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Which letter of ours did not arrive in which chat, and what the server said to it."""
+
+    message_id: str
+    chat_key: str
+    said: str
+
+
+def _reported_failure(message: Message, own: Own) -> _Failure | None:
+    """What a report for programs (RFC 3464) says; there "failed" is final, also after days of trying."""
     parts = list(message.walk())
     status_part = next((each for each in parts if each.get_content_type() == "message/delivery-status"), None)
     if status_part is None:
         return None
     blocks = [block for block in status_part.get_payload() if isinstance(block, Message)]
-    status = next((found for block in blocks if (found := mime.header(block, "Status"))), "")
-    message_id, recipient, prefix = _reported(parts, _recipients(blocks), own)
-    if not status.startswith("5.") or prefix is None or not mime.is_address(recipient):
+    failed = next((block for block in blocks if _is_failed(block)), None)
+    if failed is None:
         return None
-    diagnosis = next((found for block in blocks if (found := mime.header(block, "Diagnostic-Code"))), "")
-    reason = hushed(f"{status} {diagnosis.rpartition(';')[2].strip()}")
-    return Inbound(
-        channel=NAME,
-        event_key=event_key,
-        user_key=prefix + recipient,
-        chat_key=prefix + recipient,
-        sent_at=fetched.received_at,
-        kind=InboundKind.DELIVERY,
-        message_key=message_id,
-        delivery=Delivery(DeliveryState.FAILED, reason, blocked=_has_nobody(status)),
-    )
+    found = _reported(_candidates(parts), _recipients(blocks), own)
+    if found is None:
+        return None
+    diagnosis = mime.header(failed, "Diagnostic-Code").rpartition(";")[2].strip()
+    return _Failure(*found, f"{mime.header(failed, 'Status')} {diagnosis}".strip())
+
+
+def _is_failed(block: Message) -> bool:
+    action = mime.header(block, "Action").partition(" ")[0].lower()
+    return action == "failed" or (not action and mime.header(block, "Status").startswith("5."))
+
+
+_MAILERS = re.compile(r"(?:mailer-daemon|postmaster|mail-daemon|mdaemon)(?:[+._-].*)?@.*")
+_GIVEN_UP = re.compile(
+    r"failure notice|delivery (?:has )?(?:permanently )?fail|undeliver|returned mail|"
+    r"permanent (?:fatal )?error|(?:could not|couldn.t|cannot|can.t) be delivered|не доставлен|не (?:удалось|удаётся|может быть) достав",
+    re.IGNORECASE,
+)
+_STILL_TRYING = re.compile(
+    r"\bdelayed|will (?:be )?(?:retr|keep trying|continue)|still trying|no action is required|"
+    r"задерж|будут? (?:повтор|продолж)|попытки продолж",
+    re.IGNORECASE,
+)
+_OUR_ID = re.compile(r"priem\.[0-9a-f]{24}[uv]\.[0-9a-f]{16}@[^\s<>]{1,200}")
+_ANY_ADDRESS = re.compile(r"[^\s<>@\"'(),:;]{1,64}@[^\s<>@\"'(),:;]{1,180}")
+_REFUSAL = re.compile(r"(?:\b5\d\d[ -]|\b[45]\.\d\.\d{1,3}\b).{0,300}")
+_TOLD = 20_000
+"""So much of a report for people is read: the copy of our letter is short."""
+
+
+def _told_failure(message: Message, own: Own) -> _Failure | None:
+    """What a report for people says: qmail and old servers put our letter below a few sentences."""
+    senders = mime.addresses(message, "From")
+    if not senders or _MAILERS.fullmatch(senders[0][1]) is None:
+        return None
+    parts = list(message.walk())
+    told = "\n".join(_plain_text(part) for part in parts[:_REPORTED])[:_TOLD]
+    subject = mime.header(message, "Subject")
+    if _STILL_TRYING.search(f"{subject}\n{told}") or not _GIVEN_UP.search(f"{subject}\n{told}"):
+        return None
+    failed = [mime.header(message, "X-Failed-Recipients"), told]
+    named = (each.strip(".").lower() for text in failed for each in _ANY_ADDRESS.findall(text))
+    recipients = [each for each in dict.fromkeys(named) if each != own.address and not _OUR_ID.match(each)]
+    found = _reported([*_candidates(parts), *_OUR_ID.findall(told)], recipients[:_REPORTED], own)
+    if found is None:
+        return None
+    refusal = _REFUSAL.search(told)
+    return _Failure(*found, refusal[0] if refusal else subject)
+
+
+def _plain_text(part: Message) -> str:
+    if part.get_content_type() != "text/plain":
+        return ""
+    payload = part.get_payload(decode=True)
+    content = payload if isinstance(payload, bytes) else b""
+    return mime.decoded_bytes(content[:_TOLD], part.get_content_charset())
 
 
 def _recipients(blocks: Sequence[Message]) -> list[str]:
@@ -998,21 +1066,26 @@ _REPORTED = 10
 """Of what a report names so much is tried: ours name one letter and one address."""
 
 
-def _reported(parts: list[Message], recipients: Sequence[str], own: Own) -> tuple[str, str, str | None]:
-    """The Message-ID of the letter of ours that a report is about, to whom it went, its chat's prefix."""
+def _candidates(parts: Sequence[Message]) -> list[str]:
+    """Message-IDs that a report names; one of them is that of the letter it is about."""
     candidates: list[str] = []
     for part in parts:
         if part.get_content_type() == "text/rfc822-headers":
             payload = part.get_payload(decode=True)
             candidates.append(_message_id(mime.read(payload if isinstance(payload, bytes) else b"")))
         candidates += [_message_id(part), *mime.header(part, "In-Reply-To").split()]
+    return candidates + [each for part in parts for each in mime.header(part, "References").split()]
+
+
+def _reported(candidates: Sequence[str], recipients: Sequence[str], own: Own) -> tuple[str, str] | None:
+    """The letter of ours that a report is about, and the chat it went to."""
     ours = [candidate for candidate in candidates if candidate.strip("<>").startswith("priem.")]
     for candidate in ours[:_REPORTED]:
         for recipient in recipients:
             prefix = own.chat_prefix(candidate, recipient)
-            if prefix is not None:
-                return candidate.strip("<>"), recipient, prefix
-    return "", "", None
+            if prefix is not None and mime.is_address(recipient):
+                return candidate.strip("<>"), prefix + recipient
+    return None
 
 
 _LONGEST_REASON = 600
@@ -1134,10 +1207,8 @@ def outcome_of(code: int, said: str, stage: str) -> Outcome:
 
 def _has_nobody(said: str) -> bool:
     """Whether a refusal says that nobody has this address; its number counts for more than its words."""
-    status = _STATUS.search(said)
-    if status is None or status[0].endswith(".0.0"):
-        return _NOBODY_IN_WORDS.search(said) is not None
-    return status[0] in _NOBODY
+    exact = [status for status in _STATUS.findall(said) if not status.endswith(".0.0")]
+    return exact[0] in _NOBODY if exact else _NOBODY_IN_WORDS.search(said) is not None
 
 
 def _asked_seconds(said: str) -> float | None:

@@ -558,7 +558,9 @@ LETTER = Parcel("letter-1", "olga@client.example", "Здравствуйте")
         ("5.1.8", False),
         ("5.2.2", False),
         ("5.7.1", False),
-        ("5.0.0", False),
+        ("5.0.0", True),
+        ("4.4.7", False),
+        ("4.2.2", False),
     ],
 )
 def test_a_bounce_names_the_letter_it_is_about(status, blocked, inside):
@@ -572,6 +574,60 @@ def test_a_bounce_names_the_letter_it_is_about(status, blocked, inside):
     assert status in inbound.delivery.reason
 
 
+@pytest.mark.parametrize("header", ["In-Reply-To", "References"])
+def test_a_bounce_without_our_letter_names_it_in_its_headers(header):
+    message_id = US.message_id(LETTER)
+    raw = bounce("of-another@program.example").replace(
+        "Return-Path", f"{header}: <{message_id}>\r\nReturn-Path"
+    )
+    assert taken(raw).message_key == message_id
+
+
+def told(text: str, subject: str = "failure notice", sender: str = "MAILER-DAEMON@mx.example") -> str:
+    return (
+        f"From: {sender}\r\nTo: {OWN}\r\nMessage-ID: <q@mx.example>\r\nReturn-Path: <>\r\nSubject: {subject}\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n\r\n--- Below this line is a copy of the message.\r\n"
+        f"\r\nReceived: from firm.example\r\nFrom: {OWN}\r\nMessage-ID: <{US.message_id(LETTER)}>\r\n"
+    )
+
+
+QMAIL = "Hi. This is the qmail-send program.\r\n<Olga@client.example>:\r\n550 5.1.1 user unknown"
+
+
+@pytest.mark.parametrize(
+    ("raw", "blocked"),
+    [
+        (told(QMAIL), True),
+        (told(QMAIL.replace("5.1.1 user unknown", "mailbox is full")), False),
+        (told("Письмо не доставлено: olga@client.example.", "Ошибка"), False),
+        (told("I'm sorry.", "Returned mail").replace("Return-Path", "X-Failed-Recipients: olga@client.example\r\nReturn-Path"), False),
+    ],
+    ids=["nobody", "full", "russian", "in a header"],
+)  # fmt: skip
+def test_a_bounce_for_people_is_understood(raw, blocked):
+    inbound = taken(raw)
+    assert (inbound.kind, inbound.chat_key) == (InboundKind.DELIVERY, "olga@client.example")
+    assert inbound.message_key == US.message_id(LETTER)
+    assert inbound.delivery is not None
+    assert (inbound.delivery.state, inbound.delivery.blocked) == (DeliveryState.FAILED, blocked)
+    assert "olga" not in inbound.delivery.reason
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        told(QMAIL, "Warning: message delayed 24 hours"),
+        told(QMAIL + "\r\nI will keep trying.", "Delivery problem"),
+        told(QMAIL, sender="olga@client.example"),
+        told("Hi. This is the qmail-send program.\r\n<boris@client.example>: no such user"),
+        told(QMAIL).replace("priem.", "priem.0"),
+    ],
+    ids=["delayed", "still trying", "of a person", "to somebody else", "not ours"],
+)
+def test_other_reports_for_people_are_no_bounces(raw):
+    assert taken(raw).kind is not InboundKind.DELIVERY
+
+
 def test_a_bounce_to_somebody_unverified_belongs_to_their_chat():
     parcel = Parcel("letter-1", UNVERIFIED + "olga@client.example", "x")
     assert taken(bounce(US.message_id(parcel))).chat_key == UNVERIFIED + "olga@client.example"
@@ -580,15 +636,25 @@ def test_a_bounce_to_somebody_unverified_belongs_to_their_chat():
 @pytest.mark.parametrize(
     "raw",
     [
-        bounce(US.message_id(LETTER), "4.2.2"),
-        bounce(US.message_id(LETTER), "2.0.0"),
+        bounce(US.message_id(LETTER), "4.2.2").replace("Action: failed", "Action: delayed"),
+        bounce(US.message_id(LETTER), "2.0.0").replace("Action: failed", "Action: delivered"),
+        bounce(US.message_id(LETTER), "4.2.2").replace("Action: failed\r\n", ""),
         bounce("priem.0123456789abcdef01234567v.0123456789abcdef@firm.example"),
         bounce("of-another@program.example"),
         bounce(Own(OWN, "", "another key").message_id(LETTER)),
         bounce(US.message_id(Parcel("letter-1", "evil@other.example", "Здравствуйте"))),
         bounce(US.message_id(LETTER)).replace("Olga@client.example", "x" * 60 + "@" + "y." * 80 + "ru"),
     ],
-    ids=["passing", "delivered", "made up", "not ours", "of another key", "to somebody else", "too long"],
+    ids=[
+        "passing",
+        "delivered",
+        "passing, no action",
+        "made up",
+        "not ours",
+        "of another key",
+        "to somebody else",
+        "too long",
+    ],
 )
 def test_other_reports_are_ignored(raw):
     assert taken(raw).kind is InboundKind.IGNORED
