@@ -119,7 +119,7 @@ def by_hand(settings: Settings, file: Path, key: Key, now: datetime) -> Manifest
     On the disk of the live data it leaves the service as much room as a nightly copy does.
     """
     storage, folder = settings.storage, _existing(file.absolute().parent)
-    lives = {_existing(path).stat().st_dev for path in _live_folders(storage)}
+    lives = {_existing(path).stat().st_dev for path in storage.live_folders()}
     keep_free = storage.warn_free_megabytes * _MEGABYTE if folder.stat().st_dev in lives else 0
     _refuse_less_than(_database_bytes(storage) + keep_free, folder)
     files = storage.open_files(MAX_FILE_BYTES)
@@ -172,19 +172,8 @@ def _refuse_without_room(order: Order) -> None:
 
 def _database_bytes(storage: Storage) -> int:
     """How long the file of SQLite is; what it holds takes less when it is packed."""
-    file = _database_file(storage)
+    file = storage.database_file
     return file.stat().st_size if file is not None and file.exists() else 0
-
-
-def _database_file(storage: Storage) -> Path | None:
-    parsed = migrate.parsed_url(storage.url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
-
-
-def _live_folders(storage: Storage) -> Iterator[Path]:
-    yield storage.folder.absolute()
-    if (file := _database_file(storage)) is not None:
-        yield file.absolute().parent
 
 
 def _existing(folder: Path) -> Path:

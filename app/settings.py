@@ -195,6 +195,18 @@ class Storage(Section):
         assert self.s3 is not None
         return self.s3.working_folder
 
+    @property
+    def database_file(self) -> Path | None:
+        """The file of SQLite; None for a server."""
+        plain = self.url.partition("?")[0]
+        return Path(plain.removeprefix("sqlite:///")) if plain.startswith("sqlite:///") else None
+
+    def live_folders(self) -> Iterator[Path]:
+        """The folders of this machine into which the service writes."""
+        yield self.folder.absolute()
+        if self.database_file is not None:
+            yield self.database_file.absolute().parent
+
     def open_files(self, max_bytes: int) -> KeptFiles:
         """The store of the received files; files over `max_bytes` are refused there."""
         return open_store(self.files, self.s3.server() if self.s3 else None, self.folder, max_bytes)

@@ -80,6 +80,7 @@ def restore(
     from storage.ownership import at_work, sole_process
 
     settings = settings_of(config)
+    _refuse_as_root(settings)
     url, key = settings.storage.url, _backup_key(settings, identity=identity)
     # Whoever has the port, or the file's lock, or a row among the processes writes into the database.
     with listening(settings.server.host, settings.server.port), sole_process(url, 0):
@@ -109,6 +110,26 @@ def restore(
     typer.echo(_told_of(back.manifest.rows, back.manifest.files, back.manifest.made_at))
     if back.aside is not None:
         typer.echo(f"What was there before lies in {back.aside}.")
+
+
+def _refuse_as_root(settings: Settings) -> None:
+    """What root writes into another user's folders the service could not open."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return
+    for folder in settings.storage.live_folders():
+        if folder.exists() and (owner := folder.stat().st_uid) != 0:
+            name = _name_of(owner)
+            told = f"{folder} belongs to {name}: repeat it as that user, with `sudo -u {name}`."
+            raise CommandError(f"Nothing was changed: {told}")
+
+
+def _name_of(user: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"
 
 
 @contextmanager

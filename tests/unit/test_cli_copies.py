@@ -4,6 +4,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 import sqlite3
 from tempfile import TemporaryDirectory
@@ -125,6 +126,16 @@ def test_another_disk_may_be_filled_by_a_copy(priem, folder, pair, monkeypatch):
     # A disk of its own on every Linux.
     with TemporaryDirectory(dir="/dev/shm") as other:
         assert priem("backup", f"{other}/copy.tar")[0] == 0
+
+
+def test_root_does_not_restore_into_the_folder_of_another(priem, folder, pair, monkeypatch):
+    assert priem("import", "clients", "clients.csv")[0] == 0
+    assert priem("backup", "copy.tar")[0] == 0
+    if folder.stat().st_uid == 0:
+        os.chown(folder, 10001, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    refused(priem("restore", "copy.tar", "--identity", pair, "--replace", "--yes"), "repeat it as that user")
+    assert list(folder.glob("*restor*")) == []
 
 
 def test_a_restore_that_fails_says_where_the_data_lies(priem, folder, pair):
