@@ -159,8 +159,6 @@ class Beset:
     server: str = ""
     with_faults: bool = True
     port: int = field(default_factory=free_port)
-    killed_at: list[float] = field(default_factory=list)
-    """When it was killed, in the event loop's time."""
     faults: Faults = field(init=False, repr=False)
     process: asyncio.subprocess.Process | None = None
     before_start: Callable[[], None] | None = None
@@ -221,7 +219,6 @@ class Beset:
         assert self.process is not None
         self.process.kill()
         await self.process.wait()
-        self.killed_at.append(asyncio.get_running_loop().time())
 
     async def stop(self) -> int:
         """SIGTERM; the exit code."""

@@ -17,7 +17,7 @@ import psycopg
 from aiohttp import web
 from sqlalchemy.engine import URL
 
-from tests.e2e.service import REPO, Dialogue, free_port
+from tests.e2e.service import REPO, Dialogue, Kill, free_port
 from tests.emulators.telegram import TelegramEmulator
 from tests.storage.lines import Line
 
@@ -112,13 +112,13 @@ class Process:
 
 @dataclass(slots=True)
 class Pair:
-    """Two of them on one database. `rows` and `killed_at` are what `tests.e2e.service.audit` asks for."""
+    """Two of them on one database. `rows` and `kills` are what `tests.e2e.service.audit` asks for."""
 
     folder: Path
     telegram: TelegramEmulator
     database: URL
     webhook: bool = False
-    killed_at: list[float] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     dialogues: list[Dialogue] = field(default_factory=list)
     balancer: Balancer = field(init=False)
@@ -189,16 +189,18 @@ class Pair:
     async def kill(self, process: Process) -> float:
         """SIGKILL; the event loop's time."""
         await process.kill()
-        self.killed_at.append(asyncio.get_running_loop().time())
-        return self.killed_at[-1]
+        self.kills.append(Kill.just_now(self.rows))
+        return self.kills[-1].at
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> float:
-        """How long it took."""
-        started = time.monotonic()
+    def hesitations(self) -> int:
+        """How often a process was starved for so long that it did not trust its own ownership."""
+        return sum(process.log().count("not sure of these any more") for process in self.processes)
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Look again and again until it is so."""
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.05)
-        return time.monotonic() - started
 
     async def settled(self) -> None:
         """Wait until what was sent is also written down as sent."""

@@ -14,7 +14,7 @@ from tests.emulators.telegram import TelegramEmulator
 
 KILLS = 3
 DIALOGUES_BETWEEN_KILLS = 25
-EXIT_SECONDS = 10
+EXIT_SECONDS = 60
 
 
 @pytest.mark.timeout(400)
