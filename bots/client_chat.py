@@ -197,10 +197,10 @@ def _before_consent(turn: ChatTurn, note: Text | None) -> None:
             _phone_line(turn),
             _("Передумаете — ответьте «Согласен»."),
         )
-        turn.say(Reply(text, _consent_rows()[:1], prompt=True))
+        turn.say(Reply(text, _consent_rows(), prompt=True))
     elif pressed == (NAV_SCOPE, Nav.HUMAN) or nav_word(turn.said.text) is Nav.HUMAN:
         text = lines(_phone_line(turn), _("Чтобы писать здесь, ответьте «Согласен»."))
-        turn.say(Reply(text, _consent_rows()[:1], prompt=True))
+        turn.say(Reply(text, _consent_rows(), prompt=True))
     else:
         turn.say(_consent_screen(turn, note))
 
@@ -309,7 +309,7 @@ def _pressed_at_question(turn: ChatTurn, press: Press) -> None:
 
 def _about_consent(turn: ChatTurn, press: Press) -> None:
     if press.target == personal.WITHDRAW:
-        personal.withdraw(turn, _consent_rows()[:1])
+        personal.withdraw(turn, _consent_rows())
     else:
         _present(turn, _("Согласие уже есть, спасибо."))
 

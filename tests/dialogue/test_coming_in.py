@@ -32,6 +32,10 @@ async def test_a_refusal_is_respected_and_a_phone_is_offered(town, word):
     maria = town.newcomer()
     await maria.says_all("/start", word)
     maria.sees("без согласия ничего не записываем", "+7 495 000-00-00", buttons=["Согласен", "Не согласен"])
+    assert "Позвать человека" in maria.latest[-1].labels
+    await maria.says("Позвать человека")
+    maria.sees("+7 495 000-00-00", buttons=["Согласен", "Не согласен"])
+    assert "Позвать человека" in maria.latest[-1].labels
     await maria.says("Согласен")
     maria.sees("Пришлите ИНН")
 

@@ -17,6 +17,7 @@ async def test_a_consent_is_taken_back_after_one_question(town, maria, words):
     maria.sees("Отозвать согласие на обработку ваших данных?", "№ 1", buttons=["Да, отозвать", "Оставить"])
     await maria.presses("Да, отозвать")
     maria.sees("Согласие отозвано.", "№ 1", "с вами свяжется человек", buttons=["Согласен", "Не согласен"])
+    assert "Позвать человека" in maria.latest[-1].labels
     (given,) = town.rows(Consent)
     assert given.withdrawn_at is not None
     assert "draft:" not in town.everything_stored()
