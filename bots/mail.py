@@ -47,7 +47,7 @@ from bots.base import (
 )
 from bots.wire import CHUNK_BYTES, CONNECT_SECONDS, SLOWEST_UPLOAD_BYTES_PER_SECOND, Pauses
 from forms.dialogue import SMALL_TALK
-from forms.freetext import AGREEMENT_LABELS, Labelled, labelled
+from forms.freetext import AGREEMENT_LABELS, Labelled, greets, labelled
 from forms.messages import (
     Delivery,
     DeliveryState,
@@ -759,7 +759,7 @@ def _is_reply(message: Message, subject: str) -> bool:
 
 def _said(words: mime.Words, subject: str, *, is_reply: bool) -> str:
     """The words of a letter; those of its subject too, where a person began with them."""
-    text = _with_filled_quote(words)
+    text = _without_greeting(_with_filled_quote(words))
     subject = mime.FORWARDED_SUBJECT.sub("", subject)
     if is_reply or loosely(subject) in _NO_SUBJECT:
         return text
@@ -771,6 +771,16 @@ def _said(words: mime.Words, subject: str, *, is_reply: bool) -> str:
         0 < len(text.split()) <= _ANSWER_WORDS and loosely(text) not in SMALL_TALK
     )
     return text if is_answer else f"{subject}\n{text}".strip()
+
+
+_SHORT_ANSWER_WORDS = 5
+
+
+def _without_greeting(text: str) -> str:
+    """A short answer without the greeting that its program or its author has put above it."""
+    first, *below = [line.strip() for line in text.split("\n", 1)]
+    is_short = bool(below) and "\n" not in below[0] and 0 < len(below[0].split()) <= _SHORT_ANSWER_WORDS
+    return below[0] if is_short and greets(first) else text
 
 
 _LINES_OF_A_BLANK = 300
@@ -1009,7 +1019,8 @@ def _is_failed(block: Message) -> bool:
 _MAILERS = re.compile(r"(?:mailer-daemon|postmaster|mail-daemon|mdaemon)(?:[+._-].*)?@.*")
 _GIVEN_UP = re.compile(
     r"failure notice|delivery (?:has )?(?:permanently )?fail|undeliver|returned mail|"
-    r"permanent (?:fatal )?error|(?:could not|couldn.t|cannot|can.t) be delivered|не доставлен|не (?:удалось|удаётся|может быть) достав",
+    r"permanent (?:fatal )?error|(?:could not|couldn.t|cannot|can.t) be delivered|"
+    r"не доставлен|не (?:удалось|удаётся|может быть) достав",
     re.IGNORECASE,
 )
 _STILL_TRYING = re.compile(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import mimetypes
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -525,7 +526,7 @@ _WORDS_OF_A_SENTENCE, _WORDS_OF_A_PHRASE, _WORDS_BESIDE_A_TITLE = 2, 3, 5
 
 
 def _unquoted(text: str, known: Known, *, forwarded: bool) -> Words:
-    lines = text.split("\n")
+    lines = _with_plain_marks(text.split("\n"))
     if forwarded:
         return Words(_without_marks(lines))
     end = next((n for n, line in enumerate(lines) if _is_forward_mark(line)), len(lines))
@@ -594,6 +595,38 @@ def _between(runs: list[tuple[str, list[str]]]) -> tuple[tuple[str, str], ...]:
         *((above, "\n".join(lines).strip()) for above, lines in earlier),
         (last, "" if signed.is_signature and len(said) > 1 else signed.own),
     )
+
+
+_INITIALS = re.compile(r"\s*([А-ЯЁA-Z]{1,3})>")
+
+
+def _with_plain_marks(lines: list[str]) -> list[str]:
+    """The Bat marks a quote with the initials of its author («ПБ> »): take them for common marks.
+
+    Once may be anything; twice, or below an introduction, is a quote.
+    """
+    marks = [_INITIALS.match(line) for line in lines]
+    counted = Counter(mark[1] for mark in marks if mark)
+    if not counted:
+        return lines
+    introduced = {
+        mark[1]
+        for mark, above in zip(marks, _written_above(lines), strict=True)
+        if mark and above.endswith(":") and _MOMENT.search(above)
+    }
+    authors = introduced | {initials for initials, count in counted.items() if count > 1}
+    return [
+        f">{line[mark.end() :]}" if mark and mark[1] in authors else line
+        for line, mark in zip(lines, marks, strict=True)
+    ]
+
+
+def _written_above(lines: list[str]) -> list[str]:
+    """For every line, the nearest above it that is not blank."""
+    found = [""]
+    for line in lines[:-1]:
+        found.append(line.rstrip()[-_ATTRIBUTION_LENGTH:] if line.strip() else found[-1])
+    return found
 
 
 def _split_quotes(lines: list[str], known: Known) -> _Split:
