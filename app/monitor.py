@@ -217,10 +217,14 @@ class Monitor:
         if seen and seen.failures >= SILENT_LOOKS_BEFORE_ATTENTION:
             attention.append(f"{name} does not answer: {seen.health.detail}")
         house = self.house_now()
-        silent = figures.silent_seconds(name, house.calendar, self.now()) if figures else None
-        if silent is not None and silent >= house.silent_after_hours * 3600:
+        now = self.now()
+        silent = figures.silent_seconds(name, house.calendar, now) if figures else None
+        too_long = (
+            figures.suspicious_hours(name, house.calendar, now, house.silent_after_hours) if figures else None
+        )
+        if too_long is not None:
             attention.append(
-                f"Nothing has come from {name} for {silent // 3600} working hours: write to it yourself, "
+                f"Nothing has come from {name} for {too_long} working hours: write to it yourself, "
                 "and look at its webhook."
             )
         return {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import and_, false, func, literal_column, or_, select
 from sqlmodel import Session, col
 
 from notifications.outbox import LetterState
@@ -22,9 +22,11 @@ from storage.postoffice import oldest_waiting
 
 FAILED_WITHIN_DAYS = 7
 LATEST_LETTERS = 2000
+SECONDS_PER_HOUR = 3600
 USED_WITHIN_DAYS = 14
-CHATS_OF_A_USED_MESSENGER = 3
-"""Of a messenger in which fewer people write, silence says nothing."""
+CHATS_OF_A_BUSY_MESSENGER = 3
+RARELY_USED_TIMES = 5
+"""Where fewer people write, silence has to last so many times longer to mean something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +43,28 @@ class Figures:
     failed_messages: int
     """Messages of the last day that the program could not process."""
     lively_chats: Mapping[str, int]
-    """In how many chats somebody has written in the last two weeks."""
+    """In how many chats somebody has written in the two weeks before the last message."""
 
     def silent_seconds(self, channel: str, calendar: WorkCalendar, now: datetime) -> int | None:
-        """For how many working seconds nothing came; None where silence says nothing."""
+        """For how many working seconds nothing has come; None where nothing ever did."""
         last = self.last_inbound.get(channel)
-        if last is None or self.lively_chats.get(channel, 0) < CHATS_OF_A_USED_MESSENGER:
-            return None
-        return calendar.working_seconds(last, now)
+        return None if last is None else calendar.working_seconds(last, now)
+
+    def suspicious_hours(
+        self, channel: str, calendar: WorkCalendar, now: datetime, after_hours: int
+    ) -> int | None:
+        """For how many working hours nothing has come, if that is longer than it should be.
+
+        `after_hours` is meant for a busy messenger.
+        """
+        silent_hours = (self.silent_seconds(channel, calendar, now) or 0) // SECONDS_PER_HOUR
+        is_busy = self.lively_chats.get(channel, 0) >= CHATS_OF_A_BUSY_MESSENGER
+        return silent_hours if silent_hours >= after_hours * (1 if is_busy else RARELY_USED_TIMES) else None
 
 
 def figures(session: Session, now: datetime) -> Figures:
     """Read everything the health page and the metrics show."""
-    used_since = now - timedelta(days=USED_WITHIN_DAYS)
-    chats = session.execute(
-        select(
-            col(Chat.channel),
-            func.max(col(Chat.last_inbound_at)),
-            func.count().filter(col(Chat.last_inbound_at) > used_since),
-        ).group_by(col(Chat.channel))
-    ).all()
+    last_inbound = _last_inbound(session)
     requests = session.execute(
         select(col(Request.status), func.count())
         # Those that have ended are as many as the years; nobody waits for them.
@@ -70,15 +74,30 @@ def figures(session: Session, now: datetime) -> Figures:
     return Figures(
         letters=_letters(session, now),
         requests={status: count for status, count in requests},  # noqa: C416 - rows are not pairs to mypy
-        last_inbound={channel: at for channel, at, _count in chats if at is not None},
+        last_inbound=last_inbound,
         last_delivered=_last_delivered(session),
         oldest_letter_seconds={
             item.channel: max(0, int((now - item.since).total_seconds()))
             for item in oldest_waiting(session, now)
         },
         failed_messages=_failed_messages(session, now),
-        lively_chats={channel: count for channel, _at, count in chats},
+        lively_chats=_lively_chats(session, last_inbound),
     )
+
+
+def _last_inbound(session: Session) -> dict[str, datetime]:
+    query = select(col(Chat.channel), func.max(col(Chat.last_inbound_at))).group_by(col(Chat.channel))
+    return {channel: at for channel, at in session.execute(query) if at is not None}
+
+
+def _lively_chats(session: Session, last_inbound: Mapping[str, datetime]) -> dict[str, int]:
+    # Before the last message, not before now: else a messenger would be forgotten by being silent.
+    lively = [
+        and_(col(Chat.channel) == channel, col(Chat.last_inbound_at) > at - timedelta(days=USED_WITHIN_DAYS))
+        for channel, at in last_inbound.items()
+    ]
+    query = select(col(Chat.channel), func.count()).where(or_(false(), *lively)).group_by(col(Chat.channel))
+    return {channel: count for channel, count in session.execute(query)}  # noqa: C416 - rows, to mypy
 
 
 def _letters(session: Session, now: datetime) -> dict[tuple[str, str], int]:

@@ -211,8 +211,8 @@ def _alarm_messengers(
     if house.calendar.is_open(now):
         found = reports.figures(session, now)
         for channel, last in found.last_inbound.items():
-            silent_seconds = found.silent_seconds(channel, house.calendar, now)
-            if channel in house.switched_on and (silent_seconds or 0) >= house.silent_after_hours * 3600:
+            hours = found.suspicious_hours(channel, house.calendar, now, house.silent_after_hours)
+            if channel in house.switched_on and hours is not None:
                 alarms[f"quiet:{channel}:{last:%Y%m%dT%H%M}"] = compose.messenger_quiet(
                     house.channel_title(channel), last.astimezone(house.calendar.zone)
                 )

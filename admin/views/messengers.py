@@ -9,8 +9,6 @@ from admin.rights import Area
 from admin.views.base import PanelView, expose
 from storage import reports
 
-HOUR_SECONDS = 3600
-
 
 class MessengersView(PanelView):
     """`/panel/messengers/`. Nothing here can be changed: messengers are set up in the configuration."""
@@ -27,8 +25,8 @@ class MessengersView(PanelView):
         with doors().database.read() as session:
             figures = reports.figures(session, now)
         silent_hours = {
-            state.name: (figures.silent_seconds(state.name, house.calendar, now) or 0) // HOUR_SECONDS
+            state.name: figures.suspicious_hours(state.name, house.calendar, now, house.silent_after_hours)
             for state in messengers
         }
-        too_long = {name: hours for name, hours in silent_hours.items() if hours >= house.silent_after_hours}
+        too_long = {name: hours for name, hours in silent_hours.items() if hours is not None}
         return self.page("messengers.html", messengers=messengers, figures=figures, silent_hours=too_long)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from router.desk import DeskError
-from storage import casework
+from storage import casework, reports
 from storage.models import Absence, Assignment, CallTask, Chat, History, Letter, Request, Staff
 from storage.sweeps import Swept, Unreachable, sweep
 from tests.storage.firm import MINUTE, MOSCOW, WEDNESDAY, Firm, house
@@ -281,6 +281,23 @@ async def test_the_silence_of_a_messenger_that_few_use_says_nothing(firm, chats)
     _busy_messenger(firm, chats)
     firm.at(27, 12)
     assert firm.sweep() == NOTHING
+
+
+async def test_a_messenger_that_few_use_may_be_silent_for_longer(firm):
+    _busy_messenger(firm, 2)
+    firm.clock = datetime(2026, 12, 2, 10, 59, tzinfo=MOSCOW).astimezone(WEDNESDAY.tzinfo)
+    assert firm.sweep() == NOTHING
+    firm.clock += MINUTE
+    assert firm.sweep() == Swept(alarms=2), "forty working hours are five days"
+
+
+async def test_a_silence_is_not_forgotten_because_it_lasts(firm):
+    _busy_messenger(firm)
+    for day in (12, 24):
+        now = datetime(2026, 12, day, 12, tzinfo=MOSCOW)
+        with firm.database.read() as session:
+            found = reports.figures(session, now)
+        assert found.suspicious_hours("vk", firm.house.calendar, now, 8) >= 88
 
 
 async def test_at_night_no_silence_is_told(firm):
