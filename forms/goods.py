@@ -1,4 +1,7 @@
-"""Goods for a waybill: «наименование; количество; цена», one to a line, also pasted from a table."""
+"""Goods for a waybill: «наименование; количество; цена», one to a line, also pasted from a table.
+
+Dashes, commas and «10 шт по 350» part a line, too, where it can only be read in one way.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ MAX_PRICE_DECIMALS = 2
 KOPECK = Decimal("0.01")
 PARTS = 3
 SHOWN_CHARS = 40
+MAX_LOOSE_CHARS = 300
+"""A longer line is parted by semicolons, tabs or bars alone."""
 
 # The largest product has 28 digits before rounding; the precision of the thread may be set to less.
 _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
@@ -78,12 +83,20 @@ def parse_goods(text: str) -> Goods:
 def split_goods(text: str) -> tuple[Goods | None, str]:
     """The goods of a message and its other words: a line with two semicolons or tabs is goods.
 
-    Raises AnswerError like `parse_goods`; lines are numbered as they stand in the message.
+    So is a line that reads like goods, unless the message begins with such a one: «накладная для Светы, 10,
+    350» names more than goods. Raises AnswerError like `parse_goods`; lines are numbered as they stand in
+    the message.
     """
     rows = _numbered(text)
-    of_goods = [row for row in rows if len(_parts(row[1])) >= PARTS]
-    words = "\n".join(line.strip() for _number, line in rows if len(_parts(line)) < PARTS)
-    return (_goods(of_goods) if of_goods else None), words
+    loosely = bool(rows) and (_is_parted(rows[0][1]) or not _reads_like_goods(rows[0][1]))
+    of_goods: list[tuple[int, str]] = []
+    words: list[str] = []
+    for number, line in rows:
+        if _is_parted(line) or (loosely and _reads_like_goods(line)):
+            of_goods.append((number, line))
+        else:
+            words.append(line.strip())
+    return (_goods(of_goods) if of_goods else None), "\n".join(words)
 
 
 def show_goods(goods: Goods) -> Text:
@@ -107,22 +120,32 @@ def _shown_line(number: int, line: GoodsLine) -> Text:
 # --- Lines -----------------------------------------------------------------------------------------
 
 _HEADER = re.compile(
-    r"\s*(?:№|наименование|название|товар|номенклатура)[^;\t]*[;\t]\s*кол[^;\t]*[;\t]\s*цена", re.IGNORECASE
+    r"[\s|]*(?:№|наименование|название|товар|номенклатура)[^;\t|]*[;\t|]\s*кол[^;\t|]*[;\t|]\s*цена",
+    re.IGNORECASE,
 )
-# A thousand is parted by a space of any width or an apostrophe; decimals by a comma or a dot.
+_RULE = frozenset(" \t|:+-")
+"""What the line below the header of a drawn table consists of."""
+_NUMBER_OF_LINE = re.compile(r"\s*[0-9]{1,3}[.)](?:\s+|(?=[^\W\d_]))")
+# A thousand is parted by a space of any width, an apostrophe, or by a dot when a comma follows; decimals by
+# a comma or a dot.
 _FIGURE = (
-    r"(?P<whole>[0-9]{1,3}(?:[ '][0-9]{3}){1,6}|[0-9]{1,18})"
+    r"(?P<whole>[0-9]{1,3}(?:[ '][0-9]{3}){1,6}|[0-9]{1,3}(?:\.[0-9]{3}){1,6}(?=,[0-9])|[0-9]{1,18})"
     r"(?:[.,](?P<decimals>[0-9]{1,18}))?"
 )
 _LETTER = r"[^\W\d_]"
-_QUANTITY = re.compile(
-    rf"{_FIGURE} ?(?P<unit>{_LETTER}(?:{_LETTER}|[23²³./]){{0,14}}(?: {_LETTER}{{1,14}}\.?)?)?"
-)
+_UNIT = rf"{_LETTER}(?:{_LETTER}|[23²³./]){{0,14}}(?: {_LETTER}{{1,14}}\.?)?"
+_QUANTITY = re.compile(rf"{_FIGURE} ?(?P<unit>{_UNIT})?")
+_ROUBLES = r"(?:₽|рублей|рубля|рубль|руб|р|rub)\.?"
 _PRICE = re.compile(
-    rf"{_FIGURE} ?(?:(?:₽|рублей|рубля|рубль|руб|р|rub)\.?(?: (?P<kopecks>[0-9]{{1,2}}) ?коп[а-я]*\.?)?)?"
+    rf"(?:₽ ?)?{_FIGURE}"
+    # «350-00» and «350=» as in payment orders
+    r"(?:-(?P<dashed>[0-9]{2})|=)?"
+    rf"(?: ?(?P<times>тыс(?:яч[аи]?)?|т(?=\.? ?р)|млн|миллион(?:а|ов)?)\.?)?"
+    rf"(?: ?{_ROUBLES}(?: ?(?P<kopecks>[0-9]{{1,2}}) ?к(?:оп[а-я]*)?\.?)?)?"
     r"(?: ?(?:/|за) ?[а-я]+\.?)?",
     re.IGNORECASE,
 )
+_THOUSAND, _MILLION = Decimal(1000), Decimal(10**6)
 
 
 def _numbered(text: str) -> list[tuple[int, str]]:
@@ -132,9 +155,65 @@ def _numbered(text: str) -> list[tuple[int, str]]:
 
 
 def _parts(line: str) -> list[str]:
-    parts = [" ".join(_visible(part).split()) for part in line.split(";" if ";" in line else "\t")]
+    number = _NUMBER_OF_LINE.match(line)
+    line = line[number.end() :] if number else line
+    separator = next((sign for sign in ";\t|" if sign in line), None)
+    if separator is None:
+        return _loose_parts(_cleaned(line)) or [_cleaned(line)]
+    parts = [
+        _cleaned(part) for part in (line.strip().strip("|") if separator == "|" else line).split(separator)
+    ]
     # «Бумага; 10; 350;»: the last semicolon closes the line.
     return parts[:-1] if len(parts) > PARTS and not parts[-1] else parts
+
+
+def _is_parted(line: str) -> bool:
+    """Whether semicolons or tabs make it goods, be it right or wrong."""
+    return ("\t" in line or ";" in line) and len(_parts(line)) >= PARTS
+
+
+def _reads_like_goods(line: str) -> bool:
+    return _fits(_parts(line))
+
+
+_SEPARATORS = (re.compile(r" [-–—] "), re.compile(r", "))
+_DENSE = re.compile(r"(?P<name>[^,]+),(?P<quantity>[^,]+),(?P<price>[^,]+)")
+_AT_PRICE = re.compile(
+    rf"(?P<name>.+?)[ ,:–—-](?P<quantity>[0-9]{{1,9}}(?:[.,][0-9]{{1,3}})? ?{_UNIT})"
+    r" по (?:цене )?(?P<price>.+)"
+)
+_MAYBE_DECIMALS = re.compile("[0-9]{1,3}")
+_NUMBER_AT_END = re.compile(r"(?:^| )[0-9]+$")
+
+
+def _loose_parts(line: str) -> list[str]:
+    """The three parts of a line without proper separators; empty when it can be read otherwise."""
+    if len(line) > MAX_LOOSE_CHARS:
+        return []
+    for separator in _SEPARATORS:
+        parts = separator.split(line)
+        if _fits(parts):
+            return parts
+    dense = _DENSE.fullmatch(line)
+    # «Сахар,2,5» may have a quantity of 2,5 and no price.
+    is_clear = dense and not (dense["quantity"].isdecimal() and _MAYBE_DECIMALS.fullmatch(dense["price"]))
+    for match in (dense if is_clear else None, _AT_PRICE.fullmatch(line)):
+        if match and _fits(parts := [match[name].strip(" ,:–—-") for name in ("name", "quantity", "price")]):
+            return parts
+    return []
+
+
+def _fits(parts: Sequence[str]) -> bool:
+    """Whether these are a name, a quantity and a price; a name with a bare number at its end may be both."""
+    if len(parts) != PARTS:
+        return False
+    name, quantity, price = parts
+    is_name = any(char.isalpha() for char in name) and not _NUMBER_AT_END.search(name)
+    return bool(is_name and _QUANTITY.fullmatch(quantity) and _PRICE.fullmatch(price))
+
+
+def _cleaned(text: str) -> str:
+    return " ".join(_visible(text).split())
 
 
 def _visible(text: str) -> str:
@@ -144,7 +223,7 @@ def _visible(text: str) -> str:
 
 
 def _goods(rows: Sequence[tuple[int, str]]) -> Goods:
-    rows = [row for row in rows if not _HEADER.match(row[1])]
+    rows = [row for row in rows if not _is_heading(row[1])]
     if len(rows) > MAX_LINES:
         raise AnswerError(
             _(
@@ -156,6 +235,10 @@ def _goods(rows: Sequence[tuple[int, str]]) -> Goods:
     if not rows:
         raise AnswerError(_("Под заголовком нет товаров. Добавьте строки. Например: Бумага А4; 10; 350,50"))
     return Goods(tuple(_line(number, line) for number, line in rows))
+
+
+def _is_heading(line: str) -> bool:
+    return _HEADER.match(line) is not None or ("|" in line and set(line) <= _RULE)
 
 
 def _line(number: int, line: str) -> GoodsLine:
@@ -192,7 +275,8 @@ def _quantity(number: int, text: str) -> tuple[Decimal, str]:
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise _mistake(
-            number, _("количество «{value}» — не число. Напишите, например, 10 или 2,5.", value=_short(text))
+            number,
+            _("количество «{value}» — не число. Напишите цифрами, например 10 или 2,5.", value=_short(text)),
         )
     quantity = _decimal(match)
     if quantity <= 0:
@@ -208,13 +292,15 @@ def _quantity(number: int, text: str) -> tuple[Decimal, str]:
 
 def _price(number: int, text: str) -> Decimal:
     match = _PRICE.fullmatch(text)
-    if match is None or (match["decimals"] and match["kopecks"]):
+    if match is None or not _has_one_reading(match):
         raise _mistake(
-            number, _("цена «{value}» — не число. Напишите, например, 350 или 350,50.", value=_short(text))
+            number,
+            _("цена «{value}» — не число. Напишите цифрами, например 15000 или 350,50.", value=_short(text)),
         )
     price = _decimal(match)
-    if match["kopecks"]:
-        price += Decimal(match["kopecks"]).scaleb(-2)
+    if match["times"]:
+        price *= _MILLION if match["times"].casefold().startswith("м") else _THOUSAND
+    price += Decimal(match["kopecks"] or match["dashed"] or 0).scaleb(-2)
     if price > MAX_PRICE_ROUBLES:
         raise _mistake(number, _("цена больше триллиона рублей. Проверьте число."))
     if _decimals(price) > MAX_PRICE_DECIMALS:
@@ -222,8 +308,16 @@ def _price(number: int, text: str) -> Decimal:
     return price
 
 
+def _has_one_reading(match: re.Match[str]) -> bool:
+    """Kopecks are said once; «1.200 тыс» may be a thousand times more than it seems."""
+    kopecks = [match[name] for name in ("decimals", "dashed", "kopecks") if match[name]]
+    if not match["times"]:
+        return len(kopecks) <= 1
+    return not (match["dashed"] or match["kopecks"]) and len(match["decimals"] or "") <= MAX_PRICE_DECIMALS
+
+
 def _decimal(match: re.Match[str]) -> Decimal:
-    whole = re.sub("[ ']", "", match["whole"])
+    whole = re.sub("[ '.]", "", match["whole"])
     decimals = (match["decimals"] or "").rstrip("0")
     return Decimal(f"{whole}.{decimals}" if decimals else whole)
 
