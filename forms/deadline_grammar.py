@@ -408,6 +408,7 @@ def _part_of_adjacent_day(match: re.Match[str], base: Base) -> Found:
     else:
         parts = {
             "morning": Part.MORNING, "lunch": Part.LUNCH, "evening": Part.EVENING, "noon": Part.NOON,
+            "day_time": Part.DAY,
         }  # fmt: skip
     part = next((part for name, part in parts.items() if match[name]), None)
     return day if part is None else (day, NamedPart(part))
@@ -883,7 +884,7 @@ _TABLE: tuple[tuple[str, _Read], ...] = (
             f"(?P<end>{_END_OF}) |{_TO})?"
             "(?P<day>послезавтра|завтра|сегодня)шн[а-я]+ "
             "(?:(?P<morning>утр[ауо](?:м|чком)?)|(?P<lunch>обед(?:а|у|ом|е)?)|(?P<evening>вечер(?:а|у|ом|е)?)|"
-            "(?P<noon>полдень|полудн[яю])|(?:рабоч[а-я]+ )?(?P<whole>день|дн[яюе]м?))"
+            "(?P<noon>полдень|полудн[яю])|(?P<day_time>днем)|(?:рабоч[а-я]+ )?(?P<whole>день|дн[яюе]))"
         ),
         _part_of_adjacent_day,
     ),
