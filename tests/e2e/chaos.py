@@ -21,7 +21,7 @@ import orjson
 
 from tests.e2e.chaos_sides import Person, Side, TelegramSide, ViberSide, VkSide, loop_time
 from tests.e2e.disasters import BROKEN, FULL, READ_ONLY, Beset, until
-from tests.e2e.service import CONSENT_STEP, STEPS, inn_of
+from tests.e2e.service import CONSENT_STEP, HEARD_AFTER_A_KILL_SECONDS, STEPS, Kill, inn_of
 
 SETTLED_WITHIN_SECONDS = 400.0
 """A letter that failed many times is tried again after minutes."""
@@ -63,8 +63,7 @@ class Weather:
     """What went wrong so far. Moments are the event loop's time."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    kills: list[float] = field(default_factory=list)
-    bad_disk: list[tuple[float, float]] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
 
     @property
     def faults(self) -> int:
@@ -115,8 +114,8 @@ class Storm:
 
     async def _kill(self) -> None:
         self._count("kill")
-        self.weather.kills.append(loop_time())
         await self.service.kill()
+        self.weather.kills.append(Kill.just_now(self.service.rows))
         await self._up_again()
 
     async def _up_again(self) -> None:
@@ -146,21 +145,17 @@ class Storm:
                 self._count("failed fsync")
 
     async def _bad_disk(self) -> None:
-        began_at = loop_time()
         self._disk_goes_bad()
         await asyncio.sleep(self.dice.uniform(0.1, 2.5))
         self.service.faults.end()
-        self.weather.bad_disk.append((began_at, loop_time()))
 
     async def _kill_on_bad_disk(self) -> None:
-        began_at = loop_time()
         self._disk_goes_bad()
         await asyncio.sleep(self.dice.uniform(0.1, 1.0))
         self._count("kill")
         await self.service.kill()
-        self.weather.kills.append(loop_time())
+        self.weather.kills.append(Kill.just_now(self.service.rows))
         self.service.faults.end()
-        self.weather.bad_disk.append((began_at, loop_time()))
         await self._up_again()
 
     async def _clock(self) -> None:
@@ -181,8 +176,8 @@ class Storm:
 
 # --- the checker -----------------------------------------------------------------------------------
 
-AT_ONCE_SECONDS = 6.0
-"""A message may come twice only when an answer was lost, or we were killed, so shortly after the first."""
+FAULT_WAITS_SECONDS = 30.0
+"""So long a fault may have waited for the call that it spoilt: a service that was killed makes none."""
 
 
 @dataclass(slots=True)
@@ -214,7 +209,7 @@ def check(database: Path, dialogues: Sequence[Dialogue], weather: Weather) -> Ve
     for dialogue in dialogues:
         _check_events(dialogue, stored, verdict)
         _check_request(dialogue, stored, verdict)
-        _check_shown(dialogue, weather, verdict)
+        _check_shown(dialogue, stored, weather, verdict)
     expected = {(dialogue.side.name, dialogue.person.key) for dialogue in dialogues}
     for chat in stored.requests.keys() - expected:
         verdict.doubled.append(f"{chat} has a request that nobody made")
@@ -240,10 +235,12 @@ class _Stored:
         self.consents = Counter(chats[chat_id] for (chat_id,) in consents)
         self.answers: Counter[str] = Counter()
         self.unsent = []
+        self.letters: set[tuple[str, str]] = set()
         self.said: dict[tuple[str, str], list[str]] = defaultdict(list)
         """All that we wrote to a chat, with what became of it."""
         query = "select key, state, chat_id, text, attempts, sent_at from letter order by id"
         for key, state, chat_id, text, attempts, sent_at in opened.execute(query):
+            self.letters.add((chats[chat_id][1], text))
             self.said[chats[chat_id]].append(f"{key} {state} {attempts} {sent_at} {text[:60]!r}")
             if key.startswith("turn:"):
                 self.answers[key.rpartition(":")[0]] += 1
@@ -312,32 +309,34 @@ def _check_request(dialogue: Dialogue, stored: _Stored, verdict: Verdict) -> Non
         verdict.wrong.append(f"{who} was not told the number {number} once")
 
 
-def _check_shown(dialogue: Dialogue, weather: Weather, verdict: Verdict) -> None:
+def _check_shown(dialogue: Dialogue, stored: _Stored, weather: Weather, verdict: Verdict) -> None:
     who = f"{dialogue.side.name} {dialogue.person.key}"
     first: dict[str, float] = {}
     for each in dialogue.person.shown:
         if each.text not in first:
             first[each.text] = each.at
+            if (dialogue.person.key, each.text) not in stored.letters:
+                verdict.wrong.append(f"{who} saw what no letter says: {each.text[:60]!r}")
             continue
         verdict.seen_twice += 1
-        if not _may_come_twice(dialogue.side, first[each.text], each.at, weather):
+        if not _may_come_twice(dialogue, each.text, first[each.text], each.at, weather):
             verdict.doubled.append(f"{who} saw twice without a reason: {each.text[:60]!r}")
     steps = [next((n for n, step in enumerate(STEPS) if step[2] in text), -1) for text in first]
     if steps != list(range(len(STEPS)))[: len(steps)]:
         verdict.disordered.append(f"{who} saw the answers of the steps {steps}")
 
 
-def _may_come_twice(side: Side, first: float, again: float, weather: Weather) -> bool:
-    if not side.doubles:
+def _may_come_twice(dialogue: Dialogue, text: str, first: float, again: float, weather: Weather) -> bool:
+    """Only when an answer was lost, or a kill came before what was sent could be written down."""
+    if not dialogue.side.doubles:
         return False
-    since = first - AT_ONCE_SECONDS
-    lost = side.lost_answers
-    if bisect_left(lost, since) != bisect_right(lost, again):
+    lost = dialogue.side.lost_answers
+    if bisect_left(lost, first - FAULT_WAITS_SECONDS) != bisect_right(lost, again):
         return True
-    # What was sent and could not be written down is forgotten by a kill.
-    begins = [began for began, ended in weather.bad_disk if began - 1 <= first <= ended + 1]
-    return any(first - 0.5 <= kill <= min(again, first + AT_ONCE_SECONDS) for kill in weather.kills) or (
-        bool(begins) and any(first <= kill <= again for kill in weather.kills)
+    letter = (dialogue.person.key, text)
+    return any(
+        letter not in kill.settled and first - HEARD_AFTER_A_KILL_SECONDS <= kill.at <= again
+        for kill in weather.kills
     )
 
 

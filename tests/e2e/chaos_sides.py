@@ -38,7 +38,7 @@ FAST = """messages_per_second = 100000
 messages_burst = 100000
 chat_messages_per_second = 100000
 chat_burst = 100000
-request_timeout_seconds = 3
+request_timeout_seconds = 10
 """
 VK = """
 [bots.vk]
@@ -46,7 +46,7 @@ token = "{token}"
 group_id = {group}
 api_base_url = "{api}"
 poll_wait_seconds = 5
-send_timeout_seconds = 3
+send_timeout_seconds = 10
 """
 VIBER = """
 [bots.viber]
@@ -170,7 +170,7 @@ class TelegramSide(Side):
         self.emulator: TelegramEmulator = TelegramEmulator()
 
     def section(self) -> str:
-        return telegram_section(self.emulator) + "request_timeout_seconds = 3\nsend_timeout_seconds = 3\n"
+        return telegram_section(self.emulator) + "request_timeout_seconds = 10\nsend_timeout_seconds = 10\n"
 
     def person(self, number: int) -> Person:
         chat = self.emulator.chat(1_000_000 + number, first_name="Мария")
