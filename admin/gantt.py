@@ -55,7 +55,9 @@ class Scale:
 
     def _part(self, local: datetime) -> float:
         opens = datetime.combine(local.date(), self.calendar.opens_at(local.date()), self.calendar.zone)
-        closes = datetime.combine(local.date(), self.calendar.closes, self.calendar.zone)
+        closes = datetime.combine(
+            local.date(), self.calendar.hours_on(local.date()).closes, self.calendar.zone
+        )
         return min(max((local - opens) / (closes - opens), 0.0), 1.0)
 
 

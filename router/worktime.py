@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -66,11 +66,38 @@ class _Decree:
 
 
 @dataclass(frozen=True, slots=True)
+class HoursSince:
+    """The firm's hours from a day on; of the extra days those before it say nothing.
+
+    Raises:
+        ValueError: the hours are not in order, or a day is both worked and free.
+    """
+
+    since: date
+    opens: time
+    closes: time
+    lunch: tuple[time, time] | None = None
+    extra_working_days: frozenset[date] = frozenset()
+    extra_days_off: frozenset[date] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.opens >= self.closes:
+            raise ValueError(f"The firm must close after it opens, not {self.opens}-{self.closes}.")
+        if self.lunch and not self.opens <= self.lunch[0] < self.lunch[1] <= self.closes:
+            raise ValueError(f"Lunch {self.lunch[0]}-{self.lunch[1]} must lie inside the working hours.")
+        both = self.extra_working_days & self.extra_days_off
+        if both:
+            raise ValueError(f"{min(both)} stands both among the extra working days and the extra days off.")
+
+
+@dataclass(frozen=True, slots=True)
 class WorkCalendar:
     """The firm's working hours over the Russian calendar of holidays and transfers.
 
     `opens`, `closes` and `lunch` are local times of `zone`. The extra days overrule the decrees, for a
-    year that has none yet or for the firm's own holidays. Computed years are kept in the instance.
+    year that has none yet or for the firm's own holidays. All of them hold until the first day of
+    `later`, so that new hours leave the days before them as they were: see `from_day`. Computed years are
+    kept in the instance.
 
     Raises:
         ValueError: the hours are not in order, or a day is both worked and free.
@@ -82,39 +109,54 @@ class WorkCalendar:
     lunch: tuple[time, time] | None = None
     extra_working_days: frozenset[date] = frozenset()
     extra_days_off: frozenset[date] = frozenset()
+    later: tuple[HoursSince, ...] = ()
+    """By their days, oldest first."""
+    _dated: tuple[HoursSince, ...] = field(init=False, repr=False, compare=False)
     _years: dict[int, _Year] = field(default_factory=dict, init=False, repr=False, compare=False)
     _decrees: dict[int, _Decree] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.opens >= self.closes:
-            raise ValueError(f"The firm must close after it opens, not {self.opens}-{self.closes}.")
-        if self.lunch and not self.opens <= self.lunch[0] < self.lunch[1] <= self.closes:
-            raise ValueError(f"Lunch {self.lunch[0]}-{self.lunch[1]} must lie inside the working hours.")
-        both = self.extra_working_days & self.extra_days_off
-        if both:
-            raise ValueError(f"{min(both)} stands both among the extra working days and the extra days off.")
+        first = HoursSince(
+            date.min, self.opens, self.closes, self.lunch, self.extra_working_days, self.extra_days_off
+        )
+        object.__setattr__(self, "_dated", (first, *self.later))
+
+    @property
+    def dated(self) -> tuple[HoursSince, ...]:
+        """All hours by the days from which they hold; the first are from ever."""
+        return self._dated
+
+    def hours_on(self, day: date) -> HoursSince:
+        """The hours that hold on this day, whether it is worked or not."""
+        return self._dated[bisect_right(self._dated, day, key=_since) - 1]
+
+    def from_day(self, hours: HoursSince) -> WorkCalendar:
+        """The calendar with other hours from a day on; whatever was to begin on it or later is gone."""
+        return replace(self, later=(*(kept for kept in self.later if kept.since < hours.since), hours))
 
     def is_working_day(self, day: date) -> bool:
         """Whether the firm works on this day, transfers and working Saturdays included."""
-        if day in self.extra_working_days:
+        hours = self.hours_on(day)
+        if day in hours.extra_working_days:
             return True
-        if day in self.extra_days_off:
+        if day in hours.extra_days_off:
             return False
         decree = self._decree(day.year)
         if day.weekday() >= _SATURDAY:
             return day in decree.working_weekends
         return day not in decree.days_off and not _is_statutory_holiday(day)
 
-    def opens_at(self, _day: date) -> time:
+    def opens_at(self, day: date) -> time:
         """When the firm opens on this day, in its own zone, as if it were a working one."""
-        return self.opens
+        return self.hours_on(day).opens
 
     def closes_at(self, day: date) -> time:
         """When the firm closes on this day, as if it were a working one; earlier before a holiday."""
+        hours = self.hours_on(day)
         if not self._is_short(day):
-            return self.closes
-        cut = datetime.combine(day, self.closes) - _PRE_HOLIDAY_CUT
-        return max(cut, datetime.combine(day, self.opens)).time()
+            return hours.closes
+        cut = datetime.combine(day, hours.closes) - _PRE_HOLIDAY_CUT
+        return max(cut, datetime.combine(day, hours.opens)).time()
 
     def closing_of(self, day: date) -> datetime:
         """The moment (UTC) at which the firm closes on this day."""
@@ -203,9 +245,9 @@ class WorkCalendar:
     def knows_year(self, year: int) -> bool:
         """Whether the transferred days of this year are known, by decree or from the extra days."""
         decree = self._decree(year)
-        extra = self.extra_working_days | self.extra_days_off
+        extra = (hours.extra_working_days | hours.extra_days_off for hours in self._dated)
         transfers = any(not _is_statutory_holiday(day) for day in decree.days_off)
-        return transfers or any(day.year == year for day in extra)
+        return transfers or any(day.year == year for days in extra for day in days)
 
     def _is_short(self, day: date) -> bool:
         if _is_statutory_holiday(day + _DAY):
@@ -253,12 +295,13 @@ class WorkCalendar:
         return spans
 
     def _edges(self, day: date) -> tuple[int, ...]:
-        opening = datetime.combine(day, self.opens, self.zone)
+        hours = self.hours_on(day)
+        opening = datetime.combine(day, hours.opens, self.zone)
         opens, closes = _seconds(opening), _seconds(self.closing_of(day))
-        if self.lunch is None:
+        if hours.lunch is None:
             return opens, closes
         # A short day can end before lunch does.
-        lunch = (_seconds(datetime.combine(day, edge, self.zone)) for edge in self.lunch)
+        lunch = (_seconds(datetime.combine(day, edge, self.zone)) for edge in hours.lunch)
         return opens, *(min(edge, closes) for edge in lunch), closes
 
     def _decree(self, year: int) -> _Decree:
@@ -282,6 +325,10 @@ def parse_hours(text: str) -> tuple[time, time]:
     raise ValueError(
         f'Hours are written as "09:00-18:00", the later time second and both within one day, not "{text}".'
     )
+
+
+def _since(hours: HoursSince) -> date:
+    return hours.since
 
 
 def _is_statutory_holiday(day: date) -> bool:

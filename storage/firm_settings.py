@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
@@ -23,7 +23,7 @@ from forms.kinds import ANY_DEPARTMENT, BY_CODE, FINANCE, LEGAL, OTHER, Kinds, R
 from forms.texts import Text, _, plain
 from router.desk import DeskError
 from router.rules import OUR_WEIGHTS, RuleWeights
-from router.worktime import WorkCalendar
+from router.worktime import HoursSince, WorkCalendar
 from storage import history
 from storage.house import House
 from storage.models import Consent, FirmSetting, Person
@@ -54,8 +54,13 @@ class Setting(BaseModel):
 
 
 class Hours(Setting):
-    """When the firm works, in its own zone; `extra` days overrule the production calendar."""
+    """When the firm works, in its own zone; `extra` days overrule the production calendar.
 
+    They hold from the day `since` on. Without one they hold from the day of saving; those that were kept
+    without one, before hours had days, from ever.
+    """
+
+    since: date | None = None
     opens: time
     closes: time
     lunch_from: time | None = None
@@ -64,15 +69,47 @@ class Hours(Setting):
     extra_days_off: tuple[date, ...] = Field(default=(), max_length=MAX_EXTRA_DAYS)
 
     def over(self, calendar: WorkCalendar) -> WorkCalendar:
-        """The calendar with these hours. Raises ValueError when they are not in order."""
+        """The calendar with these hours from their day on. Raises ValueError when they are not in order."""
         lunch = (self.lunch_from, self.lunch_to) if self.lunch_from and self.lunch_to else None
-        return WorkCalendar(
-            calendar.zone,
-            self.opens,
-            self.closes,
-            lunch,
-            frozenset(self.extra_working_days),
-            frozenset(self.extra_days_off),
+        return calendar.from_day(
+            HoursSince(
+                self.since or date.min,
+                self.opens,
+                self.closes,
+                lunch,
+                frozenset(self.extra_working_days),
+                frozenset(self.extra_days_off),
+            )
+        )
+
+
+class FiledHours(Setting):
+    """From the day `since` on the configuration file decides about the hours again."""
+
+    since: date
+    as_filed: Literal[True] = True
+
+    def over(self, calendar: WorkCalendar) -> WorkCalendar:
+        """The calendar with the hours of the file, which are its first, from that day on."""
+        return calendar.from_day(replace(calendar.dated[0], since=self.since))
+
+
+class AllHours(Setting):
+    """Every version of the hours by its day, so that the figures of days that have passed do not change."""
+
+    versions: tuple[Hours | FiledHours, ...]
+
+    def over(self, calendar: WorkCalendar) -> WorkCalendar:
+        """The calendar of the file with all of them over it."""
+        for version in self.versions:
+            calendar = version.over(calendar)
+        return calendar
+
+    def followed_by(self, version: Hours | FiledHours) -> AllHours:
+        """The same with one more; whatever was to begin on its day or later is gone."""
+        since = version.since or date.min
+        return AllHours(
+            versions=(*(kept for kept in self.versions if (kept.since or date.min) < since), version)
         )
 
 
@@ -81,6 +118,9 @@ class Terms(Setting):
 
     accept_within_minutes: int = Field(ge=1, le=MAX_MINUTES)
     look_within_minutes: int = Field(ge=1, le=MAX_MINUTES)
+    # With a value of their own: what was saved earlier does not name them.
+    remind_before_minutes: int = Field(default=60, ge=0, le=MAX_MINUTES)
+    answer_within_minutes: int = Field(default=30, ge=0, le=MAX_MINUTES)
     close_after_working_days: int = Field(ge=1, le=30)
     failover_after_minutes: int = Field(ge=1, le=MAX_MINUTES)
     silent_after_hours: int = Field(ge=1, le=200)
@@ -118,9 +158,6 @@ class KindsSetting(Setting):
         return Kinds((*known, *missing), frozenset(kind.code for kind in self.kinds if not kind.offered))
 
 
-    # With a value of their own: what was saved earlier does not name them.
-    remind_before_minutes: int = Field(default=60, ge=0, le=MAX_MINUTES)
-    answer_within_minutes: int = Field(default=30, ge=0, le=MAX_MINUTES)
 class Routing(Setting):
     """The weights and limits of the router."""
 
@@ -154,7 +191,7 @@ MODELS: Mapping[Part, type[Setting]] = MappingProxyType(
 class Settled:
     """What the panel has settled; None is as in the configuration file."""
 
-    hours: Hours | None = None
+    hours: AllHours | None = None
     terms: Terms | None = None
     consent: ConsentTerms | None = None
     kinds: KindsSetting | None = None
@@ -193,7 +230,7 @@ def read_settled(session: Session) -> Settled:
     query = select(FirmSetting).where(col(FirmSetting.key).in_([part.value for part in Part]))
     rows = session.execute(query).scalars()
     # By name: the fields of Settled are the parts.
-    found: dict[str, Any] = {row.key: _parsed(Part(row.key), row.value) for row in rows}
+    found: dict[str, Any] = {row.key: _kept(Part(row.key), row.value) for row in rows}
     return Settled(**found)
 
 
@@ -246,21 +283,33 @@ def save(session: Session, house: House, act: Act, part: Part, value: Setting, v
         WrongSetting: a value makes no sense.
         SettingChanged: somebody was quicker.
     """
-    check(house, value)
+    check(house, value, act.now)
     before = _locked(session, house, part, version)
     _require_sequel(session, before, value)
-    _write(session, act, part, value.model_dump_json(), before, value)
+    if isinstance(value, Hours):
+        value = value.model_copy(update={"since": value.since or _today(house, act.now)})
+        _write(session, act, part, _with_hours(session, value).model_dump_json(), before, value)
+    else:
+        _write(session, act, part, value.model_dump_json(), before, value)
 
 
 def give_back(session: Session, house: House, filed: House, act: Act, part: Part, version: int) -> None:
     """Let the configuration file decide again; `filed` is the house without what the panel settled.
+
+    About the hours it does so from today on: the days that have passed keep theirs.
 
     Raises SettingChanged, or WrongSetting when a kind of request of one's own would be lost.
     """
     before = _locked(session, house, part, version)
     after = in_force(filed, part)
     _require_sequel(session, before, after)
-    _write(session, act, part, "null", before, after)
+    if isinstance(after, Hours):
+        today = _today(house, act.now)
+        after = after.model_copy(update={"since": today})
+        value = _with_hours(session, FiledHours(since=today)).model_dump_json()
+    else:
+        value = "null"
+    _write(session, act, part, value, before, after)
 
 
 def parsed(model: type[S], values: Mapping[str, object]) -> S:
@@ -272,15 +321,24 @@ def parsed(model: type[S], values: Mapping[str, object]) -> S:
         raise WrongSetting(_sentence(model, first)) from error
 
 
-def check(house: House, value: Setting) -> None:
+def check(house: House, value: Setting, now: datetime) -> None:
     """Raise WrongSetting when the values do not go together."""
     if isinstance(value, Hours):
-        _check_hours(house, value)
+        _check_hours(house, value, _today(house, now))
     if isinstance(value, KindsSetting):
         _check_kinds(value)
 
 
-def _check_hours(house: House, hours: Hours) -> None:
+def _today(house: House, now: datetime) -> date:
+    return now.astimezone(house.calendar.zone).date()
+
+
+def _check_hours(house: House, hours: Hours, today: date) -> None:
+    since = hours.since or today
+    if since < today:
+        raise WrongSetting(
+            _("Часы меняют с сегодняшнего дня или позже: время прошлых заявок не пересчитывается.")
+        )
     if (hours.lunch_from is None) != (hours.lunch_to is None):
         raise WrongSetting(_("Обед: укажите и начало, и конец. Без обеда оставьте оба поля пустыми."))
     if hours.opens >= hours.closes:
@@ -294,10 +352,27 @@ def _check_hours(house: House, hours: Hours) -> None:
         raise WrongSetting(
             _("{day} стоит и рабочим, и выходным. Оставьте что-то одно.", day=f"{min(both):%d.%m.%Y}")
         )
+    calendar = hours.model_copy(update={"since": since}).over(house.calendar)
     try:
-        hours.over(house.calendar).next_opening(datetime.fromisoformat("2020-01-01T00:00:00+00:00"))
+        calendar.next_opening(datetime.combine(since, time.min, calendar.zone))
     except ValueError as error:
         raise WrongSetting(_("С такими часами фирма не работает никогда. Проверьте время.")) from error
+    _require_no_extra_days_before(calendar, hours, since)
+
+
+def _require_no_extra_days_before(calendar: WorkCalendar, hours: Hours, since: date) -> None:
+    """Days of before may stay in the lists, as they were; another decision about them would do nothing."""
+    for works, days in ((True, hours.extra_working_days), (False, hours.extra_days_off)):
+        for day in days:
+            if day < since and calendar.is_working_day(day) is not works:
+                raise WrongSetting(
+                    _(
+                        "Дата {day} раньше дня, с которого действуют эти часы: {since}. Уберите её "
+                        "или укажите день раньше.",
+                        day=f"{day:%d.%m.%Y}",
+                        since=f"{since:%d.%m.%Y}",
+                    )
+                )
 
 
 def _check_kinds(value: KindsSetting) -> None:
@@ -400,10 +475,33 @@ def _kind_shown(kind: KindSetting) -> str:
 
 
 def _parsed(part: Part, value: str) -> Setting | None:
+    """What the panel says last; None when that is for the file to say."""
+    found = _kept(part, value)
+    if isinstance(found, AllHours):
+        newest = found.versions[-1] if found.versions else None
+        return newest if isinstance(newest, Hours) else None
+    return found
+
+
+def _kept(part: Part, value: str) -> Setting | None:
     try:
-        return MODELS[part].model_validate_json(value) if json.loads(value) is not None else None
-    except ValueError:
+        found = json.loads(value)
+        if found is None:
+            return None
+        if part is not Part.HOURS:
+            return MODELS[part].model_validate_json(value)
+        if "versions" in found:
+            return AllHours.model_validate_json(value)
+        # As they were kept before hours had days.
+        return AllHours(versions=(Hours.model_validate_json(value),))
+    except (ValueError, TypeError):
         return None
+
+
+def _with_hours(session: Session, version: Hours | FiledHours) -> AllHours:
+    row = session.get(FirmSetting, Part.HOURS.value)
+    found = _kept(Part.HOURS, row.value) if row is not None else None
+    return (found if isinstance(found, AllHours) else AllHours(versions=())).followed_by(version)
 
 
 def _kind(setting: KindSetting) -> RequestKind:
@@ -422,15 +520,16 @@ def _kind(setting: KindSetting) -> RequestKind:
 
 
 def _hours_of(house: House) -> Hours:
-    calendar = house.calendar
-    begins, ends = calendar.lunch or (None, None)
+    newest = house.calendar.dated[-1]
+    begins, ends = newest.lunch or (None, None)
     return Hours(
-        opens=calendar.opens,
-        closes=calendar.closes,
+        since=None if newest.since == date.min else newest.since,
+        opens=newest.opens,
+        closes=newest.closes,
         lunch_from=begins,
         lunch_to=ends,
-        extra_working_days=tuple(sorted(calendar.extra_working_days)),
-        extra_days_off=tuple(sorted(calendar.extra_days_off)),
+        extra_working_days=tuple(sorted(newest.extra_working_days)),
+        extra_days_off=tuple(sorted(newest.extra_days_off)),
     )
 
 
@@ -482,6 +581,7 @@ OUR_ROUTING = Routing(**{name: getattr(OUR_WEIGHTS, name) for name in Routing.mo
 
 LABELS: Mapping[str, Text] = MappingProxyType(
     {
+        "since": _("С какого дня"),
         "opens": _("Начало работы"),
         "closes": _("Конец работы"),
         "lunch_from": _("Обед с"),
@@ -490,6 +590,8 @@ LABELS: Mapping[str, Text] = MappingProxyType(
         "extra_days_off": _("Дополнительные выходные"),
         "accept_within_minutes": _("Принять заявку за, рабочих минут"),
         "look_within_minutes": _("Клиенту обещаем посмотреть за, рабочих минут"),
+        "remind_before_minutes": _("Напомнить о сроке за, рабочих минут"),
+        "answer_within_minutes": _("Ответить клиенту за, рабочих минут"),
         "close_after_working_days": _("Закрыть без возражений через, рабочих дней"),
         "failover_after_minutes": _("Следующий мессенджер пробуем через, минут"),
         "silent_after_hours": _("Мессенджер подозрительно молчит, рабочих часов"),
@@ -521,6 +623,11 @@ def label_of(model: type[Setting], name: str) -> Text:
     return _TEXT_LABELS.get((model.__name__, name)) or LABELS.get(name) or plain(name)
 
 
+def least_of(model: type[Setting], name: str) -> int:
+    """The least value of a whole number."""
+    return next(int(limit.ge) for limit in model.model_fields[name].metadata if hasattr(limit, "ge"))
+
+
 def _sentence(model: type[Setting], error: Any) -> Text:  # noqa: PLR0911 - a table of answers
     names = [str(part) for part in error["loc"] if isinstance(part, str)]
     # A field inside a list (of kinds) is named by its own label.
@@ -539,16 +646,11 @@ def _sentence(model: type[Setting], error: Any) -> Text:  # noqa: PLR0911 - a ta
             return _("{label}: нужно целое число.", label=label)
         case "string_pattern_mismatch" if names[-1:] == ["url"]:
             return _("{label}: напишите адрес целиком, https://example.ru/consent.", label=label)
+        case kind if names[-1:] == ["since"]:
+            return _("{label}: укажите день, например 31.12.2026.", label=label)
         case kind if "time" in kind:
             return _("{label}: время пишут так: 09:00.", label=label)
         case kind if "date" in kind:
             return _("{label}: каждый день с новой строки, так: 31.12.2026.", label=label)
         case _:
             return _("{label}: такое значение не подходит.", label=label)
-        "remind_before_minutes": _("Напомнить о сроке за, рабочих минут"),
-        "answer_within_minutes": _("Ответить клиенту за, рабочих минут"),
-def least_of(model: type[Setting], name: str) -> int:
-    """The least value of a whole number."""
-    return next(int(limit.ge) for limit in model.model_fields[name].metadata if hasattr(limit, "ge"))
-
-

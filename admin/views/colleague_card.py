@@ -66,7 +66,8 @@ class ColleagueCardView(PanelView):
 
     def _show(self, staff_id: int, card: OwnHours, hours: Hours | None, refusal: Text | None = None) -> str:
         calendar = doors().house.calendar
-        usual = (f"{calendar.opens:%H:%M}", f"{calendar.closes:%H:%M}")
+        firm = calendar.hours_on(doors().now().astimezone(calendar.zone).date())
+        usual = (f"{firm.opens:%H:%M}", f"{firm.closes:%H:%M}")
         return self.page(
             "colleague_hours.html",
             card=card,

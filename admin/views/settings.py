@@ -16,13 +16,14 @@ from admin.auth import act
 from admin.doors import doors
 from admin.rights import Area
 from admin.settings_parts import SECTIONS, TITLES, our_sentences
+from admin.shown import say
 from admin.views.base import PanelView, expose, tell, warn
 from admin.words import DEPARTMENTS, SKILLS
 from forms.kinds import BY_CODE, OTHER
 from forms.texts import Day, Text, _
 from notifications.consent import consent_words
 from router.desk import DeskError
-from router.worktime import WorkCalendar
+from router.worktime import HoursSince, WorkCalendar
 from storage import firm_settings, reading, wordings
 from storage.firm_settings import (
     MODELS,
@@ -68,7 +69,7 @@ class SettingsView(PanelView):
         self.require_change()
         try:
             wanted = firm_settings.parsed(Hours, _hours_sent())
-            firm_settings.check(doors().house, wanted)
+            firm_settings.check(doors().house, wanted, doors().now())
             if "preview" in request.form:
                 return self._hours_page(wanted, typed=request.form)
             _save(Part.HOURS, wanted)
@@ -86,14 +87,20 @@ class SettingsView(PanelView):
     ) -> str:
         house = doors().house
         stored, history = _stored(Part.HOURS, Hours)
-        calendar = (shown or stored.value).over(house.calendar)
-        today = doors().now().astimezone(calendar.zone).date()
+        today = doors().now().astimezone(house.calendar.zone).date()
+        first = (shown.since if shown else None) or today
+        calendar = house.calendar
+        if shown:
+            calendar = shown.model_copy(update={"since": first}).over(calendar)
         return self.page(
             "settings_hours.html",
             part=Part.HOURS,
             kept=stored,
-            values=dict(typed) if typed is not None else _hours_values(stored.value),
-            days=[_day(calendar, today + timedelta(days=ahead)) for ahead in range(PREVIEW_DAYS)],
+            values=dict(typed) if typed is not None else _hours_values(stored.value, today),
+            today=today,
+            is_later=first > today,
+            days=[_day(calendar, first + timedelta(days=ahead)) for ahead in range(PREVIEW_DAYS)],
+            versions=_versions(house.calendar),
             moved=_special_days(calendar, today),
             unknown_year=next(
                 (year for year in (today.year, today.year + 1) if not calendar.knows_year(year)), None
@@ -128,6 +135,7 @@ class SettingsView(PanelView):
             filed=firm_settings.in_force(doors().filed or doors().house, Part.TERMS),
             fields={name: firm_settings.label_of(Terms, name) for name in Terms.model_fields},
             hints=_TERM_HINTS,
+            least={name: firm_settings.least_of(Terms, name) for name in Terms.model_fields},
             refusal=refusal,
             history_lines=history,
         )
@@ -135,7 +143,6 @@ class SettingsView(PanelView):
     @expose("/consent", methods=("GET", "POST"))
     def consent(self) -> Page:
         """What clients agree to, as they see it."""
-            least={name: firm_settings.least_of(Terms, name) for name in Terms.model_fields},
         if request.method == "GET":
             return self._consent_page()
         self.require_change()
@@ -238,6 +245,12 @@ class SettingsView(PanelView):
 _TERM_HINTS: Mapping[str, Text] = {
     "accept_within_minutes": _("Не приняли вовремя — заявка уходит следующему, директор узнаёт об этом."),
     "look_within_minutes": _("Это время называет бот, когда отвечает клиенту."),
+    "remind_before_minutes": _(
+        "Исполнителю напомним заранее, а когда срок прошёл — ему и директору. 0 — не напоминать заранее."
+    ),
+    "answer_within_minutes": _(
+        "Клиент ждёт дольше — напомним исполнителю, а вдвое дольше — директору. 0 — не напоминать."
+    ),
     "close_after_working_days": _("Выполненная заявка, на которую клиент не возразил, закрывается сама."),
     "failover_after_minutes": _("Письмо, которое не дошло, пробуем отправить в другой мессенджер клиента."),
     "silent_after_hours": _(
@@ -245,12 +258,6 @@ _TERM_HINTS: Mapping[str, Text] = {
     ),
 }
 
-    "remind_before_minutes": _(
-        "Исполнителю напомним заранее, а когда срок прошёл — ему и директору. 0 — не напоминать заранее."
-    ),
-    "answer_within_minutes": _(
-        "Клиент ждёт дольше — напомним исполнителю, а вдвое дольше — директору. 0 — не напоминать."
-    ),
 
 def _save(part: Part, wanted: firm_settings.Setting) -> None:
     with doors().database.begin() as session:
@@ -294,15 +301,16 @@ def _day(calendar: WorkCalendar, day: date) -> _ShownDay:
 
 def _why(calendar: WorkCalendar, day: date, *, works: bool) -> Text | None:
     """What is unusual about a day; None when nothing is."""
-    if day in calendar.extra_working_days:
+    hours = calendar.hours_on(day)
+    if day in hours.extra_working_days:
         return _("рабочий по вашему решению")
-    if day in calendar.extra_days_off:
+    if day in hours.extra_days_off:
         return _("выходной по вашему решению")
     is_weekend = day.weekday() >= _SATURDAY
     if works:
         if is_weekend:
             return _("рабочий: перенос")
-        return _("короче на час") if calendar.closes_at(day) < calendar.closes else None
+        return _("короче на час") if calendar.closes_at(day) < hours.closes else None
     return None if is_weekend else _("праздник или перенос")
 
 
@@ -316,7 +324,8 @@ def _special_days(calendar: WorkCalendar, today: date) -> list[_ShownDay]:
 def _hours_sent() -> dict[str, object]:
     form = request.form
     sent: dict[str, object] = {
-        name: form.get(name, "").strip() or None for name in ("opens", "closes", "lunch_from", "lunch_to")
+        name: form.get(name, "").strip() or None
+        for name in ("since", "opens", "closes", "lunch_from", "lunch_to")
     }
     for name in ("extra_working_days", "extra_days_off"):
         sent[name] = _days(name, form.get(name, ""))
@@ -341,10 +350,29 @@ def _day_written(word: str) -> date | None:
     return asked.as_day(f"{year}-{month:0>2}-{day:0>2}") or asked.as_day(word)
 
 
-def _hours_values(hours: Hours) -> dict[str, str]:
+def _versions(calendar: WorkCalendar) -> list[tuple[date | None, str]]:
+    """The hours and the days from which they hold, newest first; the oldest are from ever (None)."""
+    # What is overruled from ever holds on no day.
+    held = {hours.since: hours for hours in calendar.dated}
+    return [
+        (None if since == date.min else since, say(_hours_words(hours)))
+        for since, hours in sorted(held.items(), reverse=True)
+    ]
+
+
+def _hours_words(hours: HoursSince) -> Text:
+    span = f"{hours.opens:%H:%M}–{hours.closes:%H:%M}"
+    if hours.lunch is None:
+        return _("{hours}, без обеда", hours=span)
+    return _("{hours}, обед {lunch}", hours=span, lunch=f"{hours.lunch[0]:%H:%M}–{hours.lunch[1]:%H:%M}")
+
+
+def _hours_values(hours: Hours, today: date) -> dict[str, str]:
+    since = max(today, hours.since or today)
     times = {name: getattr(hours, name) for name in ("opens", "closes", "lunch_from", "lunch_to")}
     days = {name: getattr(hours, name) for name in ("extra_working_days", "extra_days_off")}
-    return {name: f"{at:%H:%M}" if at else "" for name, at in times.items()} | {
+    clock = {name: f"{at:%H:%M}" if at else "" for name, at in times.items()}
+    return {"since": since.isoformat(), **clock} | {
         name: "\n".join(f"{day:%d.%m.%Y}" for day in found) for name, found in days.items()
     }
 

@@ -72,7 +72,22 @@ def test_hours_are_previewed_before_they_are_saved(office):
     assert "рабочий по вашему решению" in page
     assert page.count("выходной по вашему решению") == 4, "in both lists"
     assert settings(office) == {}
-    assert office.house.calendar.opens.hour == 9
+    assert office.house.calendar.opens_at(office.clock.date()).hour == 9
+
+
+def test_hours_hold_from_the_day_that_is_named_and_the_old_ones_are_shown(office):
+    browser, today = office.browser("director"), office.clock.date()
+    later = today + timedelta(days=20)
+    form = {**HOURS, "extra_working_days": "", "extra_days_off": "", "since": later.isoformat()}
+    preview = browser.send("/panel/settings/hours", version="0", preview="1", **form).get_data(as_text=True)
+    assert "Первые две недели" in preview
+    assert "10:00–19:00" in preview
+    page = browser.send("/panel/settings/hours", follow=True, version="0", **form).get_data(as_text=True)
+    assert f"с {later:%d.%m.%Y}</span> <b>10:00–19:00, без обеда" in page
+    assert "раньше</span> <b>09:00–18:00, обед 13:00–14:00" in page
+    assert f'value="{later}"' in page, "what is planned can be changed"
+    calendar = office.house.calendar
+    assert [calendar.opens_at(day).hour for day in (later - timedelta(days=1), later)] == [9, 10]
 
 
 def test_moved_holidays_are_shown(office):
@@ -86,6 +101,9 @@ def test_moved_holidays_are_shown(office):
     [
         ("hours", {**HOURS, "extra_days_off": "вчера"}, "не день"),
         ("hours", {**HOURS, "opens": "20:00"}, "позже начала"),
+        ("hours", {**HOURS, "since": "2026-11-24"}, "с сегодняшнего дня или позже"),
+        ("hours", {**HOURS, "since": "завтра"}, "С какого дня: укажите день"),
+        ("hours", {**HOURS, "since": "2026-12-01"}, "Дата 28.11.2026 раньше дня"),
         ("hours", {**HOURS, "opens": ""}, "Начало работы"),
         ("terms", {**TERMS, "accept_within_minutes": "-1"}, "не меньше 1"),
         ("terms", {}, "нужно целое число"),

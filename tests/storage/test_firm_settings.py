@@ -11,8 +11,9 @@ from forms.kinds import BY_CODE, OTHER
 from forms.texts import Text, _, n_
 from notifications.texts import Catalogue
 from router.rules import OUR_WEIGHTS
-from storage import canned, firm_settings, history, wordings
+from storage import canned, casework, firm_settings, history, times, wordings
 from storage.canned import NoSuchReply, ReplyChanged, ReplyFacts, ReplyFields, WrongReply
+from storage.exports import requests_for_export
 from storage.firm_settings import (
     ConsentTerms,
     Hours,
@@ -28,6 +29,7 @@ from storage.live_house import LiveHouse
 from storage.models import CannedReply, Chat, FirmSetting, History, Wording
 from storage.models import Consent as ConsentRow
 from storage.roster import Act
+from storage.times import Measure, TimesFilter
 from storage.wordings import WordingChanged, WrongWording
 from tests.storage.firm import WEDNESDAY, Firm
 
@@ -86,11 +88,8 @@ def test_what_the_panel_settled_beats_the_file_at_once_and_part_by_part(firm, li
     assert live().accept_within_minutes == 15, "nobody has told this process yet"
     live.refresh()
     house = live()
-    assert (house.calendar.opens, house.calendar.closes, house.calendar.lunch) == (
-        time(8),
-        time(17),
-        (time(12), time(13)),
-    )
+    today = house.calendar.hours_on(WEDNESDAY.date())
+    assert (today.opens, today.closes, today.lunch) == (time(8), time(17), (time(12), time(13)))
     assert house.calendar.zone == firm.house.calendar.zone
     assert (house.accept_within_minutes, house.silent_after_hours) == (20, 4)
     assert (house.consent_version, house.consent_text, house.consent_url) == (
@@ -168,6 +167,79 @@ def test_the_norms_of_the_times_page_are_left_alone_and_broken_rows_count_as_not
     assert (live().accept_within_minutes, live().weights) == (15, OUR_WEIGHTS)
 
 
+def test_new_hours_leave_the_figures_of_the_days_before_as_they_were(firm, live):
+    number = firm.accepted_by("anna", hours=30)
+    firm.clock += timedelta(hours=6, minutes=30)  # 17:30
+    firm.do(casework.answer, "anna", number, "Смотрим", ())
+    firm.clock += timedelta(days=1)
+    firm.do(casework.done, "anna", number, "Готово", ())
+    wanted = TimesFilter(WEDNESDAY - timedelta(days=1), firm.clock)
+
+    def told():
+        live.refresh()
+        calendar = live().calendar
+        with firm.database.read() as session:
+            return (
+                times.response_times(session, wanted, calendar),
+                [times.events(session, wanted, calendar, measure) for measure in Measure],
+                list(requests_for_export(session, calendar, wanted.until)),
+            )
+
+    before = told()
+    assert before[0].overall[Measure.FIRST_RESPONSE].median_seconds == 5.5 * 3600
+    firm.clock += timedelta(days=1)
+    with_days = {"extra_days_off": (firm.clock.date() + timedelta(days=3),)}
+    save(firm, Part.HOURS, HOURS.model_copy(update=with_days))
+    assert told() == before
+    save(firm, Part.HOURS, HOURS.model_copy(update={"opens": time(11), "closes": time(14)}), 1, live())
+    assert told() == before
+    with firm.database.begin() as session:
+        firm_settings.give_back(session, live(), live.filed, act(firm), Part.HOURS, 2)
+    assert told() == before
+
+
+def hours_of(calendar, *days):
+    return [calendar.opens_at(WEDNESDAY.date() + timedelta(days=day)).hour for day in days]
+
+
+def test_each_version_of_the_hours_holds_until_the_next_one(firm, live):
+    def settle(opens, since, version):
+        hours = HOURS.model_copy(update={"opens": time(opens), "since": WEDNESDAY.date() + timedelta(since)})
+        save(firm, Part.HOURS, hours, version, live())
+        live.refresh()
+
+    settle(10, 0, 0)
+    settle(8, 20, 1)
+    assert hours_of(live().calendar, -1, 0, 19, 20) == [9, 10, 10, 8]
+    firm.clock += timedelta(days=5)
+    # What was planned for later is gone: the newest word counts.
+    settle(7, 5, 2)
+    assert hours_of(live().calendar, -1, 0, 4, 5, 20) == [9, 10, 10, 7, 7]
+    firm.clock += timedelta(days=1)
+    with firm.database.begin() as session:
+        firm_settings.give_back(session, live(), live.filed, act(firm), Part.HOURS, 3)
+    live.refresh()
+    assert hours_of(live().calendar, -1, 0, 5, 6, 20) == [9, 10, 7, 9, 9]
+    with firm.database.read() as session:
+        kept = firm_settings.kept(session, live(), Part.HOURS, Hours)
+    assert (kept.by_panel, kept.value.opens) == (False, time(9))
+    assert lines(firm)[1] == (
+        "setting:hours", {"since": "2026-11-25", "opens": "10:00:00"},
+        {"since": "2026-12-15", "opens": "08:00:00"},
+    )  # fmt: skip
+
+
+def test_hours_kept_before_they_had_days_hold_from_ever(firm, live):
+    with firm.database.begin() as session:
+        value = HOURS.model_dump_json(exclude={"since"})
+        session.add(FirmSetting(key="hours", value=value, updated_at=WEDNESDAY))
+    live.refresh()
+    assert hours_of(live().calendar, -4000, -1, 0) == [8, 8, 8]
+    save(firm, Part.HOURS, HOURS.model_copy(update={"opens": time(10)}), 1, live())
+    live.refresh()
+    assert hours_of(live().calendar, -4000, -1, 0) == [8, 8, 10]
+
+
 @pytest.mark.parametrize(
     ("hours", "words"),
     [
@@ -178,8 +250,17 @@ def test_the_norms_of_the_times_page_are_left_alone_and_broken_rows_count_as_not
             {"extra_working_days": (date(2026, 12, 5),), "extra_days_off": (date(2026, 12, 5),)},
             "и рабочим, и выходным",
         ),
+        ({"since": WEDNESDAY.date() - timedelta(days=1)}, "с сегодняшнего дня или позже"),
+        ({"extra_days_off": (WEDNESDAY.date() - timedelta(days=1),)}, "раньше дня"),
     ],
-    ids=["closed before it opens", "half a lunch", "lunch before work", "a day of both kinds"],
+    ids=[
+        "closed before it opens",
+        "half a lunch",
+        "lunch before work",
+        "a day of both kinds",
+        "from yesterday",
+        "a day that has passed",
+    ],
 )
 def test_hours_that_make_no_sense_are_refused_in_words(firm, hours, words):
     with pytest.raises(WrongSetting) as refused:

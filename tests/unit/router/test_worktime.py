@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.escalation import accept_due, look_by
-from router.worktime import WorkCalendar, parse_hours
+from router.worktime import HoursSince, WorkCalendar, parse_hours
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -38,6 +38,9 @@ CALENDARS = {
         extra_working_days=frozenset({date(2026, 11, 28)}),
         extra_days_off=frozenset({date(2026, 11, 25)}),
     ),
+    "other hours from a day on, and from another": OFFICE.from_day(
+        HoursSince(date(2026, 3, 2), time(12), time(21), (time(16), time(16, 30)))
+    ).from_day(HoursSince(date(2026, 11, 25), time(8), time(17), (time(12), time(13)))),
 }
 
 calendars = st.sampled_from(list(CALENDARS.values()))
@@ -258,6 +261,21 @@ def test_a_firm_that_works_too_little_is_told_so():
         brief.add_working(at("2026-11-25 10:00"), 10_000_000)
 
 
+def test_hours_of_a_day_leave_the_days_before_and_put_away_what_was_to_come():
+    day = date(2026, 11, 25)
+    later = OFFICE.from_day(HoursSince(day + timedelta(days=20), time(10), time(19)))
+    now = later.from_day(
+        HoursSince(day, time(8), time(17), extra_days_off=frozenset({day - timedelta(days=1), day}))
+    )
+    days = [day - timedelta(days=1), day + timedelta(days=1), day + timedelta(days=20)]
+    assert [later.opens_at(each).hour for each in days] == [9, 9, 10]
+    assert [now.opens_at(each).hour for each in days] == [9, 8, 8]
+    assert [now.is_working_day(each) for each in (day - timedelta(days=1), day)] == [True, False]
+    before = at("2026-01-01"), at("2026-11-25")
+    assert now.working_seconds(*before) == OFFICE.working_seconds(*before)
+    assert OFFICE not in {later, now}
+
+
 def test_calendars_are_equal_by_what_they_say_not_by_what_they_have_counted():
     used, fresh = (WorkCalendar(MOSCOW, time(9), time(18)) for _number in range(2))
     used.working_seconds(at("2026-01-01"), at("2027-01-01"))
@@ -307,8 +325,12 @@ def test_the_next_opening_is_open_and_nothing_is_worked_before_it(calendar: Work
     assert calendar.next_opening(opening) == opening
 
 
+_DATED = ("other hours from a day on, and from another",)
+
+
 @settings(max_examples=30)
-@given(st.sampled_from(["Moscow with lunch", "Berlin by day"]), any_moment, st.integers(0, 40 * 60))
+@example(_DATED[0], datetime(2026, 11, 24, 18, tzinfo=UTC), 20 * 60)
+@given(st.sampled_from(["Moscow with lunch", "Berlin by day", *_DATED]), any_moment, st.integers(0, 40 * 60))
 def test_the_sum_equals_counting_open_minutes_one_by_one(name: str, start: datetime, minutes: int):
     calendar = CALENDARS[name]
     first = start.astimezone(UTC).replace(second=0, microsecond=0)
@@ -321,8 +343,9 @@ def _open_by_hand(calendar: WorkCalendar, moment: datetime) -> bool:
     local = moment.astimezone(calendar.zone)
     if not calendar.is_working_day(local.date()) or moment >= calendar.closing_of(local.date()):
         return False
-    assert calendar.lunch
-    return calendar.opens <= local.time() and not calendar.lunch[0] <= local.time() < calendar.lunch[1]
+    hours = [each for each in calendar.dated if each.since <= local.date()][-1]
+    assert hours.lunch
+    return hours.opens <= local.time() and not hours.lunch[0] <= local.time() < hours.lunch[1]
 
 
 def test_ten_years_are_counted_in_no_time():
