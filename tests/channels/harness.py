@@ -208,7 +208,8 @@ async def failing(emulator: Stoppable, fault: ApiFault, spoil: Callable[[], obje
     if fault is ApiFault.UNREACHABLE:
         await emulator.stop()
         # Idle connections must notice that they were closed: what is written into one is Unknown.
-        await asyncio.sleep(0.05)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
     else:
         spoil()
     try:

@@ -43,7 +43,7 @@ _FAULTS = {
 def settings_for(emulator: MailEmulator, **more: object) -> Settings:
     section = {"imap_url": emulator.imap_url, "smtp_url": emulator.smtp_url, "address": OWN}
     # People answer letters after minutes, tests at once.
-    quick = {"poll_seconds": 0.05, "request_timeout_seconds": 3, "chat_messages_per_second": 100}
+    quick = {"poll_seconds": 0.05, "request_timeout_seconds": 30, "chat_messages_per_second": 100}
     return Settings.model_validate(section | quick | more)
 
 

@@ -60,6 +60,7 @@ from tests.channels.harness import (
 )
 from tests.channels.max import HOOK_SECRET, QUICK, USER_ID, MaxHarness, Mode, lent_by, settings_for
 from tests.channels.tunnel import Tunnel
+from tests.emulators.listening import PATIENCE_SECONDS
 from tests.emulators.max import BOT, MaxEmulator, Person, RateLimits
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -613,7 +614,7 @@ async def test_emulator_unsubscribes_whoever_never_answers():
     async with MaxEmulator(unsubscribes_after_seconds=0.1) as emulator:
         emulator.add_webhook(free_address() + HOOK_PATH)
         await emulator.person(USER_ID).says("кто-нибудь?")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while emulator.subscriptions:
                 await asyncio.sleep(0.02)
 
@@ -624,13 +625,20 @@ async def test_strangers_who_also_listen_are_told_of(
     emulator.add_webhook("https://old.example/hooks/very-secret-path")
     async with House().runs(harness_of_strangers(hooked, emulator)):
         health = await hooked.health()
-        await asyncio.sleep(0.5)
+        looks = looks_at_webhooks(emulator)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while looks_at_webhooks(emulator) < looks + 3:
+                await asyncio.sleep(0.01)
     assert health.reachable
     assert health.detail == "@id7700000000_bot; MAX also posts to old.example"
     assert "https://old.example/hooks/very-secret-path" in emulator.subscriptions
     told = capsys.readouterr().out
     assert told.count("max also posts to somebody else") == 1
     assert "very-secret-path" not in told
+
+
+def looks_at_webhooks(emulator: MaxEmulator) -> int:
+    return [each.endpoint for each in emulator.requests].count("GET subscriptions")
 
 
 def harness_of_strangers(channel: MaxChannel, emulator: MaxEmulator) -> MaxHarness:
@@ -773,7 +781,7 @@ async def test_polling_ends_our_webhook_and_only_ours(
     doors = Doors(House().accept, now=House.now, public_url="https://priem.example")
     async with opened(emulator, shelf) as made:
         receiving = asyncio.create_task(made.receive(doors))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(each.endpoint == "GET updates" for each in emulator.requests):
                 await asyncio.sleep(0.01)
         await stopped(receiving)

@@ -59,8 +59,11 @@ class MemoryLog:
     messages: dict[str, list[Logged]] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
     """The chats of those who have not agreed."""
+    looks: int = 0
+    """How often somebody has read in it."""
 
     async def latest(self, chat_key: str, limit: int, before: int | None = None) -> Sequence[Logged]:
+        self.looks += 1
         chat = self.messages.get(chat_key, [])
         return [message for message in chat if before is None or message.id < before][-limit:]
 

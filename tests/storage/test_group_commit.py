@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
@@ -153,15 +154,33 @@ async def test_while_the_storage_is_down_nobody_is_acknowledged(store):
     assert store.stored() == ["a", "b"]
 
 
+@contextmanager
+def interrupting(raw):
+    """Interrupt what runs on the connection, again and again: once may come before it has begun."""
+    ended = threading.Event()
+
+    def interrupt():
+        while not ended.wait(0.05):
+            raw.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 async def test_a_connection_that_dies_in_a_transaction_keeps_nothing(store):
     def die(session):
         put_setting(session, "a", "", WEDNESDAY)
         if store.database.is_sqlite:
             # What dies here is the statement: somebody interrupts it from another thread.
             raw = session.connection().connection.driver_connection
-            threading.Timer(0.05, raw.interrupt).start()
             endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
-            session.connection().execute(text(endless))
+            with interrupting(raw):
+                session.connection().execute(text(endless))
         else:
             session.connection().execute(text("select pg_terminate_backend(pg_backend_pid())"))
 
