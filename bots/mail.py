@@ -665,6 +665,11 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
     subject = mime.header(message, "Subject")
     is_reply = _is_reply(message, subject)
     words = mime.words(message, mime.Known(own.address, is_reply=is_reply, is_press=is_pressing))
+    if mime.is_ciphered(message, words):
+        return Inbound(
+            NAME, event_key, chat_key, chat_key, fetched.received_at, InboundKind.OTHER, CIPHERED,
+            message_key=event_key, user_name=name,
+        )  # fmt: skip
     text = _said(words, subject, is_reply=is_reply)
     files = _files(message, fetched)
     # A code may stand above words and files, which count as well.
@@ -694,6 +699,7 @@ def _written(message: Message, fetched: Fetched, own: Own, event_key: str) -> In
     )
 
 
+CIPHERED = "зашифрованное письмо, пришлите его без шифрования"
 _MARKED = re.compile(r"\[№\s*([0-9]{1,9})\]")
 _RECIPIENTS = ("To", "Cc", "Delivered-To", "X-Original-To")
 

@@ -73,7 +73,24 @@ class _Lenient(Compat32):
 
 def read(raw: bytes) -> Message:
     """Read the bytes of a letter, or of the beginning of one."""
-    return message_from_bytes(raw, policy=_Lenient())
+    message = message_from_bytes(raw, policy=_Lenient())
+    if message.get_content_maintype() == "multipart" and not message.is_multipart():
+        _part(message)
+    return message
+
+
+_BOUNDARY = re.compile(rb"\s*--([^\s\"\\]{1,200})[ \t]*\r?\n")
+
+
+def _part(message: Message) -> None:
+    """Part a letter whose header does not say where its parts begin: its first line does."""
+    content = _content(message)
+    boundary = _BOUNDARY.match(content)
+    if boundary is not None:
+        head = b'Content-Type: multipart/mixed; boundary="' + boundary[1] + b'"\r\n\r\n'
+        parted = message_from_bytes(head + content, policy=_Lenient())
+        if parted.is_multipart():
+            message.set_payload(parted.get_payload())
 
 
 def header(message: Message, name: str) -> str:
@@ -168,6 +185,7 @@ _CHARSETS = _WESTERN | frozenset(
     )
 )  # fmt: skip
 """What letters are written in. Python knows more: of those some are no text, some make what is none."""
+_OF_MANY_BYTES = ("utf_", "gb", "big5", "cp950", "shift_jis", "cp932", "euc_", "iso2022_", "cp949")
 _MOSTLY = 0.3
 
 
@@ -177,7 +195,9 @@ def decoded_bytes(content: bytes, charset: str | None) -> str:
     if content.isascii() and b"\x1b" not in content and not declared.startswith("utf_16"):
         return content.decode("ascii")
     believed = declared in _CHARSETS and not (declared in _WESTERN and _looks_cyrillic(content))
-    for candidate in (declared if believed else "utf_8", "utf_8"):
+    # Words in a charset of one byte are never UTF-8 by chance, but UTF-8 is declared as such by mistake.
+    is_sure = believed and declared.startswith(_OF_MANY_BYTES)
+    for candidate in (declared, "utf_8") if is_sure else ("utf_8", declared if believed else "utf_8"):
         try:
             return _storable(content.decode(candidate))
         except (LookupError, ValueError):
@@ -232,6 +252,21 @@ def words(message: Message, known: Known = NOTHING) -> Words:
     return Words("\n\n".join(part for part in (own, *attached) if part), found.quoted)
 
 
+_CIPHERED = frozenset(("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted"))
+_PGP = re.compile(r"\s*-----BEGIN PGP MESSAGE-----")
+
+
+def is_ciphered(message: Message, found: Words) -> bool:
+    """Whether a letter with these words is encrypted, or wrapped up with its signature."""
+    if found.own.strip():
+        return _PGP.match(found.own) is not None
+    return any(
+        part.get_content_type() in _CIPHERED
+        and (part is message or part.is_multipart() or _file_name(part).lower() == "smime.p7m")
+        for part in message.walk()
+    )
+
+
 def _attached_text(letter: Message) -> str:
     """A letter that was attached to another: who wrote it about what, and its words."""
     sender = next((person or address for person, address in addresses(letter, "From")), "")
@@ -256,6 +291,8 @@ def _text_of_parts(part: Message, depth: int) -> str:
 
 
 def _text_of_part(part: Message) -> str:
+    if part.get_content_maintype() == "multipart":  # of which it has none: what stands there is read
+        return decoded_bytes(_content(part)[: 4 * MAX_TEXT_LENGTH], part.get_content_charset())
     if part.get_content_maintype() != "text" or _is_file(part):
         return ""
     text = decoded_bytes(_content(part)[: 4 * MAX_TEXT_LENGTH], part.get_content_charset())

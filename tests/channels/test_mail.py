@@ -233,6 +233,68 @@ def test_a_charset_that_lies_is_guessed(real, declared):
     assert taken(raw + "Нужна сверка с поставщиком".encode(real)).text == "Нужна сверка с поставщиком"
 
 
+@pytest.mark.parametrize("declared", ["windows-1251", "koi8-r", "cp866", "iso-8859-5", "iso-8859-1"])
+@pytest.mark.parametrize("text", ["Оплатите счёт № 15 до пятницы", "«да»", "№", "café"])
+def test_utf_8_that_is_declared_as_something_else_is_read(declared, text):
+    typed = f"Content-Type: text/plain; charset={declared}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    assert taken(f"{HEAD}{typed}{text}").text == text
+
+
+@pytest.mark.parametrize("text", ["№ 15", "«Р»", "ё", "Р", "С «Ромашкой»", "№"])
+def test_short_words_in_a_russian_charset_are_no_utf_8(text):
+    assert taken(plain(text, "cp1251")).text == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("Оплатите счёт", "Оплатите счёт"),
+        ("--x\r\n\r\nОплатите счёт\r\n--x--", "Оплатите счёт"),
+        (
+            "--x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Оплатите счёт</p>\r\n--x--",
+            "Оплатите счёт",
+        ),
+    ],
+    ids=["no parts", "a part", "a page"],
+)
+def test_parts_without_a_boundary_are_read(body, text):
+    assert taken(f"{HEAD}Content-Type: multipart/mixed\r\n\r\n{body}").text == text
+
+
+def test_files_without_a_boundary_are_read():
+    raw = with_file("Content-Type: application/pdf; name=a.pdf").replace(b"; boundary=B", b"")
+    inbound = taken(raw)
+    assert (inbound.text, [file.name for file in inbound.files]) == ("вот", ["a.pdf"])
+    assert [found.content for found in mime.attachments(mime.read(raw))] == [b"%PDF"]
+
+
+SEALED = "Content-Type: application/{kind}; smime-type={of}; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\nMIAG\r\n"
+PGP_MIME = "Content-Type: multipart/encrypted; boundary=B\r\n\r\n--B\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
+PGP = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEM\r\n-----END PGP MESSAGE-----\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SEALED.format(kind="pkcs7-mime", of="enveloped-data"),
+        SEALED.format(kind="x-pkcs7-mime", of="signed-data"),
+        f"{PGP_MIME}--B\r\nContent-Type: application/octet-stream; name=a.asc\r\n\r\n{PGP}\r\n--B--\r\n",
+        f"Content-Type: text/plain\r\n\r\n{PGP}",
+    ],
+    ids=["s/mime", "s/mime, opaquely signed", "pgp/mime", "pgp"],
+)  # fmt: skip
+def test_a_letter_that_cannot_be_opened_is_told_to_its_sender(body):
+    inbound = taken(f"{HEAD}{body}")
+    assert (inbound.kind, inbound.text, inbound.files) == (InboundKind.OTHER, mail.CIPHERED, ())
+    assert inbound.chat_key == "olga@client.example"
+
+
+@pytest.mark.parametrize("body", ["вот", ""])
+def test_a_sealed_document_is_a_file(body):
+    inbound = taken(with_file("Content-Type: application/pkcs7-mime; name=отчёт.p7m", body=body))
+    assert (inbound.kind, inbound.text, len(inbound.files)) == (InboundKind.FILE, body, 1)
+
+
 SUBJECTS = [
     ("=?koi8-r?B?" + base64.b64encode("Счёт".encode("koi8-r")).decode() + "?=", "Счёт"),
     ("=?utf-8?Q?=D0=A1=D1=87=D1?= =?utf-8?Q?=91=D1=82_15?=", "Счёт 15"),
@@ -1007,6 +1069,7 @@ async def test_files_that_do_not_fit_are_links(shelf):
     small = shelf.add("акт.pdf", b"%PDF")
     large = shelf.add("архив.zip", b"0" * (18 * 1024 * 1024), "application/zip")
     house = House()
+    begun_at = datetime.now(UTC)
     async with post(shelf) as harness, house.runs(harness):
         outcome = await harness.channel.send(Parcel("k", harness.chat_key, "Вот", files=(large, small)))
         (letter,) = await harness.emulator.taken(1)
@@ -1070,7 +1133,6 @@ REPLIES = [
     (550, "5.7.1 spam", "recipient", Rejected("550 5.7.1 spam")),
     (552, "5.3.4 too big", "content", Rejected("552 5.3.4 too big")),
     (554, "5.7.1 spam", "content", Rejected("554 5.7.1 spam")),
-    begun_at = datetime.now(UTC)
 ]
 
 
