@@ -4,16 +4,17 @@ import csv
 import io
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from html import unescape
 
 import pytest
 from openpyxl import load_workbook
 
 from router.model import Role
+from router.schedule import to_json
 from storage import casework, shifts, times
 from storage.house import Who
-from storage.models import Absence, CallTask, Client, FirmSetting, History, Letter, Request
+from storage.models import Absence, CallTask, Client, FirmSetting, History, Letter, Request, Staff
 from storage.times import By, Conduct, Measure, Norms, TimesFilter, figure, figure_of
 
 MINUTE = timedelta(minutes=1)
@@ -69,6 +70,22 @@ def test_stages_are_counted_in_working_minutes(office):
     assert found[Measure.EXECUTION].median_seconds == 7 * 60
     assert found[Measure.WHOLE].median_seconds == 22 * 60
     assert found[Measure.RESOLUTION].median_seconds == 22 * 60
+
+
+def test_the_hours_of_the_firm_count_whatever_somebodys_own_hours_are(office):
+    with office.database.begin() as session:
+        late = to_json(((time(12), time(21)),) * 5 + (None, None))
+        session.get_one(Staff, office.staff["anna"]).schedule = late
+    office.clock = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)  # 10:00 in Moscow
+    number = office.submit(0, hours=30)
+    office.give(number, "anna")
+    office.clock += 120 * MINUTE
+    act(office, casework.accept, "anna", number)
+    office.clock += 8 * 60 * MINUTE  # 20:00: the firm has closed at 18:00, Anna has not
+    act(office, casework.done, "anna", number, "Готово", ())
+    found = found_in(office).overall
+    assert found[Measure.PROCESSING].median_minutes == 120
+    assert found[Measure.EXECUTION].median_minutes == 5 * 60
 
 
 def test_acceptance_is_the_first_one_whoever_has_it_later(office):
@@ -323,6 +340,7 @@ def test_the_norms_stand_beside(busy):
     page = office.browser("director").page("/panel/times/")
     for norm in ("5–15", "2–5", "1–3", "2–7", "45–100", "15–30", "10–30", "20–40"):
         assert f">{norm}<" in page
+    assert "по рабочим часам фирмы, у всех одинаково" in page
 
 
 def test_the_director_settles_the_norms(busy):
