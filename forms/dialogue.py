@@ -44,6 +44,7 @@ FORM_SCOPE = "form"
 NAV_SCOPE = "nav"
 
 TASK = "task"
+DEADLINE = "deadline"
 FILES = "files"
 _FILES = "_files"
 """Files collected at any question; they become the answer FILES when the client says there are no more."""
@@ -125,8 +126,11 @@ _FORM_WORDS = frozenset(map(loosely, _FORM_LABELS))
 
 
 def is_form_word(text: str) -> bool:
-    """Whether these words only answer the form, as its buttons do, and so are no message to anybody."""
-    return loosely(text) in _FORM_WORDS or is_command_to_send(text)
+    """Whether these words are the label of a button of the form, and so no message to anybody.
+
+    «Всё верно» is none: once a request is sent, it may answer an accountant.
+    """
+    return loosely(text) in _FORM_WORDS
 
 
 def is_restore_word(text: str) -> bool:
@@ -571,7 +575,11 @@ class _Walk:
         if asked.name not in filled:
             return self.shown(taken, note)
         shown = _("{title}: {value}", title=asked.title, value=asked.show(filled[asked.name], self.context))
-        turn = self.shown(self.to_next(taken), lines(note, _("Поправили: {values}", values=shown)))
+        following = self.to_next(taken)
+        # The question for files begins with the deadline.
+        is_seen = change.name == DEADLINE and following.asking == FILES
+        told = None if is_seen else _("Поправили: {values}", values=shown)
+        turn = self.shown(following, lines(note, told) if note or told else None)
         return replace(turn, field=asked.name)
 
     def submit(self, progress: Progress) -> Turn:

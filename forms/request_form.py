@@ -145,9 +145,10 @@ def _ask_name(answers: Answers, _context: FormContext) -> Text:
 
 
 def _parse_name(said: Said, _answers: Answers, context: FormContext) -> Answers:
-    _refuse_no_name(
-        said.text, context, _("Напишите название, как в счетах. Например: ООО «Ромашка» или ИП Кузнецова.")
-    )
+    advice = _("Напишите название, как в счетах. Например: ООО «Ромашка» или ИП Кузнецова.")
+    if _is_label(said.text, context):
+        raise AnswerError(advice)
+    _refuse_no_name(said.text, context, advice)
     return {"company": parse_company_name(said.text)}
 
 
@@ -231,8 +232,11 @@ def recognise_kind(text: str, kinds: Kinds = OUR_KINDS) -> RequestKind | None:
 
 def names_kind(text: str, context: FormContext) -> bool:
     """Whether this is the label of a kind, or little more than its word."""
-    is_label = loosely(text) in {loosely(kind.label.msgid) for kind in context.kinds.offered}
-    return is_label or (_is_bare(text) and recognise_kind(text, context.kinds) is not None)
+    return _is_label(text, context) or (_is_bare(text) and recognise_kind(text, context.kinds) is not None)
+
+
+def _is_label(text: str, context: FormContext) -> bool:
+    return loosely(text) in {loosely(kind.label.msgid) for kind in context.kinds.offered}
 
 
 def _is_bare(text: str) -> bool:

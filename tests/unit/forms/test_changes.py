@@ -1,8 +1,10 @@
 """Words about a form that is all but ready: assent, objections and corrections are no part of the task."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from forms.dialogue import EDIT, FILES, SUMMARY, Outcome, Progress, Turn, advance, begin, is_form_word
+from forms.dialogue import EDIT, FILES, SUMMARY, Outcome, Progress, Turn, advance, begin
 from forms.fields import FormContext, Said
 from notifications.texts import Catalogue
 from router.worktime import WorkCalendar, parse_hours
@@ -40,7 +42,6 @@ def told(turn: Turn) -> str:
 @pytest.mark.parametrize("asked", [SUMMARY, EDIT])
 def test_assent_sends(typed, asked):
     assert says(typed, asked).outcome is Outcome.SUBMITTED
-    assert is_form_word(typed)
 
 
 @pytest.mark.parametrize("typed", ["+", "++", "👍", "👍🏻👍🏻", "ага", "да"])
@@ -171,4 +172,21 @@ def test_no_files_in_other_words(typed):
 def test_a_correction_at_the_files_is_taken(typed):
     turn = says(typed, FILES)
     assert turn.progress.asking == FILES
-    assert "Срок: четверг, 26 ноября, до 18:00" in told(turn)
+    assert told(turn).startswith("Срок: четверг, 26 ноября, до 18:00.\nПриложите")
+
+
+WORDS = st.sampled_from(
+    [
+        "срок", "не та", "компания", "завтра", "ИНН", "500100732259", "измените", "на", "файлы", "задача",
+        "вид работ", "всё", "верно", "нет", "+", "👍", ":", ",", "».",
+    ]
+)  # fmt: skip
+
+
+@given(
+    st.lists(WORDS, max_size=7).map(" ".join) | st.text(max_size=40), st.sampled_from([FILES, SUMMARY, EDIT])
+)
+def test_whatever_is_said_is_answered(text, asked):
+    turn = says(text, asked)
+    assert turn.replies or turn.outcome in (Outcome.SUBMITTED, Outcome.HUMAN)
+    assert all(told(turn) for _reply in turn.replies)

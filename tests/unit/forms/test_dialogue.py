@@ -85,6 +85,12 @@ def test_what_is_no_name_does_not_become_one(typed):
     assert "Напишите название" in SAY(turn.replies[0].text)
 
 
+def test_a_kind_is_no_name():
+    turn = advance(says(begin(CONTEXT), "500100732259"), Said(text="Консультация"), CONTEXT)
+    assert turn.progress.asking == "company"
+    assert "Напишите название" in SAY(turn.replies[0].text)
+
+
 @pytest.mark.parametrize(
     "typed",
     [
