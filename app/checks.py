@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -129,6 +130,12 @@ def _doors(settings: Settings) -> Iterator[Finding]:
     if settings.server.host not in _THIS_MACHINE and address.scheme == "https":
         told = f"{settings.server.host} is reached past the web server in front: write 127.0.0.1 if you can"
         yield Finding("server.host", told, is_doubtful=True)
+    if settings.server.host not in _THIS_MACHINE and _trusts_this_machine_alone(settings):
+        told = (
+            f"{settings.server.host} is reached from elsewhere, and only this machine may say for whom: "
+            "write the address of a web server in front, or all visitors have one and the same"
+        )
+        yield Finding("server.trusted_proxies", told, is_doubtful=True)
     for variable in _DEBUG_VARIABLES:
         if os.environ.get(variable, "").lower() not in ("", "0", "false"):
             told = f"debug mode is on by {variable}: unset it, errors would show what they hold"
@@ -201,6 +208,10 @@ def _scanner(scan: Scan) -> Finding:
         )
         return Finding("scan.clamd", f"{scan.clamd}: {silent}; {meanwhile}", is_wrong=True)
     return Finding("scan.clamd", f"{scan.clamd} answers")
+
+
+def _trusts_this_machine_alone(settings: Settings) -> bool:
+    return all(ip_network(proxy).is_loopback for proxy in settings.server.trusted_proxies)
 
 
 def _is_this_machine(host: str) -> bool:

@@ -77,7 +77,7 @@ class Machine:
         """Type it in the folder in which an operator has what was downloaded."""
         done = subprocess.run(
             ["sh", "-e", "-c", self._here(commands)], cwd=downloads, capture_output=True, text=True,
-            check=False, timeout=120,
+            check=False, timeout=300,
             env={
                 "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "HOME": str(downloads),
                 "MACHINE": str(self.folder), "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8",

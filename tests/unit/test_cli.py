@@ -327,6 +327,21 @@ def test_check_sees_a_database_that_does_not_answer(priem, monkeypatch):
     wrong(priem, "database: does not answer")
 
 
+@pytest.mark.parametrize(
+    ("host", "trusted", "is_told"),
+    [
+        ("0.0.0.0", '["127.0.0.1", "::1"]', True),
+        ("10.0.0.7", '["127.0.0.0/8"]', True),
+        ("0.0.0.0", '["127.0.0.1", "10.0.0.5"]', False),
+        ("127.0.0.1", '["127.0.0.1", "::1"]', False),
+    ],
+)
+def test_check_sees_that_all_visitors_would_have_one_address(priem, monkeypatch, host, trusted, is_told):
+    monkeypatch.setenv("PRIEM__SERVER__HOST", host)
+    monkeypatch.setenv("PRIEM__SERVER__TRUSTED_PROXIES", trusted)
+    assert ("warn  server.trusted_proxies: " in priem("check")[1]) == is_told
+
+
 def test_check_sees_that_nothing_is_switched_on(priem, folder):
     (folder / "config.toml").write_text(CONFIG.replace("[bots.webchat]", ""), encoding="utf-8")
     wrong(priem, "none is switched on")
