@@ -6,6 +6,7 @@ Only what a test cannot have is put in its place: systemd, root, and the folders
 import getpass
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -143,6 +144,23 @@ def test_the_day_after_a_fire_word_for_word(old, new, tmp_path):
     assert (new.clients(), new.systemctl) == ([("ООО «Ромашка»",)], ["enable --now priem"])
     kept = new.folder / "var/lib/priem/priem.sqlite3"
     assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_the_unit_is_understood_and_lets_write_where_the_runbook_says(tmp_path):
+    unit = (ROOT / "docs/deploy/priem.service").read_text(encoding="utf-8")
+    writable = set(re.findall(r"^ReadWritePaths=-?(\S+)$", unit, re.MULTILINE)) | {"/var/lib/priem"}
+    assert "StateDirectory=priem\n" in unit
+    copies = (RUNBOOK / "copies.ru.md").read_text(encoding="utf-8")
+    places = {Path(place) for place in re.findall(r'second_place = "(/[^"]+)"', copies)}
+    assert places
+    assert all(any(place.is_relative_to(folder) for folder in writable) for place in places)
+    # Where systemd is, it says what it would ignore; of the program itself only that it is not installed.
+    if (verify := shutil.which("systemd-analyze")) is not None:
+        (tmp_path / "priem.service").write_text(unit.replace("/opt/priem/venv/bin/priem", sys.executable))
+        told = subprocess.run(
+            [verify, "verify", tmp_path / "priem.service"], check=False, capture_output=True, text=True
+        )
+        assert "priem.service" not in told.stderr, told.stderr
 
 
 def test_the_wrapper_asks_for_the_right_user(tmp_path, port):
