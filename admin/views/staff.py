@@ -27,6 +27,7 @@ from router.model import Role
 from router.schedule import Hours
 from storage import access, invitations, reading, roster, schedules
 from storage.invitations import Invited
+from storage.reading import OWING, RequestFilter, count_requests
 from storage.roster import AbsenceFields, CardChanged, EmailTaken, StaffFields, StaffRow
 from storage.sheets import Row
 
@@ -109,7 +110,10 @@ class StaffView(PanelView):
         )
         with doors().database.begin() as session:
             roster.add_absence(session, act(), staff_id, AbsenceFields(starts_at, ends_at, reason))
+            owed = _owed(session, staff_id)
         tell(_("Отсутствие записано: на эти дни заявки не назначаются."))
+        if owed:
+            warn(_("Открытых заявок остаётся: {count}. Передайте их, если они не подождут.", count=owed))
         return redirect(here)
 
     @expose("/<int:staff_id>/absence/<int:absence_id>/end", methods=("POST",))
@@ -168,6 +172,7 @@ class StaffView(PanelView):
         with doors().database.read() as session:
             history = reading.history_of(session, f"staff:{staff_id}")
             away = roster.absences(session, staff_id, doors().now())
+            owed = _owed(session, staff_id) if away else 0
             doors_of = access.doors_of(session, staff_id, doors().now(), sessions.idle())
         seen = asked.as_number(request.form.get("seen", "")) or 0
         return self.page(
@@ -178,6 +183,7 @@ class StaffView(PanelView):
             refusal=refusal,
             news=(),
             absences=away,
+            owed=owed,
             may_manage=self.may_change and may_manage(me().role, Role(card.fields.role)),
             roles=_roles(),
             departments=tuple(DEPARTMENTS),
@@ -229,6 +235,11 @@ def _mail(session: Session, name: str, email: str, invited: Invited) -> None:
 def _hours_of(staff_id: int) -> Hours:
     with doors().database.read() as session:
         return schedules.read_hours(session, staff_id).hours
+
+
+def _owed(session: Session, staff_id: int) -> int:
+    """How many requests somebody has whose result is still to come."""
+    return count_requests(session, RequestFilter(assignee_id=staff_id, statuses=OWING))
 
 
 def _with_substitute(reason: str, substitute: str) -> str:

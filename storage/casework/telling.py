@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlmodel import Session, col
 
 from forms.messages import Reply
-from forms.texts import Text
+from forms.texts import Text, _, lines
 from notifications import compose
 from router.model import Role
 from storage.casework.opening import Case, context_of
 from storage.house import House
 from storage.letters import Posting, post
-from storage.models import (
-    Chat,
-    Request,
-    Staff,
-)
+from storage.models import Absence, Chat, Client, Request, Staff
 
 
 def _letter_key(case: Case, what: str, to: object) -> str:
@@ -72,11 +69,41 @@ _DIRECTORS_IN_CHATS = (
 def to_assignee_or_directors(
     session: Session, house: House, case: Case, reply: Reply, now: datetime, what: str
 ) -> None:
-    """Post a letter to whoever has the request; while nobody has it, to the directors."""
-    if case.assignee_person_id is not None:
-        to_person(session, house, case, case.assignee_person_id, reply, now, what)
-    else:
+    """Post a letter to whoever has the request; while nobody has it, to the directors.
+
+    Of somebody absent the client's substitute hears too, or else the directors.
+    """
+    if case.assignee_person_id is None:
         to_directors(session, house, case, reply, now, what)
+        return
+    to_person(session, house, case, case.assignee_person_id, reply, now, what)
+    if not _is_away(session, case.row.assignee_id, now):
+        return
+    told = replace(reply, text=lines(_("{name} отсутствует.", name=case.facts.assignee), reply.text))
+    stands_in = session.execute(_substitute_of(case.row.client_id, now)).scalar_one_or_none()
+    if stands_in is None:
+        to_directors(session, house, case, told, now, what)
+    else:
+        to_person(session, house, case, stands_in, told, now, what)
+
+
+def _is_away(session: Session, staff_id: int | None, now: datetime) -> bool:
+    found = select(col(Absence.id)).where(col(Absence.staff_id) == staff_id, *_lasts(now))
+    return session.execute(found.limit(1)).first() is not None
+
+
+def _substitute_of(client_id: int | None, now: datetime) -> Select[int]:
+    """The person who stands in for the keeper of a client's books, unless they are absent themselves."""
+    away = select(col(Absence.staff_id)).where(*_lasts(now))
+    return (
+        select(col(Staff.person_id))
+        .join(Client, col(Client.substitute_id) == col(Staff.id))
+        .where(col(Client.id) == client_id, col(Staff.active), col(Staff.id).not_in(away))
+    )
+
+
+def _lasts(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return col(Absence.starts_at) <= now, col(Absence.ends_at) > now
 
 
 RECENT_DAYS = 30

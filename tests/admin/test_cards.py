@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from admin.doors import MessengerState
-from storage.models import Absence, Chat, Client, History, Invitation, Person, Staff
+from storage.models import Absence, Chat, Client, History, Invitation, Person, Request, Staff
+from storage.reading import OWING
 
 
 def fields_of(page: str) -> dict[str, str]:
@@ -315,6 +316,20 @@ def test_an_absence_is_whole_days_of_the_firm(office):
     assert browser.send(f"/panel/staff/{office.staff['boris']}/absence/{row.id}/end").status_code == 404
     assert browser.send(f"/panel/staff/{anna}/absence/{row.id}/end").status_code == 302
     assert office.all(Absence) == []
+
+
+def test_the_requests_of_somebody_absent_are_counted_and_can_be_passed_on(busy):
+    office, _numbers = busy
+    anna, browser = office.staff["anna"], office.browser("director")
+    where = f"/panel/staff/{anna}/"
+    count = len([row for row in office.all(Request) if row.assignee_id == anna and row.status in OWING])
+    assert count
+    assert "Посмотреть и передать" not in browser.page(where)
+    saved = browser.send(f"{where}absence", first="2026-11-26", last="2026-11-27", follow=True)
+    shown = saved.get_data(as_text=True)
+    assert f"Открытых заявок остаётся: {count}." in shown
+    assert f"Открытых заявок: {count}." in shown
+    assert f'href="/panel/requests/?assignee={anna}"' in shown
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from router.desk import (
 from storage import casework, roster
 from storage.casework import NoSuchRequest
 from storage.models import (
+    Absence,
     AnswerVersion,
     Assignment,
     Attachment,
@@ -290,6 +291,44 @@ async def test_a_mark_closes_nothing_while_the_firm_owes_an_answer(firm):
     request = firm.request(number)
     assert (request.status, request.rating, request.unanswered_since) == ("done", 4, firm.clock)
     assert "ждёт ответа" in firm.letters("anna")[-1].text
+
+
+def _is_away(firm, key):
+    day = timedelta(days=1)
+    with firm.database.begin() as session:
+        session.add(
+            Absence(staff_id=firm.staff[key], starts_at=firm.clock - day, ends_at=firm.clock + day, reason="")
+        )
+
+
+def _writes(firm, number):
+    """The client adds something; who is told of it, in which words."""
+    before = len(firm.rows(Letter))
+    firm.clock += MINUTE
+    firm.do(casework.add, "maria", number, "а когда?", ())
+    names = {person_id: name for name, person_id in firm.people.items()}
+    return {names[row.person_id]: row.text for row in firm.rows(Letter)[before:] if row.person_id}
+
+
+async def test_of_somebody_absent_the_directors_hear_what_a_client_writes(firm):
+    number = firm.accepted_by("anna", hours=24)
+    assert set(_writes(firm, number)) == {"anna"}
+    _is_away(firm, "anna")
+    told = _writes(firm, number)
+    assert set(told) == {"anna", "elena", "oleg"}
+    assert told["elena"].startswith("Анна Петрова отсутствует.")
+    assert "отсутствует" not in told["anna"]
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["the substitute is there", "the substitute is away"])
+async def test_of_somebody_absent_the_substitute_of_the_client_hears(firm, both):
+    number = firm.accepted_by("anna", hours=24)
+    client = firm.request(number).client_id
+    firm.change(Client, client, substitute_id=firm.staff["boris"])
+    _is_away(firm, "anna")
+    if both:
+        _is_away(firm, "boris")
+    assert set(_writes(firm, number)) == ({"anna", "elena", "oleg"} if both else {"anna", "boris"})
 
 
 async def test_what_the_director_took_away_does_not_bounce_back(firm):
