@@ -59,7 +59,8 @@ def test_a_sign_is_no_addition(typed, asked):
 
 
 @pytest.mark.parametrize(
-    "typed", ["не верно", "нет, неправильно", "не так", "есть ошибка", "хочу изменить заявку"]
+    "typed",
+    ["не верно", "нет, неправильно", "не так", "есть ошибка", "хочу изменить заявку", "не отправляйте"],
 )
 def test_an_objection_asks_what_is_wrong(typed):
     assert says(typed, SUMMARY).progress.asking == EDIT
