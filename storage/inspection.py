@@ -12,6 +12,8 @@ What was decided, where the choice was open:
 * A 1C bank statement may be in cp866; other text has to be UTF-8, UTF-16 with a mark, or cp1251.
 * A file goes by the extension of what it is: a picture that calls itself .zip gets .jpg behind it, so
   nothing opens it as an archive that nobody has looked into.
+* What a document loads or starts by itself is refused (`storage.active_content` says what that is); the
+  files within a new Office file are judged too, for a chart brings its table along.
 * Programs inside e-mails and old Office files are looked for, but no attachment is unpacked there.
 """
 
@@ -24,7 +26,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from io import BytesIO
@@ -33,6 +35,8 @@ from pathlib import Path
 import puremagic
 
 from forms.texts import Size, Text, _, sentence
+from storage import active_content
+from storage.active_content import pdf_name
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
 MAX_UNPACKED_BYTES = 200 * 1024 * 1024
@@ -164,6 +168,10 @@ _PROGRAM_EXTENSIONS = frozenset((
     "pyz", "pl", "rb", "php", "iso", "img", "vhd", "vhdx", "xll", "gadget", "application",
     "settingcontent-ms", "library-ms", "search-ms", "desktop", "appimage",
 ))  # fmt: skip
+# What opens a connection, a query or a notebook of files by its name alone, whatever is inside.
+_LEADING_EXTENSIONS = frozenset((
+    "iqy", "oqy", "dqy", "rqy", "slk", "rdp", "diagcab", "one", "onepkg", "vcs", "theme", "themepack",
+))  # fmt: skip
 _WEB_PAGE_EXTENSIONS = frozenset(("html", "htm", "xhtml", "shtml", "mht", "mhtml", "svg", "svgz"))
 
 
@@ -194,6 +202,7 @@ class _Trouble(Enum):
     BROKEN = auto()
     XML_ENTITIES = auto()
     PDF_SCRIPT = auto()
+    BRINGS_ALONG = auto()
     TWO_KINDS = auto()
     HUGE_PICTURE = auto()
     AUDIO = auto()
@@ -233,6 +242,10 @@ _REASONS = {
     ),
     _Trouble.PDF_SCRIPT: _(
         "В файле «{name}» есть команды для компьютера. "
+        "Откройте его, выберите «Печать», затем «Сохранить как PDF», и пришлите новый файл."
+    ),
+    _Trouble.BRINGS_ALONG: _(
+        "В файле «{name}» есть вложение или ссылка, которая открывается сама. "
         "Откройте его, выберите «Печать», затем «Сохранить как PDF», и пришлите новый файл."
     ),
     _Trouble.TWO_KINDS: _(
@@ -302,7 +315,7 @@ _STRONG = (
     _Signature(b"BM", "image/bmp", then=(6, b"\x00\x00\x00\x00")),
     _Signature(b"II*\x00", "image/tiff"),
     _Signature(b"MM\x00*", "image/tiff"),
-    _Signature(b"{\\rtf", "application/rtf"),
+    _Signature(b"{\\rt", "application/rtf"),  # readers need no more of it
     _Signature(b"OggS", "audio/ogg", _Trouble.AUDIO),
     _Signature(b"ID3", "audio/mpeg", _Trouble.AUDIO),
     _Signature(b"#!AMR", "audio/amr", _Trouble.AUDIO),
@@ -355,6 +368,8 @@ class _Budget:
     members: int = MAX_MEMBERS
     zip_headers: int = 20_000
     searched_bytes: int = 4 * 1024 * 1024
+    searched_part_bytes: int = 16 * 1024 * 1024
+    """Parts of Office files that are read whole: the text of a thousand pages fits."""
     directory_sectors: int = 20_000
     object_stream_bytes: int = MAX_FILE_BYTES * 2
 
@@ -385,6 +400,8 @@ def _judge_name(file: _Received) -> Verdict | None:
         return _refused(_Trouble.PROGRAM, file.name)
     if _extension(file.name) in _WEB_PAGE_EXTENSIONS:
         return _refused(_Trouble.WEB_PAGE, file.name, "text/html")
+    if _extension(file.name) in _LEADING_EXTENSIONS:
+        return _refused(_Trouble.UNKNOWN, file.name)
     return None if file.data else _refused(_Trouble.EMPTY, file.name, "application/x-empty")
 
 
@@ -392,8 +409,14 @@ def _judge_signature(file: _Received) -> Verdict | None:
     signature = _first(_PROGRAMS, file.data) or _first(_STRONG, file.data)
     if signature is None:
         return None
-    trouble = None if signature.trouble else _picture_trouble(file.data, signature.media_type)
+    trouble = None if signature.trouble else _trouble_within(file.data, signature.media_type)
     return _refused(trouble, file.name) if trouble else _by_signature(signature, file.name)
+
+
+def _trouble_within(data: bytes, media_type: str) -> _Trouble | None:
+    if media_type == "application/rtf":
+        return _Trouble.BRINGS_ALONG if active_content.rtf_acts(data) else None
+    return _picture_trouble(data, media_type)
 
 
 def _judge_container(file: _Received) -> Verdict | None:
@@ -462,38 +485,42 @@ _MAX_OBJECT_STREAM_BYTES = 4 * 1024 * 1024
 _STREAM_HEAD_BYTES = 2048
 
 
-def _pdf_name(name: str) -> bytes:
-    """A pattern for a name of PDF, of which any letter may be written as #xx (ISO 32000-1, 7.3.5)."""
-    letters = [
-        f"(?:{letter}|#{ord(letter):02x}|#{ord(letter):02X})" if f"{ord(letter):02x}" != f"{ord(letter):02X}"
-        else f"(?:{letter}|#{ord(letter):02x})"
-        for letter in name
-    ]  # fmt: skip
-    return ("/" + "".join(letters)).encode()
-
-
 _PDF_COMMANDS = re.compile(
-    rb"(?:" + _pdf_name("JavaScript") + rb"|" + _pdf_name("Launch") + rb")(?![A-Za-z0-9])"
+    rb"(?:" + pdf_name("JavaScript") + rb"|" + pdf_name("Launch") + rb")(?![A-Za-z0-9])"
 )
-_PDF_OBJECT_STREAM = re.compile(_pdf_name("ObjStm") + rb"(?![A-Za-z0-9])")
+_PDF_OBJECT_STREAM = re.compile(pdf_name("ObjStm") + rb"(?![A-Za-z0-9])")
 _PDF_STREAM = re.compile(rb"stream(?:\r\n|\n|\r)")
-_PDF_FILTER = re.compile(_pdf_name("Filter"))
+_PDF_FILTER = re.compile(pdf_name("Filter"))
 _PDF_FLATE = re.compile(
-    _pdf_name("Filter") + rb"\s*\[?\s*(?:" + _pdf_name("FlateDecode") + rb"|/Fl)\s*\]?\s*(?:/|>>)"
+    pdf_name("Filter") + rb"\s*\[?\s*(?:" + pdf_name("FlateDecode") + rb"|/Fl)\s*\]?\s*(?:/|>>)"
 )
 
 
 def _pdf_trouble(file: _Received) -> _Trouble | None:
-    """Find what a reader would run, also where objects are packed together."""
-    if _PDF_COMMANDS.search(file.data):
-        return _Trouble.PDF_SCRIPT
-    for count, found in enumerate(_PDF_OBJECT_STREAM.finditer(file.data)):
-        if count >= _MAX_OBJECT_STREAMS or file.budget.is_spent_on_objects:
-            return _Trouble.BOMB
-        objects = _object_stream(file, found.start())
+    """Find what a reader would run or open, also where objects are packed together."""
+    leads_away = by_itself = False
+    for objects in _pdf_objects(file):
         if objects is None or _PDF_COMMANDS.search(objects):
             return _Trouble.PDF_SCRIPT
+        if file.budget.is_spent_on_objects:
+            return _Trouble.BOMB
+        leads_away = leads_away or active_content.pdf_leads_away(objects)
+        by_itself = by_itself or active_content.pdf_acts_by_itself(objects)
+        if active_content.pdf_brings_files(objects) or (leads_away and by_itself):
+            return _Trouble.BRINGS_ALONG
     return None
+
+
+def _pdf_objects(file: _Received) -> Iterator[bytes | None]:
+    """The file as it is, then what is packed in it; None for a packing nobody uses, or too much of it."""
+    yield file.data
+    for count, found in enumerate(_PDF_OBJECT_STREAM.finditer(file.data)):
+        if count >= _MAX_OBJECT_STREAMS:
+            file.budget.object_stream_bytes = -1
+        if file.budget.is_spent_on_objects:
+            yield b""
+            return
+        yield _object_stream(file, found.start())
 
 
 def _object_stream(file: _Received, at: int) -> bytes | None:
@@ -622,6 +649,7 @@ _COMMAND_STARTS = (
     (b"windows registry editor", _Trouble.SCRIPT), (b"regedit4", _Trouble.SCRIPT),
     (b"<html", _Trouble.WEB_PAGE), (b"<!doctype html", _Trouble.WEB_PAGE), (b"<head", _Trouble.WEB_PAGE),
     (b"<body", _Trouble.WEB_PAGE), (b"<svg", _Trouble.WEB_PAGE),
+    (b"id;p", _Trouble.SCRIPT),  # a table whose formulas start programs, whatever its name
 )  # fmt: skip
 
 # What no document for an accountant contains anywhere. Lower case.
@@ -637,6 +665,7 @@ _COMMANDS = (
     (b"cmd /c", _Trouble.SCRIPT), (b"cmd.exe", _Trouble.SCRIPT), (b"=cmd|", _Trouble.SCRIPT),
     (b"certutil -", _Trouble.SCRIPT), (b"mshta ", _Trouble.SCRIPT), (b"regsvr32", _Trouble.SCRIPT),
     (b"rundll32", _Trouble.SCRIPT), (b"bitsadmin", _Trouble.SCRIPT), (b"document.write(b", _Trouble.SCRIPT),
+    (b"\\objdata", _Trouble.SCRIPT), (b"\\objupdate", _Trouble.SCRIPT),
     (b"string.fromcharcode", _Trouble.SCRIPT), (b"@echo off", _Trouble.SCRIPT),
     (b"<html", _Trouble.WEB_PAGE), (b"<!doctype html", _Trouble.WEB_PAGE), (b"<iframe", _Trouble.WEB_PAGE),
     (b"http://www.w3.org/2000/svg", _Trouble.WEB_PAGE), (b"http://www.w3.org/1999/xhtml", _Trouble.WEB_PAGE),
@@ -895,7 +924,88 @@ def _judge_office(file: _Received, archive: zipfile.ZipFile, paths: frozenset[st
         return _refused(_Trouble.MACROS, file.name, media_type or UNKNOWN)
     if _has_entities(file, archive, paths, (b"<!doctype", b"<!entity")):
         return _refused(_Trouble.XML_ENTITIES, file.name, media_type or UNKNOWN)
+    trouble = _active_part(file, archive, paths) or _embedded_trouble(file, archive, paths)
+    if trouble is not None:
+        return _refused(trouble, file.name, media_type or UNKNOWN)
     return _judge_parts(file, paths, media_type)
+
+
+_RELATION_WEIGHT = 4
+"""Relationships are parsed, which takes so much longer than searching."""
+_MAX_OTHER_PARTS = 3000
+_MAX_EMBEDDED_DEPTH = 2
+
+
+def _active_part(file: _Received, archive: zipfile.ZipFile, paths: frozenset[str]) -> _Trouble | None:
+    """What a part of an Office file loads or starts when the file is opened."""
+    searched = [(path, judge) for path in paths if (judge := _judge_of_part(path.lower())) is not None]
+    for path, judge in searched:
+        weight = _RELATION_WEIGHT if judge is active_content.relations_act else 1
+        file.budget.searched_part_bytes -= weight * archive.getinfo(path).file_size
+    if file.budget.searched_part_bytes < 0:
+        return _Trouble.BOMB
+    for path, judge in searched:
+        part = _unpacked(archive, archive.getinfo(path), file.budget)
+        if judge is active_content.relations_act:
+            if any(sign in part.replace(b"\x00", b"").lower() for sign in (b"<!doctype", b"<!entity")):
+                return _Trouble.XML_ENTITIES
+        elif b"\x00" in part:
+            part = part.replace(b"\x00", b"")  # UTF-16
+        if judge(part):
+            return _Trouble.BRINGS_ALONG
+    return None
+
+
+def _judge_of_part(path: str) -> Callable[[bytes], bool] | None:
+    if path.endswith(".rels"):
+        return active_content.relations_act
+    if path.startswith("word/") and path.endswith(".xml"):
+        return active_content.fields_act
+    if "externallink" in path:
+        return active_content.external_link_acts
+    return None
+
+
+def _embedded_trouble(file: _Received, archive: zipfile.ZipFile, paths: frozenset[str]) -> _Trouble | None:
+    """What is wrong with the files that an Office file brings along, whatever they are called there."""
+    others = [path for path in paths if not path.lower().endswith(_XML_PARTS)]
+    if len(others) > _MAX_OTHER_PARTS:
+        raise zipfile.BadZipFile("Too many parts")
+    for path in others:
+        with archive.open(path) as part:
+            head = part.read(len(_OLE_MAGIC))
+        inner = None
+        if head == _OLE_MAGIC or head.startswith(b"PK\x03\x04") or _first(_PROGRAMS, head):
+            content = _unpacked(archive, archive.getinfo(path), file.budget)
+            inner = _Received(content, file.name, file.budget, file.depth + 1)
+        trouble = _trouble_of_embedded(inner) if inner else None
+        if trouble is not None:
+            return trouble
+    return None
+
+
+def _trouble_of_embedded(inner: _Received) -> _Trouble | None:
+    if _first(_PROGRAMS, inner.data):
+        return _Trouble.PROGRAM
+    if inner.data.startswith(_OLE_MAGIC):
+        compound = _read_compound(inner.data, inner.budget)
+        return _compound_trouble(inner, compound)
+    inner.budget.zip_headers -= inner.data.count(b"PK\x01\x02")
+    if inner.depth > _MAX_EMBEDDED_DEPTH or inner.budget.zip_headers < 0:
+        return _Trouble.NESTED
+    with zipfile.ZipFile(BytesIO(inner.data)) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        paths = frozenset(member.filename for member in members)
+        trouble = _archive_trouble(inner, members)
+        if trouble is not None or _CONTENT_TYPES not in paths:
+            return trouble or _Trouble.BRINGS_ALONG
+        verdict = _judge_office(inner, archive, paths)
+    # A chart's table is judged as any workbook; drawings and slides, which nobody may send, may lie inside.
+    return (
+        None
+        if verdict.accepted or verdict.reason == _refused(_Trouble.UNKNOWN, inner.name).reason
+        else (_Trouble.BRINGS_ALONG)
+    )
 
 
 def _judge_open_document(file: _Received, archive: zipfile.ZipFile, paths: frozenset[str]) -> Verdict:
@@ -980,16 +1090,26 @@ def _judge_ole(file: _Received) -> Verdict:
         compound = _read_compound(file.data, file.budget)
     except (struct.error, ValueError):
         return _refused(_Trouble.BROKEN, file.name, "application/x-ole-storage")
-    installer = any(entry.startswith(_INSTALLER_TABLE) for entry in compound.names)
-    if installer or compound.class_id in _INSTALLER_CLASSES or any(stub in file.data for stub in _DOS_STUBS):
-        return _refused(_Trouble.PROGRAM, file.name, "application/x-ole-storage")
     media_type = next((media for stream, media in _OLE_DOCUMENTS if stream in compound.names), None)
-    for streams, trouble in _OLE_REFUSALS:
-        if streams & compound.names:
-            return _refused(trouble, file.name, media_type or "application/x-ole-storage")
+    trouble = _compound_trouble(file, compound)
+    if trouble is _Trouble.PROGRAM:
+        return _refused(trouble, file.name, "application/x-ole-storage")
+    if trouble is not None:
+        return _refused(trouble, file.name, media_type or "application/x-ole-storage")
     if media_type is None:
         return _refused(_Trouble.UNKNOWN, file.name, "application/x-ole-storage")
     return _accepted(media_type)
+
+
+def _compound_trouble(file: _Received, compound: _Compound) -> _Trouble | None:
+    installer = any(entry.startswith(_INSTALLER_TABLE) for entry in compound.names)
+    if installer or compound.class_id in _INSTALLER_CLASSES or any(stub in file.data for stub in _DOS_STUBS):
+        return _Trouble.PROGRAM
+    for streams, trouble in _OLE_REFUSALS:
+        if streams & compound.names:
+            return trouble
+    is_letter = "__properties_version1.0" in compound.names  # a picture pasted there is such a stream too
+    return None if is_letter or not active_content.streams_act(compound.names) else _Trouble.BRINGS_ALONG
 
 
 def _read_compound(data: bytes, budget: _Budget) -> _Compound:
