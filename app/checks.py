@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from app.service import lent_to_channels
 from app.settings import Scan, Settings, channel_kinds
 from bots.base import MAX_FILE_BYTES, Health
 from notifications.texts import Catalogue
+from storage import reports
 from storage.copy_places import PlaceError, open_place
 from storage.engine import open_database
 from storage.object_store import ObjectStore, StoreUnreachable
@@ -47,15 +49,22 @@ class Finding:
         return f"{verdict:6}{self.about}: {self.told}"
 
 
+_UP_TO_DATE = Finding("database", "answers and is up to date")
+
+
 async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[Finding]:
     """Look at everything; messengers are asked at the same time, each for so long at most."""
     kinds = channel_kinds()
-    findings = [*_configuration(settings), await asyncio.to_thread(_database, settings)]
+    database = await asyncio.to_thread(_database, settings)
+    findings = [*_configuration(settings), database]
     findings.append(await asyncio.to_thread(_files, settings))
     findings.append(await asyncio.to_thread(_copies, settings))
     findings += await asyncio.to_thread(lambda: [*_doors(settings)])
+    traffic = dict.fromkeys(settings.bots, "")
+    if database == _UP_TO_DATE:
+        traffic = await asyncio.to_thread(_traffic, settings)
     findings += [
-        Finding(name, f"a page of our own: {settings.server.public_url}{kinds[name].own_page}")
+        Finding(name, f"a page of our own: {settings.server.public_url}{kinds[name].own_page}{traffic[name]}")
         for name in settings.bots
         if kinds[name].own_page
     ]
@@ -65,7 +74,7 @@ async def inspect_settings(settings: Settings, timeout_seconds: float) -> list[F
     answers = await ask_messengers(settings, timeout_seconds)
     for name, health in answers.items():
         told = health.detail or ("answers" if health.reachable else "does not answer")
-        findings.append(Finding(name, told, is_wrong=not health.reachable))
+        findings.append(Finding(name, told + traffic[name], is_wrong=not health.reachable))
     return findings
 
 
@@ -236,7 +245,31 @@ def _database(settings: Settings) -> Finding:
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         return Finding("database", f"does not answer: {reason}", is_wrong=True)
-    return Finding("database", "answers and is up to date")
+    return _UP_TO_DATE
+
+
+def _traffic(settings: Settings) -> dict[str, str]:
+    """What went through each messenger last."""
+    database, now = open_database(settings.storage.url), clock.now()
+    try:
+        with database.read() as session:
+            found = reports.figures(session, now)
+    finally:
+        database.sync_engine.dispose()
+    zone = settings.firm.calendar().zone
+
+    def moment(at: datetime | None) -> str:
+        return f"{at.astimezone(zone):%Y-%m-%d %H:%M}" if at else "never"
+
+    def waits(channel: str) -> str:
+        seconds = found.oldest_letter_seconds.get(channel)
+        return "no letter waits" if seconds is None else f"the oldest letter waits for {seconds} s"
+
+    return {
+        name: f"; last came {moment(found.last_inbound.get(name))}, "
+        f"last delivered {moment(found.last_delivered.get(name))}, {waits(name)}"
+        for name in settings.bots
+    }
 
 
 def _half_restored(url: str, left: Path) -> Finding:

@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 from openpyxl import load_workbook
 
 from app.cli import main
+from storage.engine import open_database
+from storage.models import Chat, Letter
 
 CONFIG = """
 [firm]
@@ -63,17 +66,23 @@ def refused(outcome, sentence):
 def test_help_is_quick_and_names_the_commands():
     best_seconds = 60.0
     for _round in range(3):
-        started = perf_counter()
+        used_before = processor_seconds_of_children()
         done = subprocess.run(
             [sys.executable, "-c", "from app.cli import main; main(['--help'])"],
             check=True,
             capture_output=True,
             text=True,
         )
-        best_seconds = min(best_seconds, perf_counter() - started)
+        best_seconds = min(best_seconds, processor_seconds_of_children() - used_before)
     for command in ("demo", "run", "check", "invite", "import", "export", "migrate"):
         assert re.search(rf"^  {command}\b", done.stdout, re.MULTILINE)
     assert best_seconds < 0.5
+
+
+def processor_seconds_of_children():
+    """Not the time on the wall: the machine may have much else to do."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 COMMANDS = [
@@ -293,6 +302,24 @@ def test_check_finds_nothing_wrong(priem, folder):
     assert not (folder / "priem.sqlite3").exists()
     priem("migrate")
     assert "answers and is up to date" in priem("check")[1]
+
+
+def test_check_tells_what_went_through_each_messenger(priem, folder):
+    assert "last came" not in priem("check")[1]
+    priem("migrate")
+    assert "; last came never, last delivered never, no letter waits" in priem("check")[1]
+    at = datetime(2026, 11, 18, 8, 0, tzinfo=UTC)
+    database = open_database(f"sqlite:///{folder / 'priem.sqlite3'}")
+    with database.begin() as session:
+        chat = Chat(channel="webchat", chat_key="c", user_key="c", created_at=at, last_inbound_at=at)
+        session.add(chat)
+        session.flush()
+        common = {"chat_id": chat.id, "rows": [], "files": [], "created_at": at, "not_before": at}
+        session.add(Letter(key="a", text="а", state="sent", sent_at=at + timedelta(minutes=1), **common))
+        session.add(Letter(key="b", text="б", state="todo", **common))
+    database.sync_engine.dispose()
+    out = priem("check")[1]
+    assert "; last came 2026-11-18 11:00, last delivered 2026-11-18 11:01, the oldest letter waits for" in out
 
 
 def wrong(priem, sentence):
