@@ -13,6 +13,7 @@ from forms.dialogue import NAV_SCOPE, Nav
 from forms.fields import FormContext
 from forms.messages import Button, Press, Reply
 from forms.texts import Text, _, lines, listed, plain
+from storage.casework.reading_back import AskedBy
 from storage.recording import Found, How, Kept, Speaker
 
 RECORD_SCOPE = "record"
@@ -208,10 +209,15 @@ def kept(done: Kept, company: str) -> Text:
         _("Займётся {name}.", name=done.assignee)
         if done.assignee
         else _("Исполнителя пока нет, директору сообщили."),
-        _("Спросили клиента в его чате, верно ли записано.")
-        if done.asked_in_chat
-        else _("Чата у клиента нет: запись стоит в списке звонков, её надо прочитать клиенту."),
+        _ASKED[done.asked],
     )
+
+
+_ASKED: Mapping[AskedBy, Text] = {
+    AskedBy.CHAT: _("Спросили клиента в его чате, верно ли записано."),
+    AskedBy.LETTER: _("Спросили клиента письмом, верно ли записано."),
+    AskedBy.TELEPHONE: _("Чата у клиента нет: запись стоит в списке звонков, её надо прочитать клиенту."),
+}
 
 
 def for_staff(reply: Reply) -> Reply:

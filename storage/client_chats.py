@@ -15,7 +15,7 @@ from sqlmodel import Session, col
 from forms.messages import InboundKind, OutgoingFile
 from notifications.compose import RequestFacts
 from router.model import Role, Status
-from storage import casework, consents, history
+from storage import addresses, casework, consents, history
 from storage.house import House, Who
 from storage.models import (
     Attachment,
@@ -82,8 +82,16 @@ def link(session: Session, house: House, chat: ChatView, person_id: int, now: da
 
 
 def keep_consent(session: Session, house: House, chat: ChatView, name: str, now: datetime) -> None:
-    """Write the consent down; a stranger becomes a person of that name only now."""
+    """Write the consent down; a stranger becomes a person of that name only now.
+
+    Whoever writes from the address of a client in the base, who has no chat yet, is that client.
+    """
     connection = session.connection()
+    if chat.person_id is None and chat.channel == house.email_channel:
+        # Who only seems to write from an address has another key: what stands before it keeps them apart.
+        known_id = addresses.known_by(session, chat.chat_key)
+        if known_id is not None:
+            link(session, house, chat, known_id, now)
     chat.person_name = chat.person_name or name
     chat.consent_version = house.consent_version
     agreed = {"name": chat.person_name, "consent_version": house.consent_version}

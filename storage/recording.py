@@ -76,11 +76,11 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of a recorded request. `asked_in_chat` is False when the client must be telephoned."""
+    """What became of a recorded request, and how the client is asked whether it is right."""
 
     number: int
     assignee: str
-    asked_in_chat: bool
+    asked: reading_back.AskedBy
 
 
 # --- looking -----------------------------------------------------------------------------------

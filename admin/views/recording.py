@@ -29,6 +29,7 @@ from forms.request_form import FORM
 from forms.texts import Text, _, lines
 from router.desk import DeskError
 from storage import recording
+from storage.casework.reading_back import AskedBy
 from storage.recording import How, Kept, Spoken
 
 FILES = "files"
@@ -91,7 +92,7 @@ def _told(kept: Kept) -> Text:
         _("Записана заявка № {number}.", number=kept.number),
         _("Исполнитель: {name}.", name=kept.assignee) if kept.assignee else _("Исполнителя пока нет."),
         _("Клиента спросили, верно ли записано.")
-        if kept.asked_in_chat
+        if kept.asked is not AskedBy.TELEPHONE
         else _("Чата и почты у клиента нет: запись стоит в списке звонков."),
     )
 

@@ -6,6 +6,7 @@ Every function raises `router.desk.DeskError`, whose text is for whoever acted.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum, auto
 
 from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
@@ -14,6 +15,7 @@ from forms.fields import FormContext, Said
 from forms.texts import _
 from notifications import readback
 from router import desk
+from storage import addresses
 from storage.calls import add_call, call_done
 from storage.casework.client_acts import corrected
 from storage.casework.opening import Case, NoSuchRequest, actor_of, context_of, open_case
@@ -21,7 +23,7 @@ from storage.casework.submitting import client_of
 from storage.casework.telling import to_assignee_or_directors, to_client
 from storage.casework.writing import replace_answers, write_change
 from storage.house import House, Who
-from storage.models import AnswerVersion, CallTask, Chat, Letter, Person, Request
+from storage.models import AnswerVersion, CallTask, Chat, Letter, Request
 
 READ_BACK = "heard"
 """What a read-back is called in the key of its letter."""
@@ -34,20 +36,30 @@ class AlreadyConfirmed(desk.DeskError):
         super().__init__(_("Эта запись уже подтверждена, спасибо."))
 
 
-def ask(session: Session, house: House, request_id: int, now: datetime) -> bool:
-    """Read a recorded request back to the client; False when that must be done by telephone.
+class AskedBy(Enum):
+    """How a recorded request is read back to the client."""
+
+    CHAT = auto()
+    LETTER = auto()
+    TELEPHONE = auto()
+    """By staff: the client has neither a chat nor an address."""
+
+
+def ask(session: Session, house: House, request_id: int, now: datetime) -> AskedBy:
+    """Read a recorded request back to the client.
 
     It goes to the person's first chat, else to their e-mail address, else to the list of calls.
     """
     case = open_case(session, request_id)
     context = context_of(house, now)
-    if _has_chat(session, case.row.person_id) or _has_address(session, house, case.row.person_id):
+    asked = _way_to(session, house, case.row.person_id)
+    if asked is not AskedBy.TELEPHONE:
         revision = answers_given(session, request_id)
         to_client(session, house, case, readback.read_back(case.facts, context, revision), now, READ_BACK)
-        return True
+        return asked
     words = house.say(readback.to_be_read_out(case.facts, context))
     add_call(session, case.row.person_id, case.number, None, words, now)
-    return False
+    return asked
 
 
 def answers_given(session: Session, request_id: int) -> int:
@@ -133,11 +145,12 @@ def _close_calls(session: Session, house: House, who: Who, request_id: int, now:
         call_done(session, call_id or 0, who.staff_id, outcome, now, through=who.through)
 
 
-def _has_chat(session: Session, person_id: int) -> bool:
-    query = select(col(Chat.id)).where(col(Chat.person_id) == person_id, col(Chat.blocked_at).is_(None))
-    return session.execute(query.limit(1)).first() is not None
-
-
-def _has_address(session: Session, house: House, person_id: int) -> bool:
-    """Whether the person can be written an e-mail: a letter to somebody without a chat goes there."""
-    return bool(house.email_channel) and "@" in session.get_one(Person, person_id).email
+def _way_to(session: Session, house: House, person_id: int) -> AskedBy:
+    """An open chat, else the address: a letter to somebody without a chat goes there."""
+    query = select(col(Chat.channel)).where(col(Chat.person_id) == person_id, col(Chat.blocked_at).is_(None))
+    channels = set(session.execute(query).scalars())
+    if channels - {house.email_channel}:
+        return AskedBy.CHAT
+    if channels or addresses.can_be_written_to(session, house.email_channel, person_id):
+        return AskedBy.LETTER
+    return AskedBy.TELEPHONE

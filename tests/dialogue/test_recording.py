@@ -467,7 +467,7 @@ async def test_by_mail_where_there_is_an_address(town, anna):
     await anna.says_all("/call", "пётр")
     await anna.presses("Пётр Ильин, ООО «Ромашка»")
     await anna.says_all("согласен", "звонок", "только что", *FORM, "Отправить")
-    anna.sees_last("Спросили клиента в его чате")
+    anna.sees_last("Спросили клиента письмом")
     chat = next(chat for chat in town.rows(ChatRow) if chat.channel == "mail")
     assert (chat.chat_key, chat.person_id) == ("petr@romashka.example", person_id)
 

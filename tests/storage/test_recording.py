@@ -9,7 +9,7 @@ from forms.fields import Said
 from router.desk import DeskError, NotAllowed, WrongState
 from storage import calls, casework, recording
 from storage.calls import open_calls
-from storage.casework.reading_back import AlreadyConfirmed
+from storage.casework.reading_back import AlreadyConfirmed, AskedBy
 from storage.exports import requests_for_export
 from storage.models import AnswerVersion, Chat, ClientPerson, Consent, History, Letter, Person, StageInterval
 from storage.recording import NO_CONTACT, How, Spoken
@@ -65,7 +65,7 @@ async def test_who_wrote_it_down_and_who_spoke(firm):
 
 async def test_the_read_back_goes_to_the_persons_own_chat_and_there_is_no_receipt(firm):
     kept = keep(firm)
-    assert kept.asked_in_chat
+    assert kept.asked is AskedBy.CHAT
     (letter,) = firm.letters("maria")
     assert (letter.chat_id, letter.state) == (firm.chats["maria"], "todo")
     assert letter.text.startswith(f"Записали с ваших слов, заявка № {kept.number}:")
@@ -147,7 +147,7 @@ async def test_what_is_done_can_be_confirmed_but_no_longer_corrected(firm):
 async def test_without_a_chat_it_stands_on_the_list_of_calls_until_staff_have_asked(firm):
     firm.change(Chat, firm.chats["maria"], blocked_at=firm.clock)
     kept = keep(firm)
-    assert not kept.asked_in_chat
+    assert kept.asked is AskedBy.TELEPHONE
     with firm.database.read() as session:
         (call,) = open_calls(session)
     assert (call.person_id, call.request_id) == (firm.people["maria"], kept.number)
@@ -163,12 +163,28 @@ async def test_an_address_becomes_a_chat_where_letters_by_mail_are_switched_on(f
     firm.change(Chat, firm.chats["maria"], blocked_at=firm.clock)
     firm.change(Person, firm.people["maria"], email=" Maria@Romashka.example ")
     firm.house = replace(firm.house, email_channel="mail")
-    assert keep(firm).asked_in_chat
+    assert keep(firm).asked is AskedBy.LETTER
     chat = firm.row(Chat, channel="mail")
     assert (chat.chat_key, chat.person_id) == ("maria@romashka.example", firm.people["maria"])
     assert firm.rows(Letter, chat_id=chat.id)[0].text.startswith("Записали с ваших слов")
-    assert keep(firm).asked_in_chat
+    assert keep(firm).asked is AskedBy.LETTER
     assert len(firm.rows(Chat, channel="mail")) == 1
+
+
+async def test_an_address_from_which_somebody_else_writes_is_no_way(firm):
+    firm.change(Chat, firm.chats["maria"], blocked_at=firm.clock)
+    firm.change(Person, firm.people["maria"], email="maria@romashka.example")
+    firm.house = replace(firm.house, email_channel="mail")
+    with firm.database.begin() as session:
+        session.add(
+            Chat(
+                channel="mail", chat_key="maria@romashka.example", user_key="maria@romashka.example",
+                person_id=firm.people["pyotr"], created_at=firm.clock,
+            )
+        )  # fmt: skip
+    assert keep(firm).asked is AskedBy.TELEPHONE
+    with firm.database.read() as session:
+        assert len(open_calls(session)) == 1
 
 
 async def test_consent_heard_is_kept_and_not_asked_for_again(firm):
