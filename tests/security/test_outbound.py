@@ -45,8 +45,10 @@ async def trapped() -> AsyncIterator[Trap]:
         await runner.cleanup()
 
 
-async def fetched(url: str, hosts: tuple[str, ...] = ("vk.com", "userapi.com")) -> bytes:
-    wire = Wire(None, hosts, request_timeout_seconds=3)
+async def fetched(
+    url: str, hosts: tuple[str, ...] = ("vk.com", "userapi.com"), within_seconds: float = 30
+) -> bytes:
+    wire = Wire(None, hosts, request_timeout_seconds=within_seconds)
     try:
         return b"".join([chunk async for chunk in wire.download(url)])
     finally:
@@ -135,8 +137,8 @@ async def test_a_name_that_changes_its_mind_is_asked_once_and_connected_as_it_wa
         # TEST-NET-3 answers nobody; had the name been asked again, the trap would have answered.
         asked = resolves_to(monkeypatch, "203.0.113.9", "127.0.0.1")
         with pytest.raises(FileUnavailable):
-            async with asyncio.timeout(8):
-                await fetched(f"http://rebind.vk.com:{trap.port}/")
+            async with asyncio.timeout(30):
+                await fetched(f"http://rebind.vk.com:{trap.port}/", within_seconds=3)
         assert asked[:1] == ["rebind.vk.com"]
         assert trap.asked == []
 
@@ -144,7 +146,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once_and_connected_as_it_wa
 async def test_calls_to_a_messenger_follow_no_redirect():
     async with trapped() as api, trapped() as trap:
         api.answer = web.Response(status=307, headers={"Location": f"http://127.0.0.1:{trap.port}/"})
-        wire = Wire(None, (), request_timeout_seconds=3)
+        wire = Wire(None, (), request_timeout_seconds=30)
         try:
             answer = await wire.request("POST", f"http://127.0.0.1:{api.port}/", data=b"token")
         finally:
@@ -157,7 +159,7 @@ async def test_a_proxy_that_is_gone_is_not_gone_round():
     from pydantic import SecretStr
 
     async with trapped() as trap:
-        wire = Wire(SecretStr("socks5://127.0.0.1:9"), ("127.0.0.1",), request_timeout_seconds=3)
+        wire = Wire(SecretStr("socks5://127.0.0.1:9"), ("127.0.0.1",), request_timeout_seconds=30)
         try:
             with pytest.raises(NotSent):
                 await wire.request("GET", f"http://127.0.0.1:{trap.port}/")

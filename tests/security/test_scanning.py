@@ -42,8 +42,9 @@ def scanner():
         yield running
 
 
-def gate_of(office, address, **how) -> Gate:
-    return Gate(Clamd(address, timeout_seconds=2), office.files, office.database, lambda: office.clock, **how)
+def gate_of(office, address, *, timeout_seconds=30, **how) -> Gate:
+    clamd_there = Clamd(address, timeout_seconds=timeout_seconds)
+    return Gate(clamd_there, office.files, office.database, lambda: office.clock, **how)
 
 
 def kept(office, content=PDF, name="счёт.pdf"):

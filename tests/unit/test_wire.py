@@ -36,7 +36,7 @@ async def host(handler) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    opened = Wire(None, ("127.0.0.1",), request_timeout_seconds=5)
+    opened = Wire(None, ("127.0.0.1",), request_timeout_seconds=30)
     yield opened
     await opened.close()
 
@@ -105,7 +105,7 @@ async def test_a_name_below_a_listed_one_may_not_lead_into_our_network(monkeypat
     async with host(file) as url:
         port = url.rsplit(":", 1)[1]
         for hosts, reachable in (("example",), False), (("media.cdn.example",), True):
-            wire = Wire(None, hosts, request_timeout_seconds=5)
+            wire = Wire(None, hosts, request_timeout_seconds=30)
             try:
                 if reachable:
                     assert await content(wire, f"http://media.cdn.example:{port}/") == b"ours"

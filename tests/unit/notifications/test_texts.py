@@ -8,7 +8,7 @@ from gettext import GNUTranslations
 from io import BytesIO
 from pathlib import Path
 from string import Formatter
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from babel.messages.frontend import CommandLineInterface
@@ -114,10 +114,10 @@ def test_it_is_fast():
     text = _("ИНН {inn}, {name}", inn="7707083893", name="Ромашка")
     best_seconds = 1.0
     for _round in range(20):
-        started = perf_counter()
+        started = thread_time()
         for _number in range(200):
             RU.say(text)
-        best_seconds = min(best_seconds, (perf_counter() - started) / 200)
+        best_seconds = min(best_seconds, (thread_time() - started) / 200)
     assert best_seconds < 10e-6
 
 
