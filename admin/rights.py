@@ -54,6 +54,8 @@ class Deed(StrEnum):
     AGREE = "agree"
     """To what the client proposes by editing a message."""
     KEEP = "keep"
+    DEADLINE = "deadline"
+    CLOSE = "close"
 
 
 _ALL = frozenset(Area) - {Area.ERASURE}
@@ -131,13 +133,13 @@ _EVERYBODY_CHANGES = frozenset({Area.CALLS, Area.PROFILE})
 _DIRECTS = frozenset(
     {
         Deed.CONFIRM, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE, Deed.RESUME, Deed.REASSIGN,
-        Deed.DONE, Deed.REOPEN, Deed.CANCEL,
+        Deed.DEADLINE, Deed.DONE, Deed.CLOSE, Deed.REOPEN, Deed.CANCEL,
     }
 )  # fmt: skip
 _WORKS = frozenset(
     {
         Deed.CONFIRM, Deed.ACCEPT, Deed.DECLINE, Deed.ANSWER, Deed.CLARIFY, Deed.NOTE, Deed.OUTSIDE,
-        Deed.RESUME, Deed.HAND_ON, Deed.DONE,
+        Deed.RESUME, Deed.HAND_ON, Deed.DEADLINE, Deed.DONE,
     }
 )  # fmt: skip
 

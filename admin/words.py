@@ -168,6 +168,7 @@ ACTIONS: Mapping[str, Text] = MappingProxyType(
         "change_withdrawn": _("клиент снял своё предложение"),
         "change_agreed": _("изменение приняли"),
         "change_refused": _("изменение не приняли"),
+        "deadline_moved": _("срок перенесли"),
         "message_edited": _("клиент исправил сообщение"),
         "message_deleted": _("клиент удалил сообщение"),
         "file_opened": _("открыл файл"),

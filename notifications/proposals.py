@@ -87,6 +87,18 @@ def refused(facts: RequestFacts, changed: Answers, context: FormContext) -> Text
     return _("Заявка № {number}: оставили прежнее. {kept}.", number=facts.number, kept=listed(*kept))
 
 
+def deadline_moved(
+    facts: RequestFacts, before: Answers, changed: Answers, reason: str, context: FormContext
+) -> Text:
+    """The firm has settled another deadline."""
+    return lines(
+        _("Заявка № {number}: срок перенесли.", number=facts.number),
+        *differences(before, changed, context),
+        _("Причина: {reason}", reason=reason),
+        _("Если так не подходит, напишите нам."),
+    )
+
+
 def words_passed_on(facts: RequestFacts) -> Text:
     """An edited message that answers no field."""
     return _("Исправление передали, заявка № {number}.", number=facts.number)

@@ -47,6 +47,7 @@ class Event(StrEnum):
     CORRECTED = "corrected"
     CHANGE_AGREED = "change_agreed"
     CHANGE_REFUSED = "change_refused"
+    DEADLINE_MOVED = "deadline_moved"
     REMINDED = "reminded"
 
 
@@ -500,6 +501,13 @@ def decide_change(request: Request, actor: Actor, now: datetime, *, agreed: bool
     _require_status(request, _UNFINISHED)
     event = Event.CHANGE_AGREED if agreed else Event.CHANGE_REFUSED
     return _change(event, request, request, actor, now)
+
+
+def move_deadline(request: Request, actor: Actor, now: datetime, reason: str, holder: str = "") -> Change:
+    """The firm settles another deadline than the client asked for, and tells them why."""
+    _require_worker(request, actor, holder)
+    _require_status(request, _UNFINISHED)
+    return _change(Event.DEADLINE_MOVED, request, request, actor, now, comment=_words(reason))
 
 
 # The end, and back again.

@@ -23,6 +23,8 @@ from admin.rights import MOVES, Area, Deed, deeds
 from admin.shown import answer, label
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
+from forms.answers import AnswerError
+from forms.deadline import parse_deadline
 from forms.kinds import BY_CODE
 from forms.messages import OutgoingFile
 from forms.request_form import FORM
@@ -388,6 +390,8 @@ def _do(deed: Deed, number: int) -> Text:
         Deed.CONFIRM: _confirm,
         Deed.AGREE: _agree,
         Deed.KEEP: _keep,
+        Deed.DEADLINE: _deadline,
+        Deed.CLOSE: _close,
     }
     prepared, told = doing[deed](number, asked.as_number(request.form.get("version", "")) or 0)
     with doors().database.begin() as session:
@@ -539,6 +543,29 @@ def _cancel(number: int, version: int) -> _Prepared:
     )
 
 
+def _deadline(number: int, version: int) -> _Prepared:
+    reason, house, now = _words("reason"), doors().house, doors().now()
+    if not reason:
+        raise _NotFilled(_("Напишите причину: её прочитает клиент."))
+    try:
+        deadline = parse_deadline(_words("deadline"), now, house.calendar)
+    except AnswerError as error:
+        raise _NotFilled(error.text) from error
+    return (
+        lambda session: casework.move_deadline(
+            session, house, me().who, number, deadline, reason, now, version
+        ),
+        _("Срок перенесён. Клиенту написали новый срок и причину."),
+    )
+
+
+def _close(number: int, version: int) -> _Prepared:
+    return (
+        lambda session: casework.close(session, doors().house, me().who, number, doors().now(), version),
+        _("Заявка закрыта. Клиенту написали."),
+    )
+
+
 def _confirm(number: int, _version: int) -> _Prepared:
     return (
         lambda session: casework.confirm(session, doors().house, me().who, number, doors().now()),
@@ -600,6 +627,8 @@ _POSSIBLE: dict[Deed, tuple[Status, ...]] = {
     Deed.CONFIRM: _OPEN,
     Deed.AGREE: UNFINISHED,
     Deed.KEEP: UNFINISHED,
+    Deed.DEADLINE: UNFINISHED,
+    Deed.CLOSE: (Status.DONE,),
 }
 """Which forms the page offers besides those that move the card on the board. Whether a step is allowed
 is the desk's to say, not this table's."""

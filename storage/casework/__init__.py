@@ -8,7 +8,7 @@ cannot be done raises `router.desk.DeskError`, whose text is for the person who 
 from __future__ import annotations
 
 from storage.casework.client_acts import add, clarified, is_yes_or_no, left_as_it_was, rate, reopen
-from storage.casework.directing import JustReminded, remind
+from storage.casework.directing import JustReminded, close, move_deadline, remind
 from storage.casework.opening import (
     Case,
     NoSuchRequest,
@@ -69,6 +69,7 @@ __all__ = [
     "candidates",
     "clarified",
     "clarify",
+    "close",
     "close_silent",
     "confirm",
     "correct",
@@ -82,6 +83,7 @@ __all__ = [
     "has_proposal",
     "is_yes_or_no",
     "left_as_it_was",
+    "move_deadline",
     "note",
     "open_case",
     "open_proposals",

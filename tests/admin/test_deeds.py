@@ -5,6 +5,7 @@ import re
 import pytest
 
 from storage import casework
+from storage.models import Letter
 from tests.admin.office import Office
 
 BY_STEP = {
@@ -52,6 +53,55 @@ def test_what_the_board_offers_the_page_offers_too(office, state, who):
     # The client who was asked can be asked again from the page: on the board the card stays where it is.
     known = set().union(*board) | ({"clarify"} if state in ("waiting", "outside") else set())
     assert page & OF_THE_BOARD <= known
+
+
+def test_a_deadline_is_moved_in_words_and_the_client_reads_why(office):
+    number = in_state(office, "accepted")
+    director, path = office.browser("director"), f"/panel/requests/{number}/"
+    version = office.request(number).version
+    before = office.request(number).deadline
+    for deadline, reason, told in (
+        ("вчера", "ждём банк", "уже прошло"),
+        ("до пятницы", "", "Напишите причину"),
+        ("ой", "ждём банк", "Не поняли срок"),
+    ):
+        refused = director.send(f"{path}deadline", version=version, deadline=deadline, reason=reason)
+        assert refused.status_code == 422
+        assert told in refused.get_data(as_text=True)
+    assert office.request(number).deadline == before
+    moved = director.send(f"{path}deadline", version=version, deadline="30.11 до 15:00", reason="ждём банк")
+    assert moved.status_code == 302
+    request = office.request(number)
+    assert request.deadline.astimezone(office.house.calendar.zone).strftime("%d.%m %H:%M") == "30.11 15:00"
+    letters = [row for row in office.all(Letter) if row.key.startswith(f"request:{number}:")]
+    (told,) = [row.text for row in letters if ":deadline:client" in row.key]
+    assert "срок перенесли" in told
+    assert "Причина: ждём банк" in told
+    assert "30 ноября" in told
+    assert [row for row in letters if ":deadline-staff:" in row.key]
+    assert director.send(f"{path}deadline", version=version, deadline="завтра", reason="а").status_code == 409
+    assert "срок перенесли" in director.page(path)
+
+
+def test_another_accountant_moves_no_deadline(office):
+    number = in_state(office, "accepted")
+    path = f"/panel/requests/{number}/deadline"
+    assert office.browser("boris").send(path, version=1, deadline="завтра", reason="а").status_code == 404
+    version = office.request(number).version
+    sent = office.browser("anna").send(path, version=version, deadline="завтра до 12:00", reason="жду акт")
+    assert sent.status_code == 302
+
+
+def test_a_director_closes_what_is_done_and_the_client_may_object(office):
+    number = in_state(office, "done")
+    path = f"/panel/requests/{number}/close"
+    version = office.request(number).version
+    assert office.browser("anna").send(path, version=version).status_code == 404
+    assert office.request(number).status == "done"
+    assert office.browser("director").send(path, version=version).status_code == 302
+    assert office.request(number).status == "closed"
+    assert any(":closed:client" in row.key for row in office.all(Letter))
+    assert office.browser("director").send(path, version=version).status_code == 409
 
 
 def test_an_assignee_declines_and_a_director_takes_up_again(office):
