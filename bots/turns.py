@@ -10,9 +10,9 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from forms.dialogue import is_form_word, nav_word
 from forms.fields import FormContext, Said
 from forms.messages import FileRole, Inbound, InboundKind, OutgoingFile, Press, Reply, loosely
+from forms.pressing import is_pressing
 from forms.texts import Text
 from storage.house import House, Who
 from storage.letters import Posting, post, shown_buttons
@@ -119,9 +119,7 @@ def without_logos(inbound: Inbound, chat: ChatView) -> Inbound:
     """
     if all(file.role is not FileRole.IN_TEXT for file in inbound.files):
         return inbound
-    is_word = nav_word(inbound.text) is not None or is_form_word(inbound.text)
-    is_number = re.fullmatch(r"\s*(?:/[a-z]+|[0-9]{1,2}[.)]?)\s*", inbound.text) is not None
-    if not (is_word or is_number or typed_press(inbound, chat.screen)):
+    if not (is_pressing(inbound.text) or typed_press(inbound, chat.screen)):
         return inbound
     files = tuple(file for file in inbound.files if file.role is not FileRole.IN_TEXT)
     return replace(inbound, files=files, kind=inbound.kind if files else InboundKind.TEXT)
