@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from starlette.applications import Starlette
 from bots.base import Channel, Cursor, Doors
 from bots.wire import Pauses
 from forms.messages import Inbound, InboundKind, OutgoingFile
-from tests.emulators.listening import PATIENCE_SECONDS
+from tests.emulators.listening import PATIENCE_SECONDS, free_port
 
 
 class Ability(StrEnum):
@@ -330,9 +329,7 @@ async def stopped(receiving: asyncio.Task[None], *, within_seconds: float = STOP
 
 def free_address() -> str:
     """An address of this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 class _Server(uvicorn.Server):

@@ -22,7 +22,8 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from tests.e2e.service import REPO, START_SECONDS, STOP_SECONDS, free_port
+from tests.e2e.service import REPO, START_SECONDS, STOP_SECONDS
+from tests.emulators.listening import free_port
 from tests.emulators.telegram import Chat, TelegramEmulator
 
 FULL, BROKEN, READ_ONLY = errno.ENOSPC, errno.EIO, errno.EROFS

@@ -17,7 +17,8 @@ import psycopg
 from aiohttp import web
 from sqlalchemy.engine import URL
 
-from tests.e2e.service import REPO, Dialogue, Kill, free_port
+from tests.e2e.service import REPO, Dialogue, Kill
+from tests.emulators.listening import free_port
 from tests.emulators.telegram import TelegramEmulator
 from tests.storage.lines import Line
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
+from tests.emulators.listening import free_port
 from tests.emulators.telegram import Chat, TelegramEmulator
 
 START_SECONDS = 90
@@ -39,12 +39,6 @@ chat_messages_per_second = 100000
 chat_burst = 100000
 poll_timeout_seconds = 5
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 Rows = Callable[..., list[tuple[Any, ...]]]

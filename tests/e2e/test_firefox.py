@@ -27,7 +27,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
         yield opened
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("size", [DESKTOP, NARROW], ids=["wide", "narrow"])
 def test_every_page_is_drawn(house: Open, window: Firefox, tmp_path: Path, size: tuple[int, int]) -> None:
     window.resize(*size)

@@ -32,7 +32,7 @@ from tests.e2e.conftest import (
     tell_violations,
 )
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 HEAR_SECONDS = 30
 MOSCOW = ZoneInfo("Europe/Moscow")

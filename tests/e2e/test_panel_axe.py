@@ -84,5 +84,5 @@ def test_what_opens_has_none(house: Open, page: Page, path: str, act: str) -> No
     page.goto(house.link_for("director"))
     page.goto(house.address + path)
     page.evaluate(act)
-    page.wait_for_timeout(300)
+    page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished))")
     assert list(faults(page, path)) == []

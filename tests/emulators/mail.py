@@ -25,7 +25,7 @@ from urllib.parse import quote
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from imapclient import IMAPClient
 
-from tests.emulators.listening import PATIENCE_SECONDS
+from tests.emulators.listening import PATIENCE_SECONDS, free_port
 
 OWN = "intake@firm.example"
 USER = "intake"
@@ -166,7 +166,7 @@ class MailEmulator:
     async def start_mailbox(self) -> None:
         """A mailbox that is made anew has another UIDVALIDITY and nothing in it."""
         with suppress(OSError):
-            self.imap_line.target_port = _free_port()
+            self.imap_line.target_port = free_port()
         program = Path(sys.executable).with_name("pymap")
         self._imap = subprocess.Popen(
             [
@@ -380,11 +380,3 @@ class Person:
 
     async def repeats(self) -> None:
         await self.emulator.put(self.last)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -16,7 +16,7 @@ from app.throttle import AddressBrake, address_of, is_inside
 from bots.throttle import Throttle
 from storage.files import FileLinks, FileStore
 from tests.admin.office import NOW
-from tests.e2e.service import free_port
+from tests.emulators.listening import free_port
 from tests.security.asking import get
 
 STRANGER = "93.184.216.34"

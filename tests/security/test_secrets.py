@@ -25,7 +25,8 @@ from storage.house import Who
 from storage.invitations import invite_staff
 from storage.migrate import migrate
 from tests.admin.office import NOW
-from tests.e2e.service import REPO, free_port
+from tests.e2e.service import REPO
+from tests.emulators.listening import free_port
 
 MARK = "Zq8mmP0kd93Hc7wXtRb"
 NOWHERE = "http://127.0.0.1:9"

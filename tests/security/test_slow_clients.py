@@ -14,7 +14,7 @@ from app.panel_door import PUBLIC_BODY_BYTES, UNFINISHED_POSTS, PanelDoor
 from app.server import PANEL_THREADS, Reports, create_app, listening, make_server
 from storage.files import FileLinks
 from tests.admin.office import NOW
-from tests.e2e.service import free_port
+from tests.emulators.listening import free_port
 from tests.security.asking import get
 
 PATIENCE_SECONDS = 10

@@ -1,6 +1,5 @@
 """Which copies stay, when one is due, what is told of them, and the second places, each a real server."""
 
-import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from storage.copies import CopyPlan, CopyState, KeepRules, Outcome, Told, made_a
 from storage.copy_places import PlaceError, open_place, parse
 from storage.house import Who
 from storage.models import CopyRun, History, Letter, Staff
+from tests.emulators.listening import free_port
 from tests.storage.firm import MOSCOW, WEDNESDAY, Firm
 
 NIGHT = datetime(2026, 11, 25, 3, 30, tzinfo=MOSCOW).astimezone(UTC)
@@ -257,9 +257,7 @@ def webdav(folder):
             "verbose": 0, "logging": {"enable": False}, "property_manager": False, "lock_storage": False,
         }
     )  # fmt: skip
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = wsgi.Server(("127.0.0.1", port), application)
     server.prepare()
     thread = threading.Thread(target=server.serve)
