@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import NotRequired, TypedDict
 
-from forms.texts import Text, _, lines, listed, plain
+from forms.texts import Text, plain
 from router.model import Candidate, Decision, Exclude, Prefer, Verdict, Work
 from router.rules import RULES, RuleContext, Rules, is_away
 
@@ -77,16 +77,6 @@ def pick_up(
     return tuple(decided)
 
 
-def explain(decision: Decision) -> Text:
-    """«Почему Анна»: the chosen one with the reasons, then each of the others in a line."""
-    chosen = [verdict for verdict in decision.verdicts if verdict.staff_id == decision.staff_id]
-    others = [verdict for verdict in decision.verdicts if verdict.staff_id != decision.staff_id]
-    head = _("Пока никто не подходит. Заявку получит первый, кто освободится.")
-    if chosen:
-        head = _("Исполнитель: {name}. Почему: {reasons}.", name=chosen[0].name, reasons=_reasons(chosen[0]))
-    return lines(head, *(_line(verdict) for verdict in others))
-
-
 def decision_to_json(decision: Decision, render: Callable[[Text], str]) -> str:
     """Write a decision down for the trace, its reasons in the words of that day."""
     stored: _StoredDecision = {
@@ -144,13 +134,3 @@ def order(verdict: Verdict, person: Candidate) -> tuple[bool, int, int, int]:
 def _circumstances(work: Work, context: RuleContext) -> Mapping[str, str]:
     weights = {f"weight_{name}": str(points) for name, points in sorted(asdict(context.weights).items())}
     return {"at": context.now.isoformat(), "kind": work.kind, **weights}
-
-
-def _reasons(verdict: Verdict) -> Text:
-    return listed(*verdict.reasons)
-
-
-def _line(verdict: Verdict) -> Text:
-    if verdict.excluded:
-        return _("{name}: не подходит — {reasons}", name=verdict.name, reasons=_reasons(verdict))
-    return _("{name}: {reasons}", name=verdict.name, reasons=_reasons(verdict))

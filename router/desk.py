@@ -637,26 +637,32 @@ class StageInterval:
     ended_at: datetime | None = None
 
 
-def stage_intervals(changes: Iterable[Change]) -> tuple[StageInterval, ...]:
-    """The intervals that a request's changes, oldest first, make, without a gap.
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a change does to the clock at `at`: the running interval ends there, these begin."""
 
-    A request that is taken up again was the client's for as long as it was closed.
+    at: datetime
+    begun: tuple[StageInterval, ...]
+
+
+def tick(newest: StageInterval | None, change: Change, at: datetime) -> Tick | None:
+    """Move the clock of a request whose newest interval is given; None when the change leaves it alone.
+
+    The clock also moves when another assignee goes on with the same stage. A request that is taken up
+    again was the client's for as long as it was closed.
     """
-    intervals: list[StageInterval] = []
-    for change in changes:
-        if not change.moves_clock:
-            continue
-        at = change.at
-        if intervals and intervals[-1].ended_at is None:
-            # A machine whose clock was set back must not make an interval end before it began.
-            at = max(at, intervals[-1].started_at)
-            intervals[-1] = replace(intervals[-1], ended_at=at)
-        elif intervals and intervals[-1].ended_at is not None:
-            at = max(at, intervals[-1].ended_at)
-            intervals.append(StageInterval(Stage.CLIENT, intervals[-1].ended_at, at))
-        if change.stage is not None:
-            intervals.append(StageInterval(change.stage, at))
-    return tuple(intervals)
+    if not change.moves_clock and change.before.assignee_id == change.after.assignee_id:
+        return None
+    begun: list[StageInterval] = []
+    if newest is not None and newest.ended_at is None:
+        # A machine whose clock was set back must not make an interval end before it began.
+        at = max(at, newest.started_at)
+    elif newest is not None and newest.ended_at is not None:
+        at = max(at, newest.ended_at)
+        begun.append(StageInterval(Stage.CLIENT, newest.ended_at, at))
+    if change.after.stage is not None:
+        begun.append(StageInterval(change.after.stage, at))
+    return Tick(at, tuple(begun))
 
 
 def stage_seconds(

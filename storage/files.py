@@ -171,10 +171,6 @@ class FileStore:
             raise NoSuchFile(f"No file {sha256} is kept")
         return path
 
-    def open_chunks(self, sha256: str) -> AsyncIterator[bytes]:
-        """Stream a kept file. Raises NoSuchFile at once, not at the first chunk."""
-        return _chunks_of(self.path(sha256))
-
     def every_path(self) -> Iterator[Path]:
         """Where each kept file lies, by digest."""
         if self.folder.is_dir():
@@ -332,20 +328,6 @@ def _batches(source: Path | bytes | BinaryIO) -> Iterator[bytes]:
                 yield from iter(lambda: stream.read(BATCH_BYTES), b"")
         case _:
             yield from iter(lambda: source.read(BATCH_BYTES), b"")
-
-
-async def _chunks_of(path: Path) -> AsyncIterator[bytes]:
-    offset = 0
-    # Opened anew for each chunk: a reader that goes away in the middle leaves nothing open.
-    while chunk := await asyncio.to_thread(_read_at, path, offset):
-        yield chunk
-        offset += len(chunk)
-
-
-def _read_at(path: Path, offset: int) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        return stream.read(BATCH_BYTES)
 
 
 # --- Places on the disk --------------------------------------------------------------------------------

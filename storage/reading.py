@@ -40,9 +40,6 @@ from storage.reach import Reach, within
 
 T = TypeVar("T")
 
-LAST_PAGE = 2_000
-"""Nobody leafs further; an address with a larger number is answered with this page."""
-
 DIALOGUE_ROWS = 500
 HISTORY_ROWS = 300
 

@@ -194,7 +194,6 @@ class Work:
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _drafts: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     _seen: dict[int, datetime] = field(default_factory=dict)
-    _event_states: list[dict[str, Any]] = field(default_factory=list)
 
     def chat_of(self, inbound: Inbound) -> ChatView:
         """The chat a message came from."""

@@ -69,48 +69,31 @@ def write_change(
 
 
 def _move_clock(session: Session, case: Case, change: desk.Change, at: datetime) -> None:
-    if not change.moves_clock and change.before.assignee_id == change.after.assignee_id:
-        return
     newest = session.execute(
         select(StageInterval)
         .where(col(StageInterval.request_id) == case.number)
         .order_by(col(StageInterval.id).desc())
         .limit(1)
     ).scalar_one_or_none()
-    if newest is not None:
-        at = _stopped(session, newest, at)
+    known = newest and desk.StageInterval(Stage(newest.stage), newest.started_at, newest.ended_at)
+    moved = desk.tick(known, change, at)
+    if moved is None:
+        return
+    if newest is not None and newest.ended_at is None:
+        newest.ended_at = moved.at
     if case.row.closed_at is not None:
-        case.row.closed_at = at
-    if change.after.stage is not None:
+        case.row.closed_at = moved.at
+    for begun in moved.begun:
+        # What has ended already is the time in which it was closed: nobody else had it meanwhile.
+        staff_id = newest.staff_id if newest and begun.ended_at else change.after.assignee_id
         session.add(
             StageInterval(
-                request_id=case.number,
-                stage=change.after.stage.value,
-                staff_id=change.after.assignee_id,
-                started_at=at,
+                request_id=case.number, stage=begun.stage.value, staff_id=staff_id,
+                started_at=begun.started_at, ended_at=begun.ended_at,
             )
-        )
-
-
-def _stopped(session: Session, newest: StageInterval, at: datetime) -> datetime:
-    """End the running interval; returns the moment at which the next one begins.
-
-    A request that is taken up again was the client's for as long as it was closed.
-    """
-    if newest.ended_at is None:
-        # A machine whose clock was set back must not make an interval end before it began.
-        newest.ended_at = max(at, newest.started_at)
-        return newest.ended_at
-    at = max(at, newest.ended_at)
-    session.add(
-        StageInterval(
-            request_id=newest.request_id, stage=Stage.CLIENT.value, staff_id=newest.staff_id,
-            started_at=newest.ended_at, ended_at=at,
-        )
-    )  # fmt: skip
-    # Rows of one flush may be written in any order, and the newest is found by its number.
-    session.flush()
-    return at
+        )  # fmt: skip
+        # Rows of one flush may be written in any order, and the newest is found by its number.
+        session.flush()
 
 
 def keep_answers(session: Session, row: Request, by_person_id: int | None, now: datetime) -> None:

@@ -43,7 +43,6 @@ async def test_a_file_is_kept_under_its_digest(store):
     assert kept.verdict.media_type == "application/pdf"
     assert left_in(store.folder) == [f"{DIGEST[:2]}/{DIGEST[2:4]}/{DIGEST}"]
     assert store.path(DIGEST).read_bytes() == PDF
-    assert b"".join([chunk async for chunk in store.open_chunks(DIGEST)]) == PDF
 
 
 @pytest.mark.parametrize("size", [1_000, 70_000, 5_000_000], ids=["small chunks", "chunks", "one chunk"])
@@ -185,8 +184,6 @@ async def test_an_unknown_digest_is_no_file(store, digest):
     await store.keep(stream(PDF), "a.pdf")
     with pytest.raises(NoSuchFile):
         store.path(digest)
-    with pytest.raises(NoSuchFile):
-        store.open_chunks(digest)
 
 
 async def test_the_sweep_takes_old_leftovers_only(store):

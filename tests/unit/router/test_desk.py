@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -374,7 +374,7 @@ def test_times_are_set_when_things_happen():
     assert [int((moment - NOW).total_seconds() / 60) for moment in (*moments, last.closed_at) if moment] == [
         0, 10, 20, 30, 60, 70,
     ]  # fmt: skip
-    intervals = desk.stage_intervals(history)
+    intervals = intervals_of(history)
     assert [interval.stage for interval in intervals] == [
         Stage.QUEUE,
         Stage.PROCESSING,
@@ -636,11 +636,24 @@ def test_a_clock_set_back_spoils_no_interval():
         lambda r, at: desk.assigned(r, MACHINE, at - timedelta(hours=1), TO_ANNA),
         lambda r, at: desk.accept(r, ANNA, at),
     )
-    assert desk.stage_intervals(history) == (
+    assert intervals_of(history) == (
         StageInterval(Stage.QUEUE, NOW, NOW),
         StageInterval(Stage.PROCESSING, NOW, NOW + timedelta(minutes=20)),
         StageInterval(Stage.EXECUTION, NOW + timedelta(minutes=20)),
     )
+
+
+def intervals_of(history: Iterable[Change]) -> tuple[StageInterval, ...]:
+    """What the clock of a request shows after its changes, oldest first."""
+    intervals: list[StageInterval] = []
+    for change in history:
+        moved = desk.tick(intervals[-1] if intervals else None, change, change.at)
+        if moved is None:
+            continue
+        if intervals and intervals[-1].ended_at is None:
+            intervals[-1] = replace(intervals[-1], ended_at=moved.at)
+        intervals += moved.begun
+    return tuple(intervals)
 
 
 def _live(*steps: Step) -> list[Change]:
@@ -711,7 +724,7 @@ def lives(draw: st.DrawFn) -> list[Change]:
 def test_the_stages_share_out_the_working_time_exactly(history: list[Change], seconds: int):
     until = history[-1].at + timedelta(seconds=seconds)
     ended = history[-1].after.closed_at or until
-    intervals = desk.stage_intervals(history)
+    intervals = intervals_of(history)
     whole = CALENDAR.working_seconds(history[0].at, ended)
     assert sum(desk.stage_seconds(intervals, CALENDAR, until).values()) == whole
 
@@ -719,7 +732,7 @@ def test_the_stages_share_out_the_working_time_exactly(history: list[Change], se
 @settings(max_examples=200)
 @given(lives())
 def test_between_submission_and_closing_every_moment_has_one_stage(history: list[Change]):
-    intervals = desk.stage_intervals(history)
+    intervals = intervals_of(history)
     assert intervals[0].started_at == history[0].at
     for earlier, later in pairwise(intervals):
         assert earlier.started_at <= earlier.ended_at == later.started_at
@@ -735,7 +748,7 @@ def test_while_it_was_closed_a_request_was_the_clients():
         lambda r, at: desk.reopen(r, CLIENT, at, "не то"),
     )
     closed_at, reopened_at = history[-2].at, history[-1].at
-    assert desk.stage_intervals(history)[-2:] == (
+    assert intervals_of(history)[-2:] == (
         StageInterval(Stage.CLIENT, closed_at, reopened_at),
         StageInterval(Stage.EXECUTION, reopened_at),
     )
