@@ -8,6 +8,7 @@ not in the database: when the next one begins, that row must still be there with
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -83,7 +84,7 @@ def walk(database: Database, now: datetime, secret_key: str) -> Walk:
         unsealed = seal is None and _is_older(session, now - 2 * EVERY)
     if before is not None and there is None:
         return replace(before, at=now, broken_at=ended, cut_off=True)
-    if before is not None and seal is not None and there != seal.hash:
+    if before is not None and seal is not None and not _is_same(there, seal):
         return replace(before, at=now, broken_at=ended, rewritten=True)
     while True:
         with database.read() as session:
@@ -100,7 +101,9 @@ def unlike_seal(session: Session, secret_key: str) -> int | None:
     """The row that is gone or is another one since the last walk; None when it is as it was."""
     before = last_walk(session)
     seal = _read(before.seal, secret_key) if before else None
-    return seal.last_id if seal and _hash_at(session, seal.last_id) != seal.hash else None
+    if seal is None or _is_same(_hash_at(session, seal.last_id), seal):
+        return None
+    return seal.last_id
 
 
 def settle(session: Session, house: House, found: Walk, now: datetime) -> int:
@@ -158,6 +161,10 @@ def _read(seal: str, secret_key: str) -> _Seal | None:
     except BadSignature:
         return None
     return _Seal(int(last_id), its_hash)
+
+
+def _is_same(there: str | None, seal: _Seal) -> bool:
+    return there is not None and hmac.compare_digest(there, seal.hash)
 
 
 def _hash_at(session: Session, row_id: int) -> str | None:
