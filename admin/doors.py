@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app
 
+from forms.texts import Text
 from storage.copies import CopyPlan
 from storage.engine import Database
 from storage.files import KeptFile, KeptFiles
@@ -28,6 +29,8 @@ class MessengerState:
     asked_at: datetime | None
     refused_posts: int
     """How many posts to its webhook were turned away since the start."""
+    told: Text | None = None
+    """The same as `detail`, for people; where it is missing `detail` is a name or the answer of a service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from admin.asked import link
 from admin.doors import doors
-from admin.words import MEASURES_EXPLAINED, word
+from admin.words import CLIENT_KINDS, MEASURES_EXPLAINED, word
 from forms.fields import FormContext
 from forms.request_form import BY_NAME
 from forms.texts import Size, Text, _
@@ -136,24 +137,68 @@ def facts(kept: str) -> Iterator[tuple[str, str]]:
         values = {"value": kept}
     if not isinstance(values, dict):
         values = {"value": kept}
-    for name, value in values.items():
-        yield label(name, "field"), _fact(name, value)
+    # They are kept in the order of the alphabet: an end must not stand before its beginning.
+    for name in sorted(values, key=lambda name: name == "ends_at" and "starts_at" in values):
+        yield label(name, "field"), _fact(name, values[name])
 
 
-def _fact(name: str, value: object) -> str:
+def about(subject: str) -> str:
+    """What a history line is about: «настройки: сроки», «сотрудники № 3»."""
+    kind, _colon, which = subject.partition(":")
+    if kind in _NAMED_SUBJECTS:
+        return f"{label(kind, 'subject')}: {label(which, _NAMED_SUBJECTS[kind])}"
+    shown = label(kind, "subject")
+    return f"{shown} № {which}" if which else shown
+
+
+_NAMED_SUBJECTS = {"setting": "setting_part", "list": "list"}
+"""Subjects that have a name instead of a number, and the tables of the names."""
+
+
+def _fact(name: str, value: object) -> str:  # noqa: PLR0911 - a table of answers
     if isinstance(value, bool):
         return say(_("да") if value else _("нет"))
     if value is None:
         return "—"
     if isinstance(value, list):
-        return ", ".join(label(item, "field") if name == "personal" else str(item) for item in value)
+        return ", ".join(_item(name, item) for item in value) or "—"
     if name in _STAFF and isinstance(value, int):
         return _names().get(value, f"№ {value}")
-    if name in _LABELLED:
-        return label(str(value), _LABELLED[name])
-    if name == "spoken_at":
-        value = f"{datetime.fromisoformat(str(value)).astimezone(doors().house.calendar.zone):%d.%m.%Y %H:%M}"
-    return answer(str(value), name)
+    if table := _LABELLED.get(name) or ("client_kind" if name == "kind" and value in CLIENT_KINDS else ""):
+        return label(str(value), table)
+    if name in BY_NAME:
+        return answer(str(value), name)
+    return _moment(str(value), is_end=name == "ends_at")
+
+
+def _item(name: str, item: object) -> str:
+    return label(str(item), _ITEMS[name]) if name in _ITEMS else _moment(str(item), is_end=False)
+
+
+_ITEMS = {"personal": "field", "skills": "skill"}
+"""Lists of codes, and the tables of their words."""
+
+
+def _moment(kept: str, *, is_end: bool) -> str:
+    """A day or a moment as people write it, in the firm's zone; anything else as it is.
+
+    A stretch that ends at midnight ends with the day before, and whole days need no hours.
+    """
+    if not _ISO.fullmatch(kept):
+        return kept
+    try:
+        at = datetime.fromisoformat(kept)
+    except ValueError:
+        return kept
+    if at.tzinfo is None:
+        return f"{at:%d.%m.%Y}" if len(kept) == len("2026-12-01") else f"{at:%d.%m.%Y %H:%M}"
+    local = at.astimezone(doors().house.calendar.zone)
+    if (local.hour, local.minute) != (0, 0):
+        return f"{local:%d.%m.%Y %H:%M}"
+    return f"{local - timedelta(days=int(is_end)):%d.%m.%Y}"
+
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d)?)?")
 
 
 _STAFF = frozenset({"assignee_id", "responsible_id", "controller_id", "substitute_id"})
@@ -206,7 +251,7 @@ def install(app: Flask) -> None:
     """Make these known to the templates."""
     filters = (
         say, label, when, lately, on_day, iso_day, day_before, explained, spent, minutes, time_left, size,
-        answer, facts, decision,
+        answer, facts, about, decision,
     )  # fmt: skip
     app.jinja_env.filters.update({shown.__name__: shown for shown in filters})
     app.jinja_env.globals.update(link=link, firm_name=firm_name, scan_mark=scan_mark, maintenance=maintenance)

@@ -240,6 +240,41 @@ SUBJECTS: Mapping[str, Text] = MappingProxyType(
         "archive": _("архив истории"),
         "outage": _("простои"),
         "file": _("файлы"),
+        "firm": _("фирма"),
+    }
+)
+
+SETTING_PARTS: Mapping[str, Text] = MappingProxyType(
+    {
+        "hours": _("часы"),
+        "terms": _("сроки"),
+        "consent": _("согласие"),
+        "kinds": _("виды заявок"),
+        "routing": _("распределение"),
+        "norms": _("нормы"),
+        "maintenance": _("обновление программы"),
+    }
+)
+
+LISTS: Mapping[str, Text] = MappingProxyType(
+    {
+        "requests": _("заявки"),
+        "clients": _("клиенты"),
+        "staff": _("сотрудники"),
+        "history": _("история"),
+        "unassigned": _("неназначенные"),
+        "calls": _("звонки"),
+        "consents": _("согласия"),
+        "duty-list": _("список на день"),
+        "times": _("время ответа"),
+        "people": _("рабочее время сотрудников"),
+        "times-list": _("заявки за цифрой отчёта"),
+        "risk": _("под угрозой"),
+        "client-requests": _("заявки клиента"),
+        "client-files": _("файлы клиента"),
+        "calendar": _("календарь"),
+        "timeline": _("ход работ"),
+        "dry-run": _("проверка на прошлых заявках"),
     }
 )
 
@@ -288,7 +323,7 @@ FIELDS: Mapping[str, Text] = MappingProxyType(
         "filter": _("Отбор"),
         "reason": _("Причина"),
         "starts_at": _("С"),
-        "ends_at": _("До"),
+        "ends_at": _("По"),
         "rating": _("Оценка"),
         "field": _("Поле"),
         "value": _("Значение"),
@@ -336,6 +371,8 @@ _TABLES: Mapping[str, Mapping[str, Text]] = MappingProxyType(
         "shift": SHIFTS,
         "action": ACTIONS,
         "subject": SUBJECTS,
+        "setting_part": SETTING_PARTS,
+        "list": LISTS,
         "kind": MappingProxyType({code: kind.label for code, kind in BY_CODE.items()}),
         "field": MappingProxyType(
             {**LABELS, **FIELDS, **{name: field.title for name, field in BY_NAME.items()}}

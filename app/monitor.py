@@ -113,6 +113,7 @@ class Monitor:
                 detail=seen[name].health.detail if name in seen else "",
                 asked_at=seen[name].at if name in seen else None,
                 refused_posts=sum(count for (channel, _), count in refused.items() if channel == name),
+                told=seen[name].health.told if name in seen else None,
             )
             for name in self.channels
         )

@@ -41,12 +41,14 @@ class Misconfigured(Exception):  # noqa: N818
 class Health:
     """Whether a messenger answers. `detail` is for the operator and holds no secret.
 
+    `told` is the same for the people of the firm, where `detail` is no name but a sentence.
     `link` is where a person opens the chat; `{code}` stands in it for a one-time code.
     """
 
     reachable: bool
     detail: str = ""
     link: str = ""
+    told: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)

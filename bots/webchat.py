@@ -312,10 +312,13 @@ class WebChat:
         try:
             free_bytes = await asyncio.to_thread(self._uploads.free_bytes)
         except OSError:
-            return Health(reachable=False, detail="The upload folder cannot be written to.")
+            told = _("файлы негде хранить: в папку для них нельзя записать")
+            return Health(reachable=False, detail="The upload folder cannot be written to.", told=told)
+        pages = len(self._open_pages())
         return Health(
             reachable=True,
-            detail=f"{len(self._open_pages())} open pages, {free_bytes // 2**20} MB free",
+            detail=f"{pages} open pages, {free_bytes // 2**20} MB free",
+            told=_("открыто окон: {count}, места для файлов: {free}", count=pages, free=Size(free_bytes)),
         )
 
     async def close(self) -> None:

@@ -224,13 +224,18 @@ def speakers(session: Session, client_id: int) -> tuple[ClientSpeaker, ...]:
 
 
 def save_client(session: Session, act: Act, client_id: int, version: int, fields: ClientFields) -> None:
-    """Change a client's card. Raises CardChanged, NoSuchCard, InnTaken."""
+    """Change a client's card; one that is as it was is left alone.
+
+    Raises CardChanged, NoSuchCard, InnTaken.
+    """
     before = read_client(session, client_id)
     if before is None:
         raise NoSuchCard
     taken = select(col(Client.id)).where(col(Client.inn) == fields.inn, col(Client.id) != client_id)
     if session.execute(taken).first():
         raise InnTaken
+    if (before.version, before.fields) == (version, fields):
+        return
     _change(session, Client, client_id, version, {**asdict(fields), "contract_until": _midnight(fields)})
     _record(
         session,
@@ -447,6 +452,8 @@ def save_staff(
         raise NoSuchCard
     if fields.email and email_taken(session, fields.email, staff_id):
         raise EmailTaken
+    if (before.version, before.fields) == (version, fields):
+        return
     values: dict[str, Any] = {
         "role": fields.role, "department": fields.department, "skills": list(fields.skills),
         "capacity": fields.capacity, "active": fields.active,

@@ -15,7 +15,7 @@ from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area, may_archive, may_order_archive, sees_contents
-from admin.shown import facts, label
+from admin.shown import about, facts, label
 from admin.views.base import PanelView, expose, tell
 from admin.words import ACTIONS, SUBJECTS
 from forms.texts import Text, _
@@ -152,7 +152,7 @@ def _rows(session: Session, wanted: HistoryFilter) -> Iterator[Row]:
         shown = reads or not line.subject.startswith(_CONTENTS)
         yield [
             line.history_id, exporting.moment(line.at), line.actor, label(line.through, "channel"),
-            label(line.action, "action"), line.subject, _told(line.before) if shown else "",
+            label(line.action, "action"), about(line.subject), _told(line.before) if shown else "",
             _told(line.after) if shown else "",
         ]  # fmt: skip
 

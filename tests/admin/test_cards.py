@@ -318,6 +318,43 @@ def test_an_absence_is_whole_days_of_the_firm(office):
     assert office.all(Absence) == []
 
 
+def test_the_history_says_an_absence_in_the_days_of_the_firm(office):
+    browser, anna = office.browser("director"), office.staff["anna"]
+    where = f"/panel/staff/{anna}/absence"
+    browser.send(where, first="2026-12-01", last="2026-12-10", reason="отпуск")
+    page = browser.page("/panel/history/?action=absence_added")
+    assert page.index("<span>С: <ins>01.12.2026</ins>") < page.index("<span>По: <ins>10.12.2026</ins>")
+    assert "+00:00</ins>" not in page
+
+
+def test_skills_in_the_history_are_words(office):
+    sent = staff_fields(office, "anna", skills=["documents", "reports"])
+    browser = office.browser("director")
+    assert browser.send(f"/panel/staff/{office.staff['anna']}/", **sent).status_code == 302
+    assert "документы, отчёты</ins>" in browser.page("/panel/history/?action=staff_changed")
+
+
+def test_a_client_saved_as_it_was_leaves_no_line(office):
+    path = f"/panel/clients/{office.clients[0]}/"
+    browser, fields = card(office, path)
+    sent = {**fields, "kind": "company", "responsible_id": office.staff["anna"]}
+    lines = len(office.all(History))
+    assert browser.send(path, **sent).status_code == 302
+    assert len(office.all(History)) == lines
+    assert card(office, path)[1]["version"] == fields["version"]
+    assert browser.send(path, **{**sent, "name": "Иначе"}).status_code == 302
+    assert "Вид: " not in browser.page("/panel/history/?action=client_changed")
+
+
+def test_staff_saved_as_they_were_leave_no_line(office):
+    path, sent = f"/panel/staff/{office.staff['anna']}/", staff_fields(office, "anna")
+    browser = office.browser("director")
+    browser.send(path, **sent)
+    row, lines = office.all(Staff, id=office.staff["anna"])[0], len(office.all(History))
+    assert browser.send(path, **{**sent, "version": str(row.version)}).status_code == 302
+    assert len(office.all(History)) == lines
+
+
 def test_the_requests_of_somebody_absent_are_counted_and_can_be_passed_on(busy):
     office, _numbers = busy
     anna, browser = office.staff["anna"], office.browser("director")

@@ -9,6 +9,8 @@ import pytest
 from openpyxl import load_workbook
 
 from admin import exporting
+from admin.words import SETTING_PARTS
+from storage.firm_settings import Part
 from storage.models import CallTask, Client, History
 from tests.admin.test_requests import shown
 
@@ -155,3 +157,21 @@ def test_everybody_gets_only_what_they_see(busy):
 def test_an_unknown_kind_of_file_is_the_page(office):
     page = office.browser("director").page("/panel/requests/?format=exe")
     assert re.search("<h1>Заявки</h1>", page)
+
+
+def test_the_history_names_lists_and_parts_of_the_settings(busy):
+    office, _numbers = busy
+    browser = office.browser("director")
+    as_csv(browser, "/panel/clients/?format=csv")
+    browser.client.get("/panel/duty-list")
+    page = browser.page("/panel/history/")
+    assert "выгрузки: клиенты" in page
+    assert "выгрузки: список на день" in page
+    about = {line[5] for line in as_csv(browser, "/panel/history/?format=csv")[1:]}
+    assert {"выгрузки: клиенты", "выгрузки: список на день"} <= about
+    assert not any(re.match(r"[a-z]", words) for words in about)
+
+
+@pytest.mark.parametrize("part", [*(part.value for part in Part), "norms", "maintenance"])
+def test_each_part_of_the_settings_has_a_name(part):
+    assert part in SETTING_PARTS

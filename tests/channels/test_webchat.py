@@ -482,6 +482,9 @@ async def test_closing_tells_the_pages(serve: Serve):
                 await asyncio.sleep(0.01)
         assert tab.socket.close_code == 1012
         assert (await stand.channel.health()).detail.startswith("0 open pages")
+        told = (await stand.channel.health()).told
+        assert told is not None
+        assert render(told).startswith("открыто окон: 0, места для файлов: ")
 
 
 async def test_a_failed_commit_is_not_acknowledged_and_tells_no_words(
