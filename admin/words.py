@@ -274,7 +274,6 @@ LISTS: Mapping[str, Text] = MappingProxyType(
         "client-files": _("файлы клиента"),
         "calendar": _("календарь"),
         "timeline": _("ход работ"),
-        "dry-run": _("проверка на прошлых заявках"),
     }
 )
 

@@ -57,7 +57,7 @@ class Endangered:
 
 
 def at_risk(
-    session: Session, now: datetime, calendar: WorkCalendar, own_of: Reach = None
+    session: Session, now: datetime, calendar: WorkCalendar, own_of: Reach = None, most: int = SHOWN_RISKS
 ) -> tuple[Endangered, ...]:
     """Requests with less working time left than their work usually takes, nearest deadline first."""
     query = (
@@ -65,7 +65,7 @@ def at_risk(
         .where(col(Request.status).in_(OWING))
         .where(col(Request.deadline) >= now, col(Request.deadline) < now + LOOK_AHEAD, *within(own_of))
         .order_by(col(Request.deadline), col(Request.id))
-        .limit(SHOWN_RISKS)
+        .limit(most)
     )
     rows = [request_row(row) for row in session.execute(query)]
     usual = usual_seconds(session, {row.kind for row in rows}, calendar)
@@ -218,14 +218,15 @@ def deadlines(
     until: datetime,
     assignee_id: int | None = None,
     own_of: Reach = None,
+    most: int = SHOWN_DEADLINES,
 ) -> tuple[RequestRow, ...]:
-    """Open requests due from `since` until before `until`, at most `SHOWN_DEADLINES`; 0 is nobody's."""
+    """Open requests due from `since` until before `until`, at most `most`; 0 is nobody's."""
     wanted = RequestFilter(statuses=COLUMNS, assignee_id=assignee_id, own_of=own_of)
     query = (
         request_rows()
         .where(*conditions(wanted), col(Request.deadline) >= since, col(Request.deadline) < until)
         .order_by(col(Request.deadline), col(Request.id))
-        .limit(SHOWN_DEADLINES)
+        .limit(most)
     )
     return tuple(request_row(row) for row in session.execute(query))
 
@@ -253,8 +254,9 @@ def stretches(
     until: datetime,
     staff_id: int | None = None,
     own_of: Reach = None,
+    most: int = SHOWN_STRETCHES,
 ) -> tuple[Stretch, ...]:
-    """What everybody (or one person) was busy with in a time, by name; at most `SHOWN_STRETCHES`.
+    """What everybody (or one person) was busy with in a time, by name; at most `most` stretches.
 
     Whoever knows of their own requests only still sees all that they were busy with themselves.
     """
@@ -278,7 +280,7 @@ def stretches(
             or_(col(StageInterval.ended_at).is_(None), col(StageInterval.ended_at) > since),
         )
         .order_by(col(Person.name), col(Staff.id), col(StageInterval.started_at), col(StageInterval.id))
-        .limit(SHOWN_STRETCHES)
+        .limit(most)
     )
     if isinstance(own_of, int):
         staff_id = own_of

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
+from werkzeug.wrappers import Response
 
-from admin import asked, days
+from admin import asked, days, exporting
 from admin.doors import doors
+from admin.request_sheet import HEADINGS, as_row
 from admin.rights import Area
 from admin.views.base import PanelView, expose
 from admin.views.start import own_of
 from storage import board, reading
 from storage.reading import RequestRow
+from storage.sheets import Row
 
 IN_A_DAY = 4
 """How many deadlines a day of the month shows; the rest are in its week."""
@@ -38,12 +42,16 @@ class CalendarView(PanelView):
         super().__init__(name=_l("Календарь"), endpoint="calendar")
 
     @expose("/")
-    def index(self) -> str:
+    def index(self) -> str | Response:
         """The deadlines of a week or a month."""
         by_month = asked.one_of("view", ("week", "month")) == "month"
         chosen = days.asked_day()
         span = days.month_of(chosen) if by_month else days.week_of(chosen)
         assignee = None if isinstance(own_of(), int) else asked.number("assignee")
+        if kind := exporting.asked_for():
+            return exporting.export(
+                kind, "calendar", HEADINGS, lambda session: _rows(session, span, assignee)
+            )
         with doors().database.read() as session:
             found = board.deadlines(session, span.since, span.until, assignee, own_of())
             people = reading.colleagues(session, only_active=True) if not isinstance(own_of(), int) else ()
@@ -66,6 +74,11 @@ class CalendarView(PanelView):
             cut=len(found) >= board.SHOWN_DEADLINES,
             is_free=lambda day: not doors().house.calendar.is_working_day(day),
         )
+
+
+def _rows(session: Session, span: days.Span, assignee: int | None) -> Iterator[Row]:
+    for row in board.deadlines(session, span.since, span.until, assignee, own_of(), exporting.MOST_ROWS):
+        yield as_row(row, row.task)
 
 
 def _week_title(span: days.Span) -> str:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
+from admin.request_sheet import HEADINGS, as_row
 from admin.rights import Area, sees_contents
+from admin.shown import label
 from admin.typed import email_of, person_name_of, phone_of
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.requests import is_viewable
 from forms.answers import AnswerError
 from forms.texts import Text, _
 from router.model import Status
-from storage import clients, correspondence, reading, roster
+from storage import clients, correspondence, listing, reading, roster
 from storage.clients import ContactFields
 from storage.reading import RequestFilter
 from storage.roster import CardChanged, ClientRow, NoSuchCard
+from storage.sheets import Row
 
 _MAX_POST = 100
 _MAX_TYPED = 400
@@ -48,10 +51,17 @@ class ClientCardView(PanelView):
         return redirect(url_for("clients.index"))
 
     @expose("/<int:client_id>/requests")
-    def requests(self, client_id: int) -> str:
+    def requests(self, client_id: int) -> str | Response:
         """The client's requests: those that go on, or those that have ended."""
         card, ended = _readable(client_id), asked.flag("ended")
         wanted = RequestFilter(client_id=client_id, statuses=_ENDED if ended else _OPEN)
+        if kind := exporting.asked_for():
+            return exporting.export(
+                kind,
+                "client-requests",
+                HEADINGS,
+                lambda session: (as_row(*each) for each in listing.every_request(session, wanted)),
+            )
         with doors().database.read() as session:
             found = reading.find_requests(session, wanted, place=asked.place())
         return self.page("client_requests.html", card=card, found=found, ended=ended, now=doors().now())
@@ -66,9 +76,13 @@ class ClientCardView(PanelView):
         return self.page("client_correspondence.html", card=card, found=found, viewable=is_viewable)
 
     @expose("/<int:client_id>/files")
-    def files(self, client_id: int) -> str:
+    def files(self, client_id: int) -> str | Response:
         """The files of the client's requests; opening one is written to the history of its request."""
         card = _readable(client_id)
+        if kind := exporting.asked_for():
+            return exporting.export(
+                kind, "client-files", _FILE_HEADINGS, lambda session: _file_rows(session, client_id)
+            )
         before = asked.number("before")
         with doors().database.read() as session:
             found, older = clients.files_of(session, client_id, before)
@@ -202,3 +216,18 @@ def _fields() -> ContactFields:
         may_pay=form.get("may_pay") == "1",
         sees_all=form.get("sees_all") == "1",
     )
+
+
+_FILE_HEADINGS = (_("Файл"), _("Откуда"), _("Заявка"), _("Когда"), _("Размер, байт"))
+
+
+def _file_rows(session: Session, client_id: int) -> Iterator[Row]:
+    older: int | None = None
+    while True:
+        found, older = clients.files_of(session, client_id, older)
+        for each in found:
+            file = each.file
+            sent = exporting.moment(file.created_at)
+            yield file.name, label(file.purpose, "purpose"), each.number, sent, file.size_bytes
+        if older is None:
+            return

@@ -19,8 +19,9 @@ from admin import asked, exporting
 from admin.auth import act, me
 from admin.doors import doors
 from admin.proposals import UNFINISHED, proposed_to
+from admin.request_sheet import HEADINGS, as_row
 from admin.rights import MOVES, Area, Deed, deeds
-from admin.shown import answer, label
+from admin.shown import answer
 from admin.views.base import PanelView, expose, tell, warn
 from admin.views.start import UNDELIVERED_DAYS, late_before, own_of
 from forms.answers import AnswerError
@@ -64,7 +65,7 @@ class RequestsView(PanelView):
         sort, ascending = _order()
         if kind := exporting.asked_for():
             return exporting.export(
-                kind, "requests", _HEADINGS, lambda session: _rows(session, sort, ascending)
+                kind, "requests", HEADINGS, lambda session: _rows(session, sort, ascending)
             )
         with doors().database.read() as session:
             found = reading.find_requests(session, _wanted(), sort, not ascending, asked.place())
@@ -231,23 +232,9 @@ def _wanted() -> RequestFilter:
     )
 
 
-_HEADINGS = (
-    _("№"), _("Состояние"), _("Этап"), _("Клиент"), _("ИНН"), _("Вид работ"), _("Что сделать"),
-    _("Исполнитель"), _("Срок"), _("Просрочена"), _("Подана"), _("Откуда"), _("Клиент ждёт ответа с"),
-    _("Со слов"),
-)  # fmt: skip
-
-
 def _rows(session: Session, sort: str, ascending: bool) -> Iterator[Row]:
-    now = doors().now()
     for row, task in listing.every_request(session, _wanted(), sort, not ascending):
-        yield [
-            row.number, label(row.status, "status"), label(row.stage, "stage"), row.company, row.inn,
-            label(row.kind, "kind"), task, row.assignee, exporting.moment(row.deadline),
-            exporting.yes(row.overdue(now)), exporting.moment(row.submitted_at),
-            label(row.channel, "channel"), exporting.moment(row.unanswered_since),
-            exporting.yes(row.unconfirmed),
-        ]  # fmt: skip
+        yield as_row(row, task)
 
 
 def _wanted_statuses() -> tuple[str, ...]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from flask import abort
 from flask_admin import AdminIndexView
-from flask_babel import lazy_gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
 from werkzeug.wrappers import Response
 
 from admin import asked, exporting, live
 from admin.auth import me
 from admin.doors import doors
+from admin.request_sheet import HEADINGS, as_row
 from admin.rights import Area
+from admin.shown import say
 from admin.views.base import PanelView, expose
+from forms.texts import _
 from router.worktime import WorkCalendar
 from storage import board, calls, duty_list, proofs, reading
 from storage.reach import Reach
+from storage.sheets import Row
 
 UNDELIVERED_DAYS = 7
 _LOOK_BACK = timedelta(days=60)
@@ -29,7 +35,7 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
     area = Area.START
 
     def __init__(self) -> None:
-        super().__init__(name=_("Сегодня"), url="/panel")
+        super().__init__(name=_l("Сегодня"), url="/panel")
 
     @expose("/")
     def index(self) -> str:
@@ -43,11 +49,15 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
         return live.fragment(self._today())
 
     @expose("/risk")
-    def risk(self) -> str:
+    def risk(self) -> str | Response:
         """The list behind «под угрозой», with the reason of each."""
         user, now = me(), doors().now()
         if not user.may_see(Area.REQUESTS):
             abort(403)
+        if kind := exporting.asked_for():
+            return exporting.export(
+                kind, "risk", (*HEADINGS, _("Почему")), lambda session: _risks(session, now)
+            )
         with doors().database.read() as session:
             found = board.at_risk(session, now, doors().house.calendar, own_of())
         return self.page("risk.html", found=found, now=now, cut=len(found) >= board.SHOWN_RISKS)
@@ -89,6 +99,11 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
             sees_unassigned=user.may_see(Area.UNASSIGNED),
             accept_within=doors().house.accept_within_minutes,
         )
+
+
+def _risks(session: Session, now: datetime) -> Iterator[Row]:
+    for one in board.at_risk(session, now, doors().house.calendar, own_of(), exporting.MOST_ROWS):
+        yield (*as_row(one.row, one.row.task), say(one.risk.reason))
 
 
 def own_of() -> Reach:

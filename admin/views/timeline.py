@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from flask_babel import lazy_gettext as _l
+from collections.abc import Iterator
 
-from admin import asked, days, gantt
+from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
+from werkzeug.wrappers import Response
+
+from admin import asked, days, exporting, gantt
 from admin.doors import doors
 from admin.rights import Area
+from admin.shown import label
 from admin.views.base import PanelView, expose
 from admin.views.start import own_of
+from forms.texts import _
 from router.model import Stage
 from storage import board, reading
+from storage.sheets import Row
 
 LOOKS = (
     Stage.PROCESSING.value,
@@ -36,12 +43,16 @@ class TimelineView(PanelView):
         return False
 
     @expose("/")
-    def index(self) -> str:
+    def index(self) -> str | Response:
         """A day or a week."""
         by_week = asked.one_of("view", ("day", "week")) == "week"
         span = days.week_of(days.asked_day()) if by_week else days.one_day(days.asked_day())
         own, now = own_of(), doors().now()
         assignee = own if isinstance(own, int) else asked.number("assignee")
+        if kind := exporting.asked_for():
+            return exporting.export(
+                kind, "timeline", _HEADINGS, lambda session: _rows(session, span, assignee)
+            )
         with doors().database.read() as session:
             found = board.stretches(session, span.since, span.until, assignee, own)
             people = reading.colleagues(session, only_active=True) if not isinstance(own, int) else ()
@@ -66,3 +77,19 @@ class TimelineView(PanelView):
             cut=len(found) >= board.SHOWN_STRETCHES,
             calendar=calendar,
         )
+
+
+_HEADINGS = (
+    _("Сотрудник"), _("№"), _("Клиент"), _("Этап"), _("С"), _("По"), _("Рабочее время, мин"), _("Срок"),
+)  # fmt: skip
+
+
+def _rows(session: Session, span: days.Span, assignee: int | None) -> Iterator[Row]:
+    now, calendar = doors().now(), doors().house.calendar
+    for one in board.stretches(session, span.since, span.until, assignee, own_of(), exporting.MOST_ROWS):
+        spent = calendar.working_seconds(one.started_at, one.ended_at or now)
+        yield (
+            one.name, one.number, one.company, label(one.stage, "stage"),
+            exporting.moment(one.started_at), exporting.moment(one.ended_at), round(spent / 60, 1),
+            exporting.moment(one.deadline),
+        )  # fmt: skip

@@ -5,19 +5,18 @@ A page and its export are made of the same tables.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from urllib.parse import urlencode
 
-from flask import abort, redirect, request, send_file, url_for
+from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked, charts, times_tables
+from admin import asked, charts, exporting, times_tables
 from admin.auth import act
 from admin.doors import doors
 from admin.rights import Area
@@ -37,10 +36,6 @@ SHOWN_EVENTS = 1_000
 _MAX_FIELD = 40
 
 _HEATS = ("sent", "response")
-_MEDIA = {
-    "csv": "text/csv",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
 
 
 class TimesView(PanelView):
@@ -78,7 +73,7 @@ class TimesView(PanelView):
             "clarified": times_tables.clarifications(clarified, question.behind),
             "absent": times_tables.without_us(absent, names),
         }
-        if export := asked.one_of("format", _MEDIA):
+        if export := exporting.asked_for():
             return _exported(export, "times", [question.chosen(names), *tables.values()])
         return self.page(
             "times.html",
@@ -111,7 +106,7 @@ class TimesView(PanelView):
             names = Names(times.staff_names(session), calendar.zone)
         reports = tuple(sorted(reports, key=lambda report: names.of(report.staff_id)))
         table = times_tables.people(reports, names, norms, question.behind)
-        if export := asked.one_of("format", _MEDIA):
+        if export := exporting.asked_for():
             return _exported(export, "people", [question.chosen(names), table])
         return self.page(
             "times_people.html",
@@ -138,9 +133,9 @@ class TimesView(PanelView):
             names = Names(times.staff_names(session), calendar.zone)
             found = _listed(session, question, what, norms)
         link = lambda number: url_for("requests.one", number=number)  # noqa: E731 - given on as a value
-        if export := asked.one_of("format", _MEDIA):
+        if export := exporting.asked_for():
             table = times_tables.listed(what, found, names, link)
-            return _exported(export, what, [question.chosen(names), table])
+            return _exported(export, "times-list", [question.chosen(names), table])
         is_measure = what in set(Measure)
         is_time = what in times.IN_SECONDS
         return self.page(
@@ -448,11 +443,6 @@ def _talk_chart(reports: Iterable[times.PersonReport], names: Names, norms: Norm
 
 
 def _exported(kind: str, what: str, tables: list[Table]) -> Response:
+    """Answer with the report; the first table says what was chosen, the others are its rows."""
     content = as_csv(tables) if kind == "csv" else as_xlsx(tables)
-    stamp: datetime = doors().now().astimezone(doors().house.calendar.zone)
-    return send_file(
-        io.BytesIO(content),
-        mimetype=_MEDIA[kind],
-        as_attachment=True,
-        download_name=f"priem-{what}-{stamp:%Y-%m-%d-%H%M}.{kind}",
-    )
+    return exporting.given_out(kind, what, content, sum(len(table.rows) for table in tables[1:]))

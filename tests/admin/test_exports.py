@@ -9,6 +9,7 @@ import pytest
 from openpyxl import load_workbook
 
 from admin import exporting
+from admin.words import LISTS as LISTS_IN_WORDS
 from admin.words import SETTING_PARTS
 from storage.firm_settings import Part
 from storage.models import CallTask, Client, History
@@ -175,3 +176,48 @@ def test_the_history_names_lists_and_parts_of_the_settings(busy):
 @pytest.mark.parametrize("part", [*(part.value for part in Part), "norms", "maintenance"])
 def test_each_part_of_the_settings_has_a_name(part):
     assert part in SETTING_PARTS
+
+
+MORE_LISTS = {
+    "client-requests": "/panel/client/{client}/requests",
+    "calendar": "/panel/calendar/?view=month&day=2026-11-25",
+    "timeline": "/panel/timeline/?view=week&day=2026-11-25",
+    "times": "/panel/times/",
+    "people": "/panel/times/people",
+    "times-list": "/panel/times/list?measure=sent",
+}
+
+
+@pytest.mark.parametrize("name", MORE_LISTS)
+def test_every_report_that_is_taken_away_is_in_the_history(busy, name):
+    office, _numbers = busy
+    browser = office.browser("director")
+    path = MORE_LISTS[name].format(client=office.clients[0])
+    sign = "&" if "?" in path else "?"
+    page = browser.page(path)
+    for kind in ("xlsx", "csv"):
+        assert f"format={kind}" in page
+        answer = browser.get(f"{path}{sign}format={kind}")
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        line = office.all(History)[-1]
+        assert (line.action, line.subject) == ("exported", f"list:{name}")
+        told = json.loads(line.after)
+        assert (told["format"], told["rows"] > 0) == (kind, True)
+    assert name in LISTS_IN_WORDS
+
+
+def test_a_file_of_deadlines_holds_what_the_calendar_shows(busy):
+    office, _numbers = busy
+    browser = office.browser("director")
+    path = "/panel/calendar/?view=week&day=2026-11-25"
+    listed = {line[0] for line in as_csv(browser, f"{path}&format=csv")[1:]}
+    assert listed == set(re.findall(r"</time> № (\d+) ", browser.page(path)))
+
+
+@pytest.mark.parametrize("path", ["/panel/risk", "/panel/client/{client}/files"])
+def test_an_empty_list_is_taken_away_too(busy, path):
+    office, _numbers = busy
+    browser = office.browser("director")
+    lines = as_csv(browser, f"{path.format(client=office.clients[0])}?format=csv")
+    assert len(lines) >= 1
+    assert office.all(History)[-1].action == "exported"
