@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bots import mail, mime
+from bots import letters, mail, mime
 from bots.base import FileRefused
-from bots.mail import UNVERIFIED, Fetched, MailChannel, Own, Settings, outcome_of, parse
+from bots.letters import UNVERIFIED, Fetched, Own, parse
+from bots.mail import MailChannel, Settings, outcome_of
 from forms.freetext import agreed, labelled
 from forms.messages import DeliveryState, FileRole, Inbound, InboundKind
 from notifications.outbox import Blocked, Parcel, Rejected, Retry, Sent, TokenRevoked, Unknown
@@ -285,7 +286,7 @@ PGP = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEM\r\n-----END PGP MESSAGE-----\r\n"
 )  # fmt: skip
 def test_a_letter_that_cannot_be_opened_is_told_to_its_sender(body):
     inbound = taken(f"{HEAD}{body}")
-    assert (inbound.kind, inbound.text, inbound.files) == (InboundKind.OTHER, mail.CIPHERED, ())
+    assert (inbound.kind, inbound.text, inbound.files) == (InboundKind.OTHER, letters.CIPHERED, ())
     assert inbound.chat_key == "olga@client.example"
 
 
@@ -970,7 +971,7 @@ def test_a_very_long_thread_keeps_its_nearest_letters():
 
 
 def test_a_question_of_the_form_does_not_go_on_under_the_number_of_a_request():
-    thread = mail._Thread("a@x", "<a@x>", "Re: [№ 1] Заявка № 1 принята")
+    thread = letters.Thread("a@x", "<a@x>", "Re: [№ 1] Заявка № 1 принята")
     assert mail._subject("К какому сроку?", thread, "Баланс") == "Баланс"
     assert mail._subject("Заявка № 2 принята. Спасибо", thread, "Баланс") == "[№ 2] Заявка № 2 принята"
 

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bots import mime
-from bots.mail import Fetched, Own, is_automatic, is_vouched_for, outcome_of, parse
+from bots.letters import Fetched, Own, is_automatic, is_vouched_for, parse
+from bots.mail import outcome_of
 from forms.messages import InboundKind
 from tests.fuzz.hostile import ODD_TEXTS, assert_storable, damaged, fuzzed, promptly
 
