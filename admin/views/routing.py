@@ -8,11 +8,12 @@ from flask import redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, setting_conflicts
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area
 from admin.views.base import PanelView, expose, tell
+from admin.views.settings import form_of
 from forms.texts import Text, _
 from router.desk import DeskError
 from router.dry_run import Comparison, compare
@@ -50,17 +51,22 @@ class RoutingView(PanelView):
             return self._show()
         self.require_change()
         try:
+            form = setting_conflicts.picked(Part.ROUTING, Routing, form_of)
             wanted = firm_settings.parsed(
-                Routing, {name: request.form.get(name, "") for name in Routing.model_fields}
+                Routing, {name: form.get(name, "") for name in Routing.model_fields}
             )
             if "try" in request.form:
                 return self._tried(wanted)
             with doors().database.begin() as session:
                 version = asked.as_number(request.form.get("version", "")) or 0
                 firm_settings.save(session, doors().house, act(), Part.ROUTING, wanted, version)
+        except SettingChanged as refused:
+            here = url_for("routing.index")
+            return setting_conflicts.both(
+                self, Part.ROUTING, wanted, form_of, seen_version=version, refusal=refused.text, here=here
+            )
         except DeskError as refused:
-            status = 409 if isinstance(refused, SettingChanged) else 422
-            return self._show(request.form, refusal=refused.text), status
+            return self._show(request.form, refusal=refused.text), 422
         doors().settled()
         tell(_("Правила сохранены. По ним распределяются новые заявки; розданные остаются у своих."))
         return redirect(url_for("routing.index"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, setting_conflicts
 from admin.auth import act
 from admin.doors import doors
 from admin.rights import Area
@@ -68,11 +68,14 @@ class SettingsView(PanelView):
             return self._hours_page()
         self.require_change()
         try:
-            wanted = firm_settings.parsed(Hours, _hours_sent())
+            form = setting_conflicts.picked(Part.HOURS, Hours, _hours_form)
+            wanted = firm_settings.parsed(Hours, _hours_sent(form))
             firm_settings.check(doors().house, wanted, doors().now())
             if "preview" in request.form:
                 return self._hours_page(wanted, typed=request.form)
             _save(Part.HOURS, wanted)
+        except SettingChanged as refused:
+            return self._both(Part.HOURS, wanted, _hours_form, refused.text)
         except DeskError as refused:
             return self._hours_page(typed=request.form, refusal=refused.text), _status(refused)
         tell(_("Рабочее время сохранено. Сроки новых заявок считаются по нему."))
@@ -118,8 +121,11 @@ class SettingsView(PanelView):
             return self._terms_page()
         self.require_change()
         try:
-            sent = {name: request.form.get(name, "") for name in Terms.model_fields}
-            _save(Part.TERMS, firm_settings.parsed(Terms, sent))
+            form = setting_conflicts.picked(Part.TERMS, Terms, form_of)
+            wanted = firm_settings.parsed(Terms, {name: form.get(name, "") for name in Terms.model_fields})
+            _save(Part.TERMS, wanted)
+        except SettingChanged as refused:
+            return self._both(Part.TERMS, wanted, form_of, refused.text)
         except DeskError as refused:
             return self._terms_page(request.form, refused.text), _status(refused)
         tell(_("Сроки сохранены."))
@@ -147,17 +153,20 @@ class SettingsView(PanelView):
             return self._consent_page()
         self.require_change()
         try:
+            form = setting_conflicts.picked(Part.CONSENT, ConsentTerms, _consent_form)
             sent = {
-                "text": request.form.get("text", "").replace("\r\n", "\n"),
-                "url": request.form.get("url", ""),
+                "text": form.get("text", "").replace("\r\n", "\n"),
+                "url": form.get("url", ""),
                 # «version» is that of the form.
-                "version": request.form.get("version_name", ""),
+                "version": form.get("version_name", ""),
             }
             wanted = firm_settings.parsed(ConsentTerms, sent)
             if "preview" in request.form:
                 return self._consent_page(wanted, typed=request.form)
             asked_again = wanted.version != doors().house.consent_version
             _save(Part.CONSENT, wanted)
+        except SettingChanged as refused:
+            return self._both(Part.CONSENT, wanted, _consent_form, refused.text)
         except DeskError as refused:
             return self._consent_page(typed=request.form, refusal=refused.text), _status(refused)
         tell(
@@ -200,6 +209,8 @@ class SettingsView(PanelView):
                 firm_settings.save(session, doors().house, act(), Part.KINDS, wanted, _version())
                 _rename_ours(session)
             doors().settled()
+        except SettingChanged:
+            return self._kinds_page(_KINDS_CHANGED), 409
         except DeskError as refused:
             return self._kinds_page(refused.text), _status(refused)
         tell(_("Виды заявок сохранены. Начатые анкеты узнают о них при следующем ответе."))
@@ -223,6 +234,19 @@ class SettingsView(PanelView):
             history_lines=history,
         )
 
+    def _both(
+        self,
+        part: Part,
+        wanted: firm_settings.S,
+        form_of: Callable[[firm_settings.S], Mapping[str, str]],
+        refusal: Text,
+    ) -> Page:
+        """Somebody else has settled this meanwhile: both versions, to choose field by field."""
+        here = url_for(SECTIONS[part])
+        return setting_conflicts.both(
+            self, part, wanted, form_of, seen_version=_version(), refusal=refusal, here=here
+        )
+
     @expose("/<part>/give-back", methods=("POST",))
     def give_back(self, part: str) -> Response:
         """Let the configuration file decide a part again."""
@@ -241,6 +265,11 @@ class SettingsView(PanelView):
         tell(_("Теперь снова как в файле настроек."))
         return here
 
+
+_KINDS_CHANGED = _(
+    "Виды заявок тем временем изменил кто-то ещё. Ничего не сохранено. Откройте страницу заново и "
+    "внесите своё: пока оно ещё на экране."
+)
 
 _TERM_HINTS: Mapping[str, Text] = {
     "accept_within_minutes": _("Не приняли вовремя — заявка уходит следующему, директор узнаёт об этом."),
@@ -263,6 +292,15 @@ def _save(part: Part, wanted: firm_settings.Setting) -> None:
     with doors().database.begin() as session:
         firm_settings.save(session, doors().house, act(), part, wanted, _version())
     doors().settled()
+
+
+def form_of(value: firm_settings.Setting) -> dict[str, str]:
+    """A part whose form sends its fields under their own names."""
+    return {name: str(found) for name, found in value.model_dump().items()}
+
+
+def _consent_form(value: ConsentTerms) -> dict[str, str]:
+    return {"text": value.text, "url": value.url, "version_name": value.version}
 
 
 def _version() -> int:
@@ -321,8 +359,7 @@ def _special_days(calendar: WorkCalendar, today: date) -> list[_ShownDay]:
     return [day for day in days if day.note is not None]
 
 
-def _hours_sent() -> dict[str, object]:
-    form = request.form
+def _hours_sent(form: Mapping[str, str]) -> dict[str, object]:
     sent: dict[str, object] = {
         name: form.get(name, "").strip() or None
         for name in ("since", "opens", "closes", "lunch_from", "lunch_to")
@@ -365,6 +402,10 @@ def _hours_words(hours: HoursSince) -> Text:
     if hours.lunch is None:
         return _("{hours}, без обеда", hours=span)
     return _("{hours}, обед {lunch}", hours=span, lunch=f"{hours.lunch[0]:%H:%M}–{hours.lunch[1]:%H:%M}")
+
+
+def _hours_form(hours: Hours) -> dict[str, str]:
+    return _hours_values(hours, doors().now().astimezone(doors().house.calendar.zone).date())
 
 
 def _hours_values(hours: Hours, today: date) -> dict[str, str]:

@@ -5,6 +5,7 @@ A page and its export are made of the same tables.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -16,7 +17,7 @@ from markupsafe import Markup
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked, charts, exporting, times_tables
+from admin import asked, charts, conflicts, exporting, setting_conflicts, times_tables
 from admin.auth import act
 from admin.doors import doors
 from admin.rights import Area
@@ -24,7 +25,7 @@ from admin.shown import label, minutes, say
 from admin.tables import Table, as_csv, as_xlsx
 from admin.times_tables import BREAKDOWN, LISTS, WEEKDAYS, Names
 from admin.views.base import PanelView, expose, tell
-from admin.words import DEPARTMENTS
+from admin.words import DEPARTMENTS, MEASURES
 from forms.kinds import BY_CODE
 from forms.texts import Text, _
 from storage import reading, times
@@ -158,7 +159,9 @@ class TimesView(PanelView):
             with doors().database.read() as session:
                 return self._norms_page(times.read_norms(session))
         self.require_change()
-        wanted = _norms_sent()
+        with doors().database.read() as session:
+            theirs = conflicts.as_sent(_norms_form(times.read_norms(session)))
+        wanted = _norms_sent(conflicts.picked(theirs))
         try:
             with doors().database.begin() as session:
                 doing = act()
@@ -166,10 +169,27 @@ class TimesView(PanelView):
         except times.WrongNorms as refused:
             return self._norms_page(wanted, refused.text), 422
         except times.NormsChanged as refused:
-            with doors().database.read() as session:
-                return self._norms_page(times.read_norms(session), refused.text), 409
+            return self._both_norms(wanted, refused.text)
         tell(_("Нормы сохранены."))
         return redirect(url_for("times.norms"))
+
+    def _both_norms(self, wanted: Norms, refusal: Text) -> Response | tuple[str, int]:
+        """Somebody else has settled the norms meanwhile: both versions, to choose field by field."""
+        with doors().database.read() as session:
+            theirs = times.read_norms(session)
+            # Every version has one line of the history.
+            news = reading.history_of(session, "setting:norms")[: max(theirs.version - wanted.version, 0)]
+        was = conflicts.as_sent(_norms_form(theirs))
+        for line in news:
+            was |= conflicts.as_sent(_norms_told(json.loads(line.before) if line.before else {}))
+        fields = conflicts.disputed(
+            was,
+            conflicts.as_sent(_norms_form(theirs)),
+            conflicts.as_sent(_norms_form(wanted)),
+            _NORM_TITLES,
+        )
+        here, name = url_for("times.norms"), say(_("Нормы времени"))
+        return setting_conflicts.answer(self, name, here, refusal, news, theirs.version, fields)
 
     def _norms_page(self, norms: Norms, refusal: Text | None = None) -> str:
         return self.page(
@@ -329,11 +349,38 @@ def _listed(session: Session, question: _Question, what: str, norms: Norms) -> t
     return times.sent(session, wanted, calendar)
 
 
-def _norms_sent() -> Norms:
+_NORM_TITLES: Mapping[str, Text] = {
+    f"{stage.value}-{end}": title
+    for stage in OWN_STAGES
+    for end, title in (
+        ("from", _("{stage}: от, мин", stage=MEASURES[stage])),
+        ("to", _("{stage}: до, мин", stage=MEASURES[stage])),
+    )
+}
+
+
+def _norms_form(norms: Norms) -> dict[str, str]:
+    """The norms as their form sends them."""
+    stages = {stage.value: getattr(norms, stage.value) for stage in OWN_STAGES}
+    told = {name: f"{low}–{high}" for name, (low, high) in stages.items()}
+    plain = ("interaction_percent", "message_minutes", "call_minutes")
+    return _norms_told({**told, **{name: getattr(norms, name) for name in plain}})
+
+
+def _norms_told(kept: Mapping[str, object]) -> dict[str, str]:
+    """The same of what the history keeps: «2–5» is two fields of the form."""
+    found: dict[str, str] = {}
+    for name, value in kept.items():
+        low, dash, high = str(value).partition("–")
+        found |= {f"{name}-from": low, f"{name}-to": high} if dash else {name: low}
+    return found
+
+
+def _norms_sent(form: Mapping[str, str]) -> Norms:
     """The norms as the form says; what is no number becomes one that no norm can be."""
 
     def number(name: str) -> int:
-        found = asked.as_number(request.form.get(name, ""))
+        found = asked.as_number(form.get(name, ""))
         return -1 if found is None else found
 
     stages = {
@@ -344,7 +391,7 @@ def _norms_sent() -> Norms:
         interaction_percent=number("interaction_percent"),
         message_minutes=number("message_minutes"),
         call_minutes=number("call_minutes"),
-        version=number("version"),
+        version=asked.as_number(request.form.get("version", "")) or 0,
     )
 
 

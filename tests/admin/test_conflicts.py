@@ -5,6 +5,7 @@ import re
 import pytest
 
 from storage.models import Client, Person, Staff
+from tests.admin.test_settings import kinds_form
 
 CLIENT = {"kind": "company", "inn": "7707083893", "email": ""}
 
@@ -18,7 +19,7 @@ def disputes(page: str) -> dict[str, tuple[str, str, str, str]]:
     """By field: what was there, theirs, mine, and which side is ticked."""
     found = {}
     for part in re.findall(r'<fieldset class="dispute">(.*?)</fieldset>', page, re.DOTALL):
-        name = re.search(r'name="pick:(\w+)"', part).group(1)
+        name = re.search(r'name="pick:([\w-]+)"', part).group(1)
         was = re.search(r"Было:\s*(.*?)</p>", part, re.DOTALL).group(1).strip()
         theirs, mine = re.findall(r"<b>(.*?)</b>", part, re.DOTALL)
         ticked = re.search(r'value="(theirs|mine)" required checked', part)
@@ -28,7 +29,7 @@ def disputes(page: str) -> dict[str, tuple[str, str, str, str]]:
 
 def typed_by_me(page: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for name, value in re.findall(r'name="(mine:\w+)" value="([^"]*)"', page):
+    for name, value in re.findall(r'name="(mine:[\w-]+)" value="([^"]*)"', page):
         found.setdefault(name, []).append(value.replace("&#34;", '"'))
     return found
 
@@ -166,3 +167,86 @@ def test_whoever_was_taken_off_the_list_meanwhile_is_asked_about(office):
     answer = director.send(path, **mine, **card, active="1")
     assert disputes(answer.get_data(as_text=True)) == {"active": ("да", "нет", "да", "theirs")}
     assert not office.all(Staff, id=office.staff["boris"])[0].active
+
+
+SETTLED = {
+    "/panel/settings/terms": (
+        {
+            "accept_within_minutes": "15", "look_within_minutes": "30", "remind_before_minutes": "60",
+            "answer_within_minutes": "30", "close_after_working_days": "3", "failover_after_minutes": "10",
+            "silent_after_hours": "24",
+        },
+        ("look_within_minutes", "45"), ("accept_within_minutes", "20"),
+    ),
+    "/panel/settings/routing/": (
+        {
+            "dedicated": "100", "recorded": "200", "skill": "50", "no_skill": "-50", "open_request": "-100",
+            "open_requests_at_most": "-500", "most_open_requests": "0",
+        },
+        ("skill", "60"), ("dedicated", "120"),
+    ),
+    "/panel/settings/hours": (
+        {
+            "opens": "10:00", "closes": "19:00", "lunch_from": "", "lunch_to": "", "extra_working_days": "",
+            "extra_days_off": "",
+        },
+        ("extra_days_off", "26.11.2026"), ("closes", "18:00"),
+    ),
+    "/panel/settings/consent": (
+        {"text": "Наш текст", "url": "https://example.ru/a", "version_name": "2"},
+        ("url", "https://example.ru/b"), ("text", "Наш новый текст"),
+    ),
+    "/panel/times/norms": (
+        {
+            "processing-from": "2", "processing-to": "6", "clarification-from": "1", "clarification-to": "4",
+            "execution-from": "3", "execution-to": "10", "interaction_percent": "30", "message_minutes": "3",
+            "call_minutes": "7",
+        },
+        ("call_minutes", "9"), ("processing-to", "8"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SETTLED)
+def test_what_a_colleague_settled_survives_an_old_form(office, path):
+    """The first changes one field, the second, whose form is old, another: both stay."""
+    first_form, (theirs, their_value), (mine, my_value) = SETTLED[path]
+    changed = {"version_name": "3"} if "consent" in path else {}
+    director = office.browser("director")
+    assert director.send(path, version="0", **first_form).status_code == 302
+    assert (
+        director.send(path, version="1", **{**first_form, **changed, theirs: their_value}).status_code == 302
+    )
+    stale = {**first_form, **({"version_name": "4"} if changed else {}), mine: my_value}
+    answer = director.send(path, version="1", **stale)
+    assert answer.status_code == 409
+    page = answer.get_data(as_text=True)
+    found = {name: ticked for name, (_was, _theirs, _mine, ticked) in disputes(page).items()}
+    assert (found[theirs], found[mine]) == ("theirs", "mine")
+    picks = {f"pick:{name}": ticked or "mine" for name, ticked in found.items()}
+    assert director.send(path, picking="1", **opened(page), **typed_by_me(page), **picks).status_code == 302
+    shown = director.page(path)
+    for value in (their_value, my_value):
+        assert re.search(rf'(value="|>){re.escape(value)}["<]', shown), value
+
+
+@pytest.mark.parametrize("path", ["/panel/settings/terms", "/panel/settings/routing/"])
+def test_a_refused_setting_keeps_the_version_it_was_written_over(office, path):
+    form, (name, value), (other, mine) = SETTLED[path]
+    director = office.browser("director")
+    director.send(path, version="0", **form)
+    director.send(path, version="1", **{**form, name: value})
+    refused = director.send(path, version="1", **{**form, other: "х"})
+    assert refused.status_code == 422
+    assert 'name="version" value="1"' in refused.get_data(as_text=True)
+    assert director.send(path, version="1", **{**form, other: mine}).status_code == 409
+
+
+def test_kinds_from_an_old_page_stay_on_the_screen_and_overwrite_nothing(office):
+    path, director = "/panel/settings/kinds", office.browser("director")
+    refused = director.send(path, version="7", **kinds_form(office, **{"label-pay": "Моё название"}))
+    page = refused.get_data(as_text=True)
+    assert refused.status_code == 409
+    assert "Моё название" in page
+    assert "Откройте страницу заново" in page
+    assert 'name="version" value="7"' in page
