@@ -7,7 +7,7 @@ picked stays as the other left it, so a form that lost its picks overwrites noth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +70,18 @@ def before(theirs: Values, news: Iterable[HistoryLine]) -> dict[str, tuple[str, 
     return was
 
 
-def disputed(was: Values, theirs: Values, mine: Values, titles: Mapping[str, Text]) -> tuple[Disputed, ...]:
-    """The fields in which the two versions differ: those of `titles` first, then whatever else there is."""
+def disputed(
+    was: Values,
+    theirs: Values,
+    mine: Values,
+    titles: Mapping[str, Text],
+    worded: Callable[[str, tuple[str, ...]], str] | None = None,
+) -> tuple[Disputed, ...]:
+    """The fields in which the two versions differ: those of `titles` first, then whatever else there is.
+
+    `worded` says how a value is shown where that is not as on a card.
+    """
+    words = worded or shown
     found = []
     for name in (*titles, *(name for name in theirs if name not in titles)):
         old, new, own = (card.get(name, ()) for card in (was, theirs, mine))
@@ -79,9 +89,7 @@ def disputed(was: Values, theirs: Values, mine: Values, titles: Mapping[str, Tex
             continue
         title = say(titles[name]) if name in titles else label(name, "field")
         pick = "theirs" if _same(own, old) else "mine" if _same(new, old) else ""
-        found.append(
-            Disputed(name, title, _shown(name, old), _shown(name, new), _shown(name, own), own, pick)
-        )
+        found.append(Disputed(name, title, words(name, old), words(name, new), words(name, own), own, pick))
     return tuple(found)
 
 
@@ -92,7 +100,8 @@ def _same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 _CODES = {"kind": "client_kind", "role": "role", "department": "department", "skills": "skill"}
 
 
-def _shown(name: str, values: tuple[str, ...]) -> str:
+def shown(name: str, values: tuple[str, ...]) -> str:
+    """A value as a card shows it."""
     if name in _CODES:
         return ", ".join(label(value, _CODES[name]) for value in values) or "—"
     if name == "active":

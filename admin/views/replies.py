@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
 from flask import abort, redirect, request, url_for
 from flask_babel import lazy_gettext as _l
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, conflicts, setting_conflicts
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area
 from admin.settings_parts import SECTIONS, TITLES
+from admin.shown import label, say
 from admin.views.base import PanelView, expose, tell
 from forms.texts import Text, _
 from router.desk import DeskError
@@ -45,7 +50,7 @@ class RepliesView(PanelView):
         self.require_change()
         if request.method == "GET":
             return self._show(None, ReplyFields("", "", position=10))
-        fields = _sent()
+        fields = _sent(request.form)
         if "preview" in request.form:
             return self._show(None, fields, preview=True)
         try:
@@ -63,15 +68,16 @@ class RepliesView(PanelView):
         if request.method == "GET":
             return self._show(found, found.fields)
         self.require_change()
-        fields = _sent()
+        fields = _sent(conflicts.picked(conflicts.as_sent(_form(found.fields))))
         if "preview" in request.form:
             return self._show(found, fields, preview=True)
         try:
             with doors().database.begin() as session:
                 canned.save(session, act(), reply_id, _version(), fields)
+        except ReplyChanged as refused:
+            return self._both(self._found(reply_id), fields, refused.text)
         except DeskError as refused:
-            status = 409 if isinstance(refused, ReplyChanged) else 422
-            return self._show(self._found(reply_id), fields, refused.text), status
+            return self._show(self._found(reply_id), fields, refused.text), 422
         tell(_("Заготовка сохранена."))
         return redirect(url_for("replies.index"))
 
@@ -96,6 +102,25 @@ class RepliesView(PanelView):
                 return canned.read(session, me().member.staff_id, reply_id)
         except NoSuchReply:
             abort(404)
+
+    def _both(self, found: Reply, mine: ReplyFields, refusal: Text) -> Response | tuple[str, int]:
+        """Somebody else has saved the answer meanwhile: both versions, to choose field by field."""
+        with doors().database.read() as session:
+            lines = reading.history_of(session, f"reply:{found.reply_id}")
+        # Every version has one line of the history.
+        news = lines[: max(found.version - _version(), 0)]
+        was = asdict(found.fields)
+        for line in news:
+            was |= json.loads(line.before) if line.before else {}
+        fields = conflicts.disputed(
+            conflicts.as_sent(_form(ReplyFields(**was))),
+            conflicts.as_sent(_form(found.fields)),
+            conflicts.as_sent(_form(mine)),
+            _TITLES,
+            _worded,
+        )
+        here = url_for("replies.one", reply_id=found.reply_id)
+        return setting_conflicts.answer(self, found.fields.title, here, refusal, news, found.version, fields)
 
     def _show(
         self, found: Reply | None, fields: ReplyFields, refusal: Text | None = None, *, preview: bool = False
@@ -127,8 +152,34 @@ def _version() -> int:
     return asked.as_number(request.form.get("version", "")) or 0
 
 
-def _sent() -> ReplyFields:
-    form = request.form
+_TITLES: Mapping[str, Text] = {
+    "title": _("Название"),
+    "text": _("Текст ответа"),
+    "kind": _("Для заявок вида"),
+    "whose": _("Кто увидит"),
+    "position": _("Место в списке"),
+    "active": _("Показывать в списке"),
+}
+
+
+def _form(fields: ReplyFields) -> dict[str, object]:
+    """An answer as its form sends it."""
+    return {
+        "title": fields.title, "text": fields.text, "kind": fields.kind,
+        "whose": "all" if fields.owner_id is None else "own", "position": fields.position,
+        "active": fields.active,
+    }  # fmt: skip
+
+
+def _worded(name: str, values: tuple[str, ...]) -> str:
+    if name == "kind":
+        return label(values[0], "kind") if values else say(_("любого"))
+    if name == "whose":
+        return say(_("только я") if values == ("own",) else _("все сотрудники"))
+    return conflicts.shown(name, values)
+
+
+def _sent(form: Mapping[str, str]) -> ReplyFields:
     kind = form.get("kind", "")
     return ReplyFields(
         title=asked.clean(form.get("title", "")),

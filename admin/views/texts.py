@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -10,11 +11,12 @@ from flask_babel import lazy_gettext as _l
 from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked
+from admin import asked, conflicts, setting_conflicts
 from admin.auth import act
 from admin.doors import doors
 from admin.rights import Area
 from admin.settings_parts import SECTIONS, TITLES, our_sentences
+from admin.shown import say
 from admin.views.base import PanelView, expose, tell
 from forms.texts import Text, _
 from notifications.texts import Catalogue, Forms
@@ -82,8 +84,9 @@ class TextsView(PanelView):
         if request.method == "GET":
             return self._show(sentence)
         self.require_change()
+        form = conflicts.picked(conflicts.as_sent(_form(_now(sentence))))
         forms = tuple(
-            asked.clean(request.form.get(f"form-{number}", "").replace("\r\n", "\n"), _MAX_SENT)
+            asked.clean(form.get(f"form-{number}", "").replace("\r\n", "\n"), _MAX_SENT)
             for number in range(len(sentence.ours) or 1)
         )
         try:
@@ -92,11 +95,12 @@ class TextsView(PanelView):
                 return self._show(sentence, forms)
             with doors().database.begin() as session:
                 wordings.save(session, act(), doors().language, self._ours, key, forms, _version())
+        except WordingChanged as refused:
+            return self._both(key, forms, refused.text)
         except DeskError as refused:
-            status = 409 if isinstance(refused, WordingChanged) else 422
             with doors().database.read() as session:
                 sentence = self._read(session, key)
-            return self._show(sentence, forms, refused.text), status
+            return self._show(sentence, forms, refused.text), 422
         doors().settled()
         tell(_("Сохранено. Теперь все прочтут эту фразу так."))
         return redirect(url_for("texts.one", key=key))
@@ -117,6 +121,25 @@ class TextsView(PanelView):
         doors().settled()
         tell(_("Снова наша формулировка."))
         return redirect(url_for("texts.index", own="1"))
+
+    def _both(self, key: str, mine: Forms, refusal: Text) -> Response | tuple[str, int]:
+        """Somebody else has said it in other words meanwhile: both versions, to choose form by form."""
+        with doors().database.read() as session:
+            sentence = self._read(session, key)
+            lines = reading.history_of(session, f"wording:{sentence.key[:12]}")
+        version = sentence.own.version if sentence.own else 0
+        # Every version has one line of the history; our words again are a line and no version.
+        news, now = lines[: max(version - _version(), 1)], _now(sentence)
+        was = _was(json.loads(news[-1].before)["text"], len(now)) if news and news[-1].before else None
+        titles = {name: _TITLE if len(now) == 1 else _FORM for name in _form(now)}
+        fields = conflicts.disputed(
+            conflicts.as_sent(_form(was or now)),
+            conflicts.as_sent(_form(now)),
+            conflicts.as_sent(_form(mine)),
+            titles,
+        )
+        here = url_for("texts.one", key=key)
+        return setting_conflicts.answer(self, say(_TITLE), here, refusal, news, version, fields)
 
     @property
     def _ours(self) -> Mapping[str, Forms]:
@@ -147,6 +170,25 @@ class TextsView(PanelView):
             refusal=refusal,
             history_lines=history,
         )
+
+
+_TITLE, _FORM = _("Своя формулировка"), _("Форма фразы")
+
+
+def _now(sentence: Sentence) -> Forms:
+    """What people read now."""
+    return (sentence.own.forms if sentence.own else sentence.ours) or (sentence.msgid,)
+
+
+def _form(forms: Forms) -> dict[str, str]:
+    """A sentence as its form sends it."""
+    return {f"form-{number}": form for number, form in enumerate(forms)}
+
+
+def _was(kept: str, count: int) -> Forms | None:
+    """The forms as the history keeps them, one in a line; None when they cannot be told apart."""
+    forms = (kept,) if count == 1 else tuple(kept.split("\n"))
+    return forms if len(forms) == count else None
 
 
 def _version() -> int:

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from storage.models import Client, Person, Staff
+from notifications.texts import Catalogue
+from storage.models import CannedReply, Client, Person, Staff
+from storage.wordings import key_of
 from tests.admin.test_settings import kinds_form
 
 CLIENT = {"kind": "company", "inn": "7707083893", "email": ""}
@@ -250,3 +252,49 @@ def test_kinds_from_an_old_page_stay_on_the_screen_and_overwrite_nothing(office)
     assert "Моё название" in page
     assert "Откройте страницу заново" in page
     assert 'name="version" value="7"' in page
+
+
+def test_an_answer_that_both_changed_is_chosen_field_by_field(office):
+    director = office.browser("director")
+    reply = {
+        "title": "Счёт",
+        "text": "Получили.",
+        "kind": "pay",
+        "whose": "all",
+        "position": "3",
+        "active": "1",
+    }
+    director.send("/panel/settings/replies/new", **reply)
+    path = f"/panel/settings/replies/{office.all(CannedReply)[0].id}/"
+    director.send(path, version="1", **{**reply, "text": "Счёт получили."})
+    mine = {name: value for name, value in reply.items() if name != "active"}
+    answer = director.send(path, version="1", **{**mine, "kind": ""})
+    assert answer.status_code == 409
+    page = answer.get_data(as_text=True)
+    assert disputes(page) == {
+        "text": ("Получили.", "Счёт получили.", "Получили.", "theirs"),
+        "kind": ("Оплатить счёт", "Оплатить счёт", "любого", "mine"),
+        "active": ("да", "да", "нет", "mine"),
+    }
+    picks = {"pick:text": "theirs", "pick:kind": "mine", "pick:active": "mine"}
+    assert director.send(path, picking="1", **opened(page), **typed_by_me(page), **picks).status_code == 302
+    row = office.all(CannedReply)[0]
+    assert (row.text, row.kind, row.active, row.version) == ("Счёт получили.", "", False, 3)
+
+
+def test_a_sentence_that_both_changed_is_chosen(office):
+    director = office.browser("director")
+    ours = Catalogue.open("ru").sentences()
+    msgid = next(msgid for msgid, forms in ours.items() if forms == (msgid,) and "{" not in msgid)
+    key = key_of(msgid)
+    path = f"/panel/settings/texts/{key}/"
+    assert director.send(path, version="0", **{"form-0": "Сказано иначе"}).status_code == 302
+    answer = director.send(path, version="0", **{"form-0": "Сказано по-моему"})
+    assert answer.status_code == 409
+    page = answer.get_data(as_text=True)
+    ((was, theirs, mine, ticked),) = disputes(page).values()
+    assert (theirs, mine, ticked) == ("Сказано иначе", "Сказано по-моему", "")
+    assert was not in (theirs, mine)
+    picks = {"pick:form-0": "mine"}
+    assert director.send(path, picking="1", **opened(page), **typed_by_me(page), **picks).status_code == 302
+    assert "Сказано по-моему" in director.page(path)
