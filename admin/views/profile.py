@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+
 from flask import abort, redirect, request, session, url_for
 from flask_babel import lazy_gettext as _l
 from flask_login import logout_user
 from werkzeug.wrappers import Response
 
-from admin import asked, second_factor, sessions
+from admin import asked, conflicts, second_factor, sessions, setting_conflicts
 from admin.auth import (
     TooPersonal,
     act,
@@ -21,12 +24,14 @@ from admin.auth import (
 )
 from admin.doors import doors
 from admin.rights import Area, must_have_factor
+from admin.shown import say
 from admin.typed import email_of, person_name_of, phone_of
 from admin.views.base import PanelView, expose, tell
 from forms.answers import AnswerError
 from forms.texts import Text, _, plain
 from storage import access, roster
 from storage.access import ProfileFields
+from storage.reading import history_of
 from storage.roster import CardChanged, EmailTaken
 
 PENDING = "factor_not_confirmed"
@@ -59,9 +64,24 @@ class ProfileView(PanelView):
         except EmailTaken:
             return self._show("about", _("С этой почтой входит другой сотрудник.")), 422
         except CardChanged:
-            return self._show("about", _("Профиль изменили, пока вы его правили. Проверьте его.")), 409
+            return self._both(fields)
         tell(_("Сохранено."))
         return redirect(url_for("profile.index"))
+
+    def _both(self, mine: ProfileFields) -> Response | tuple[str, int]:
+        """Another page, or whoever keeps the cards, has saved it meanwhile: both, field by field."""
+        staff_id = me().member.staff_id
+        with doors().database.read() as reading:
+            profile = access.profile_of(reading, staff_id)
+            lines = history_of(reading, f"staff:{staff_id}")
+        newer = max(profile.version - (asked.as_number(request.form.get("version", "")) or 0), 0)
+        news = tuple(line for line in lines if line.action in _OF_THE_CARD)[:newer]
+        theirs = conflicts.as_sent(asdict(profile.fields))
+        fields = conflicts.disputed(
+            conflicts.before(theirs, news), theirs, conflicts.as_sent(asdict(mine)), _TITLES, _worded
+        )
+        here, name = url_for("profile.index"), say(_("Мой профиль"))
+        return setting_conflicts.answer(self, name, here, _STALE, news, profile.version, fields)
 
     @expose("/password", methods=("POST",))
     def password(self) -> Response | tuple[str, int]:
@@ -187,7 +207,7 @@ class ProfileView(PanelView):
         return self.page(
             "profile.html",
             values=request.form if form == "about" else _as_typed(profile.fields),
-            version=profile.version,
+            version=request.form.get("version", profile.version) if form == "about" else profile.version,
             sessions=open_ones,
             idle_hours=doors().session_idle_hours,
             factor=factor,
@@ -196,17 +216,31 @@ class ProfileView(PanelView):
         )
 
 
+_STALE = _("Профиль изменили, пока вы его правили. Выберите, что оставить.")
+_TITLES: Mapping[str, Text] = {
+    "name": _("Имя"), "phone": _("Телефон"), "email": _("Почта"), "digest": _("Сводка в мессенджер"),
+}  # fmt: skip
+_OF_THE_CARD = ("profile_changed", "staff_changed")
+"""The lines of the history that a version of the card leaves."""
+
+
+def _worded(name: str, values: tuple[str, ...]) -> str:
+    if name == "digest":
+        return say(_("да") if values else _("нет"))
+    return conflicts.shown(name, values)
+
+
 def _is_obliged() -> bool:
     return doors().require_second_factor and must_have_factor(me().role)
 
 
 def _fields() -> ProfileFields:
-    form = request.form
+    with doors().database.read() as reading:
+        kept = access.profile_of(reading, me().member.staff_id).fields
+    form, digest = conflicts.picked(conflicts.as_sent(asdict(kept))), kept.digest
     email = email_of(form.get("email", ""))
     if not email:
         raise AnswerError(_("Напишите почту: с ней вы входите в панель."))
-    with doors().database.read() as reading:
-        digest = access.profile_of(reading, me().member.staff_id).fields.digest
     if me().role.directs:
         digest = form.get("digest") == "1"
     return ProfileFields(person_name_of(form.get("name", "")), phone_of(form.get("phone", "")), email, digest)

@@ -7,6 +7,7 @@ import pytest
 from storage import access
 from storage.models import History, PanelSession, Person, Staff
 from tests.admin.office import NASTY, STAFF
+from tests.admin.test_conflicts import disputes, opened, typed_by_me
 from tests.admin.test_signing_in import PASSWORD, with_password
 
 EVERYBODY = [key for key, _name, _role, _email in STAFF]
@@ -40,6 +41,21 @@ def test_name_and_addresses_are_saved_with_history(office):
     assert (line.action, line.actor_id, line.through) == ("profile_changed", office.persons["anna"], "panel")
     assert "Анна Петрова" in line.before
     assert "digest" not in line.after
+
+
+def test_an_old_profile_overwrites_nothing_until_each_field_is_chosen(office):
+    browser, path = office.browser("anna"), "/panel/profile/"
+    kept = fields(name="Анна Петрова", phone="", email="anna@balans.example")
+    assert browser.send(path, **{**kept, "phone": "+7 900 123-45-67"}).status_code == 302
+    answer = browser.send(path, **{**kept, "name": "Анна Иванова"})
+    assert answer.status_code == 409
+    page = answer.get_data(as_text=True)
+    found = {name: ticked for name, (_was, _theirs, _mine, ticked) in disputes(page).items()}
+    assert found == {"name": "mine", "phone": "theirs"}
+    picks = {f"pick:{name}": side for name, side in found.items()}
+    assert browser.send(path, picking="1", **opened(page), **typed_by_me(page), **picks).status_code == 302
+    row = office.all(Person, id=office.persons["anna"])[0]
+    assert (row.name, row.phone) == ("Анна Иванова", "+7 900 123-45-67")
 
 
 WRONG = (
