@@ -274,6 +274,7 @@ LISTS: Mapping[str, Text] = MappingProxyType(
         "client-files": _("файлы клиента"),
         "calendar": _("календарь"),
         "timeline": _("ход работ"),
+        "dry-run": _("проверка правил распределения"),
     }
 )
 

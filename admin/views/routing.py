@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from flask import redirect, request, url_for
 from flask_babel import lazy_gettext as _l
+from sqlmodel import Session
 from werkzeug.wrappers import Response
 
-from admin import asked, setting_conflicts
+from admin import asked, exporting, setting_conflicts
 from admin.auth import act, me
 from admin.doors import doors
 from admin.rights import Area
+from admin.shown import label, say
 from admin.views.base import PanelView, expose, tell
 from admin.views.settings import form_of
 from forms.texts import Text, _
 from router.desk import DeskError
 from router.dry_run import Comparison, compare
-from storage import dry_run, firm_settings, reading
+from router.model import Decision
+from storage import dry_run, firm_settings, reading, sheets
 from storage.dry_run import Recalled
 from storage.firm_settings import OUR_ROUTING, Part, Routing, SettingChanged
+from storage.sheets import Row
 
 _HINTS: Mapping[str, Text] = {
     "dedicated": _("Свой бухгалтер клиента. Большое число: заявка уйдёт ему, как бы он ни был занят."),
@@ -71,8 +75,10 @@ class RoutingView(PanelView):
         tell(_("Правила сохранены. По ним распределяются новые заявки; розданные остаются у своих."))
         return redirect(url_for("routing.index"))
 
-    def _tried(self, wanted: Routing) -> str:
+    def _tried(self, wanted: Routing) -> str | Response:
         house = doors().house
+        if (kind := request.form["try"]) in sheets.MEDIA:
+            return exporting.export(kind, "dry-run", _HEADINGS, lambda session: _moved(session, wanted))
         with doors().database.read() as session:
             recalled = dry_run.recall(session, house, doors().now())
         return self._show(request.form, compare(recalled.past, house.weights, wanted.applied()), recalled)
@@ -103,3 +109,24 @@ class RoutingView(PanelView):
             refusal=refusal,
             history_lines=history,
         )
+
+
+_HEADINGS = (_("№"), _("Клиент"), _("Вид работ"), _("По нынешним правилам"), _("По новым"))
+
+
+def _moved(session: Session, wanted: Routing) -> Iterator[Row]:
+    """Every request of the past month that would have gone to somebody else."""
+    house, sees_requests = doors().house, me().may_see(Area.REQUESTS)
+    recalled = dry_run.recall(session, house, doors().now())
+    found = compare(recalled.past, house.weights, wanted.applied(), exporting.MOST_ROWS)
+    for each in found.moved:
+        work, company = each.past.work, each.past.company if sees_requests else ""
+        yield work.request_id, company, label(work.kind, "kind"), _chosen(each.before), _chosen(each.after)
+
+
+def _chosen(decision: Decision | None) -> str:
+    verdicts = decision.verdicts if decision else ()
+    return next(
+        (verdict.name for verdict in verdicts if decision and verdict.staff_id == decision.staff_id),
+        say(_("никто")),
+    )

@@ -1,5 +1,6 @@
 """The settings as the director uses them: seen first, then saved, in force at once."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -343,6 +344,21 @@ def test_other_weights_are_tried_on_the_past_month_and_nothing_changes(busy):
     assert "Насколько это точно" in page
     assert counted(office) == before
     assert [row.hash for row in office.all(History)] == history
+    assert settings(office) == {}
+
+
+def test_all_that_would_move_can_be_taken_away(busy):
+    office, _numbers = busy
+    browser, path = office.browser("director"), "/panel/settings/routing/"
+    page = browser.send(path, **{"version": "0", "try": "1"}, **WEIGHTS).get_data(as_text=True)
+    moved = int(re.search(r"<b>(\d+)</b><small>ушли бы другому человеку", page).group(1))
+    answer = browser.send(path, **{"version": "0", "try": "csv"}, **WEIGHTS)
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    lines = answer.get_data().decode("utf-8-sig").splitlines()
+    assert len(lines) == moved + 1
+    assert "Анна Петрова;" in lines[1]
+    line = office.all(History)[-1]
+    assert (line.action, line.subject, json.loads(line.after)["rows"]) == ("exported", "list:dry-run", moved)
     assert settings(office) == {}
 
 
