@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from flask import abort
 from flask_admin import AdminIndexView
@@ -77,13 +77,17 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
         sees_requests, sees_staff = user.may_see(Area.REQUESTS), user.may_see(Area.STAFF)
         own, counts, risky, to_call, unheard = own_of(), None, 0, 0, 0
         sees_history = user.may_see(Area.HISTORY)
+        zone = doors().house.calendar.zone
+        # Whole days, as the list behind the figure has them.
+        first_day = (now - timedelta(days=UNDELIVERED_DAYS)).astimezone(zone).date()
+        heard_since = datetime.combine(first_day, time.min, zone)
         with doors().database.read() as session:
             if sees_requests:
                 since = now - timedelta(days=UNDELIVERED_DAYS)
                 counts = reading.count_all(session, now, late_before(now), since, own)
                 risky = len(board.at_risk(session, now, doors().house.calendar, own))
                 to_call = calls.count_open(session, own)
-                unheard = proofs.unheard_calls(session, since) if sees_history else 0
+                unheard = proofs.unheard_calls(session, heard_since) if sees_history else 0
             people = board.on_duty(session, now, None if sees_staff else user.member.staff_id)
         return self.page(
             "today.html",
@@ -92,6 +96,7 @@ class StartView(PanelView, AdminIndexView):  # type: ignore[misc]  # two bases o
             to_call=to_call,
             unheard=unheard,
             sees_history=sees_history,
+            heard_since=first_day,
             on_shift=tuple(one for one in people if one.shift and not one.absent_until),
             off_shift=tuple(one for one in people if not one.shift and not one.absent_until),
             absent=tuple(one for one in people if one.absent_until),

@@ -1,5 +1,6 @@
 """The proof of what arrived, and the list of people to telephone."""
 
+import html
 import re
 from datetime import timedelta
 
@@ -166,5 +167,8 @@ def test_a_call_for_a_person_that_reached_nobody_stands_on_the_first_page(office
                 action="human_called", subject=f"chat:{chat}", before=None, after={"told": told},
             )  # fmt: skip
     assert figure(office, "unheard") == "1"
-    page = office.browser("director").page("/panel/history/?action=human_called&told=0")
+    director = office.browser("director")
+    (link,) = re.findall(r'href="(/panel/history/\?action=human_called[^"]*)"', director.page("/panel/"))
+    assert "since=2026-11-18" in link
+    page = director.page(html.unescape(link))
     assert page.count("позвал человека</b>") == 1
