@@ -522,7 +522,8 @@ def open_service(
     links: dict[str, str] = {}
     now = clock.SteadyClock(wall, monotonic)
     storage = _watch_of(settings, now)
-    database = open_database(settings.storage.url, storage)
+    owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    database = open_database(settings.storage.url, storage, owner)
     with database.read() as session:
         if (latest := troubles.latest_moment(session)) is not None:
             now.not_before(latest)
@@ -545,7 +546,6 @@ def open_service(
     lent = lent_to_channels(settings, database, store, lambda text: house().say(text), now, house)
     kinds = channel_kinds()
     channels = {name: kinds[name].open(section, lent) for name, section in settings.bots.items()}
-    owner = f"{socket.gethostname()[:12]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     return Service(
         settings, database, house, store, file_links, links, channels, owner, now, port, storage=storage
     )

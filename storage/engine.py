@@ -161,8 +161,15 @@ def _engine_over(connection: sqlite3.Connection) -> Engine:
     return engine
 
 
-def open_database(url: str, watch: Watch | None = None) -> Database:
+def session_name(process: str) -> str:
+    """What a process calls its sessions on a PostgreSQL server, for the others to find them."""
+    return f"priem {process}"[:63]
+
+
+def open_database(url: str, watch: Watch | None = None, process: str = "") -> Database:
     """Open `sqlite:///FILE` or `postgresql://…`; nothing is created but the folder of a SQLite file.
+
+    `process` is the name of whoever shares the database with other processes: see `session_name`.
 
     Raises DatabaseUrlError for another kind of url.
     """
@@ -171,7 +178,7 @@ def open_database(url: str, watch: Watch | None = None) -> Database:
     if kind == "sqlite":
         return _open_sqlite(parsed, watch)
     if kind == "postgresql":
-        return _open_postgresql(parsed, watch)
+        return _open_postgresql(parsed, watch, session_name(process))
     raise DatabaseUrlError(f"storage.url begins with «{kind}»: use sqlite:///FILE or postgresql://…")
 
 
@@ -211,25 +218,26 @@ def _begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def _open_postgresql(url: URL, watch: Watch | None) -> Database:
+def _open_postgresql(url: URL, watch: Watch | None, name: str) -> Database:
     url = url.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True, **_JSON}
     return Database(
         url,
         create_async_engine(
             url, pool_size=5, max_overflow=5,
-            connect_args=_server_arguments(f"-c idle_in_transaction_session_timeout={LEFT_OPEN_MS}"),
+            connect_args=_server_arguments(name, f"-c idle_in_transaction_session_timeout={LEFT_OPEN_MS}"),
             **options,
         ),
-        create_engine(url, pool_size=5, max_overflow=5, connect_args=_server_arguments(), **options),
+        create_engine(url, pool_size=5, max_overflow=5, connect_args=_server_arguments(name), **options),
         is_sqlite=False,
         watch=watch,
     )  # fmt: skip
 
 
-def _server_arguments(*options: str) -> dict[str, Any]:
+def _server_arguments(name: str, *options: str) -> dict[str, Any]:
     """What libpq gets; both ends notice within half a minute that the other one is gone."""
     return {
+        "application_name": name,
         "connect_timeout": 10,
         "keepalives_idle": 5,
         "keepalives_interval": 2,

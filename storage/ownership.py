@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from sqlalchemy.engine import URL, make_url
 
+from storage.engine import session_name
+
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
@@ -135,6 +137,8 @@ _TAKE = (
     "insert into ownership (name, owner) values (%s, %s) "
     "on conflict (name) do update set owner = excluded.owner where ownership.owner = %s"
 )
+# Cut off in the middle of a statement, a session keeps its locks for as long as its line seems to live.
+_END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s"
 _RELEASE = "update ownership set owner = '' where name = %s and owner = %s"
 _LEAVE = "delete from process where owner = %s"
 
@@ -267,10 +271,17 @@ class SharedOwner:
                 owners[thing] = self._me
                 mine.append(thing)
                 log.info("taken over" if seen else "taken", thing=thing)
+                await self._end_sessions(seen, alive)
         for thing in mine[share:]:
             if thing not in self._leaving:
                 log.info("given up to another process", thing=thing)
                 self._leaving.add(thing)
+
+    async def _end_sessions(self, dead: str, alive: Collection[str]) -> None:
+        """Have the server let go what a process that is gone, or cut off, still holds there."""
+        name = dead.rpartition(":")[0]
+        if name and name not in {peer.rpartition(":")[0] for peer in alive}:
+            await self._do(_END_SESSIONS, session_name(name))
 
     def _settle(self, mine: Collection[str]) -> None:
         """Tell those who work what is ours by the table."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -12,6 +13,7 @@ from sqlalchemy.engine import make_url
 from storage import ownership
 from storage.bells import EVERYTHING, Bells
 from storage.engine import open_database
+from storage.models import Setting
 from storage.ownership import InUse, SharedOwner, SoleOwner, at_work, open_ownership, sole_process
 
 THINGS = ("channel:telegram", "channel:vk", "channel:webchat", "timers")
@@ -135,6 +137,34 @@ async def test_what_a_dead_process_did_is_taken_over_in_seconds(shared_url):
         await until(lambda: second.at_work == set(THINGS))
 
         assert second.peers_gone == 1
+
+
+async def test_what_a_dead_process_had_locked_is_free_for_whoever_takes_over(shared_url):
+    url = str_of(shared_url)
+    dead = open_database(url, process="dead")
+    # As after a cut in the middle of a statement: the server goes on waiting for the rest of it.
+    left_open = dead.sync_engine.connect()
+    left_open.exec_driver_sql("set idle_in_transaction_session_timeout = 0")
+    left_open.exec_driver_sql("insert into setting (key, value, updated_at) values ('locked', '', now())")
+    heir = open_database(url, process="heir")
+    try:
+        async with Process(shared_url, "dead").running() as first:
+            await until(lambda: first.at_work == set(THINGS))
+            first.dies()
+            async with Process(shared_url, "heir").running() as second:
+                await until(lambda: second.at_work == set(THINGS))
+                async with asyncio.timeout(WITHIN_SECONDS):
+                    # Waits for as long as the same key is being written by somebody else.
+                    await asyncio.to_thread(_writes, heir, "locked")
+    finally:
+        left_open.invalidate()
+        for database in (dead, heir):
+            database.sync_engine.dispose()
+
+
+def _writes(database, key):
+    with database.begin() as session:
+        session.add(Setting(key=key, value="", updated_at=datetime.now(UTC)))
 
 
 async def test_who_is_cut_off_stops_before_another_begins(shared_url, line_to_postgresql):
