@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.migrate import migrate
 from tests.e2e.disasters import (
     BROKEN,
     FULL,
@@ -164,7 +165,7 @@ async def test_a_start_on_a_damaged_file_ends_in_one_sentence(
 ) -> None:
     service = Beset(tmp_path, "[bots.webchat]\n", with_faults=False)
     service.write_config()
-    assert service.command("migrate").returncode == 0
+    migrate(f"sqlite:///{service.database}")
     service.database.write_bytes(harm(service.database.read_bytes()))
     ended = service.command("run")
     assert ended.returncode == 1

@@ -32,7 +32,8 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
 def test_every_page_is_drawn(house: Open, window: Firefox, tmp_path: Path, size: tuple[int, int]) -> None:
     window.resize(*size)
     window.goes(house.link_for("director"))
-    for number, path in enumerate(house.paths()):
+    # Chromium draws them all at both widths; here every third is enough of the narrow ones.
+    for number, path in enumerate(house.paths()[:: 1 if size == DESKTOP else 3]):
         window.goes(house.address + path)
         assert window.finds("typeof showCount") == "function", path
         assert window.finds(STYLED) >= 2, path
