@@ -650,8 +650,8 @@ def _read_envelope(event_key: str, event: Json, now: datetime) -> Inbound | None
     if event["type"] != "message_new":
         return None
     message = event["object"].get("message", event["object"])
-    person = _person(message["from_id"], message["peer_id"])
-    if person is None or message.get("out") or message.get("action"):
+    person = _author(message)
+    if person is None:
         return None
     sent_at = readable(NAME, lambda: _time(message["date"])) or now
     key = readable(NAME, lambda: _message_key(message))
@@ -664,8 +664,8 @@ def _read_new(event_key: str, found: Json, now: datetime) -> Inbound | None:
 
 
 def _read_message(event_key: str, message: Json, now: datetime) -> Inbound | None:  # noqa: ARG001
-    person = _person(message["from_id"], message["peer_id"])
-    if person is None or message.get("out") or message.get("action"):
+    person = _author(message)
+    if person is None:
         return None
     ref = message.get("ref")
     inbound = Inbound(
@@ -752,6 +752,12 @@ def _person(from_id: Json, peer_id: Json) -> tuple[str, str] | None:
     if whole_number(from_id) <= 0 or not 0 < whole_number(peer_id) < FIRST_GROUP_CHAT:
         return None
     return str(from_id), str(peer_id)
+
+
+def _author(message: Json) -> tuple[str, str] | None:
+    """The same of a message; None for our own, too, and for what VK itself tells in a dialog."""
+    person = _person(message["from_id"], message["peer_id"])
+    return None if message.get("out") or message.get("action") else person
 
 
 def _message_key(message: Json) -> str | None:

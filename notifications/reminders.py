@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from forms.messages import Reply
@@ -67,8 +68,12 @@ def _list(pressing: Sequence[Pressing], shown: Sequence[Text]) -> Reply:
     return Reply(text, card_rows([(each.number, each.version) for each in pressing[:SHOWN]]))
 
 
+def _known(one: Pressing, now: datetime, zone: ZoneInfo) -> Mapping[str, Any]:
+    return {"number": one.number, "client": one.company, "time": moment(one.at, now, zone)}
+
+
 def _sentence(one: Pressing, now: datetime, zone: ZoneInfo) -> Text:
-    known = {"number": one.number, "client": one.company, "time": moment(one.at, now, zone)}
+    known = _known(one, now, zone)
     match one.concern:
         case Concern.LATE:
             return _("Заявка № {number}, {client}: срок прошёл ({time}).", **known)
@@ -79,7 +84,7 @@ def _sentence(one: Pressing, now: datetime, zone: ZoneInfo) -> Text:
 
 
 def _line(one: Pressing, now: datetime, zone: ZoneInfo) -> Text:
-    known = {"number": one.number, "client": one.company, "time": moment(one.at, now, zone)}
+    known = _known(one, now, zone)
     match one.concern:
         case Concern.LATE:
             return _("№ {number} {client} — срок прошёл ({time})", **known)

@@ -18,7 +18,8 @@ from router.board import COLUMNS
 from router.model import Role, Stage, Status
 from router.risk import Risk, risk_of
 from router.worktime import WorkCalendar
-from storage.models import Absence, History, Person, Request, Shift, Staff, StageInterval
+from storage.absences import away_until
+from storage.models import History, Person, Request, Shift, Staff, StageInterval
 from storage.reach import Reach, within
 from storage.reading import (
     OWING,
@@ -135,12 +136,7 @@ def on_duty(session: Session, now: datetime, only: int | None = None) -> tuple[O
             )
         )
     }
-    away = _pairs(
-        session,
-        select(col(Absence.staff_id), func.max(Absence.ends_at))
-        .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
-        .group_by(col(Absence.staff_id)),
-    )
+    away = _pairs(session, away_until(now))
     loads = _pairs(
         session,
         select(col(Request.assignee_id), func.count())

@@ -17,9 +17,10 @@ from sqlmodel import Session, col
 from notifications import reminders as words
 from notifications.reminders import Concern, Pressing
 from router.model import Role, Status
+from storage import absences
 from storage.alarms import people_of, tell_once
 from storage.house import House
-from storage.models import Absence, Request, Staff
+from storage.models import Request, Staff
 from storage.reading import OWING, RequestRow, request_row, request_rows
 from storage.work import get_setting, put_setting
 
@@ -58,11 +59,7 @@ class _Crossed:
 
 
 def _crossed(session: Session, house: House, since: datetime, now: datetime) -> Iterator[_Crossed]:
-    away = set(
-        session.execute(
-            select(col(Absence.staff_id)).where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
-        ).scalars()
-    )
+    away = set(session.execute(absences.away(now)).scalars())
     for row in _near_deadlines(session, house, since, now):
         concern = _of_deadline(row, house, since, now)
         if concern is not None:

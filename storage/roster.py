@@ -17,6 +17,7 @@ from sqlmodel import Session, col
 
 from router.model import Role
 from storage import casework, history
+from storage.absences import away_until
 from storage.house import House, Who
 from storage.invitations import Invited, Purpose, invite_person
 from storage.models import Absence, Chat, Client, ClientPerson, PanelSession, Person, Request, Shift, Staff
@@ -378,12 +379,7 @@ def _staff_rows(session: Session, query: Any, now: datetime) -> tuple[StaffRow, 
         shift.staff_id: shift
         for shift in session.execute(select(Shift).where(col(Shift.ended_at).is_(None))).scalars()
     }
-    absent = _pairs(
-        session,
-        select(col(Absence.staff_id), func.max(Absence.ends_at))
-        .where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
-        .group_by(col(Absence.staff_id)),
-    )
+    absent = _pairs(session, away_until(now))
     channels = _channels_of_staff(session)
     return tuple(
         StaffRow(

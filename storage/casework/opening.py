@@ -14,9 +14,9 @@ from notifications.compose import RequestFacts
 from router import desk
 from router.model import Role, Stage, Status
 from storage import history
+from storage.absences import away
 from storage.house import House, Who
 from storage.models import (
-    Absence,
     Chat,
     Client,
     ClientPerson,
@@ -170,9 +170,8 @@ def people_for_call(session: Session, person_id: int | None, now: datetime) -> t
     has_chat = select(col(Chat.id)).where(
         col(Chat.person_id) == col(Staff.person_id), col(Chat.blocked_at).is_(None)
     )
-    absent = select(col(Absence.staff_id)).where(col(Absence.starts_at) <= now, col(Absence.ends_at) > now)
     in_a_chat = select(col(Staff.person_id)).where(col(Staff.active), has_chat.exists())
-    reachable = in_a_chat.where(col(Staff.id).not_in(absent), col(Staff.role) != Role.ADMIN.value)
+    reachable = in_a_chat.where(col(Staff.id).not_in(away(now)), col(Staff.role) != Role.ADMIN.value)
     working_on = select(col(Request.assignee_id)).where(
         col(Request.person_id) == person_id,
         col(Request.status).in_(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Select, func, select
 from sqlmodel import Session, col
 
 from forms.messages import Reply
 from forms.texts import Text, _, lines
 from notifications import compose
 from router.model import Role
+from storage.absences import away
 from storage.casework.opening import Case, context_of
 from storage.house import House
 from storage.letters import Posting, post
@@ -88,22 +89,17 @@ def to_assignee_or_directors(
 
 
 def _is_away(session: Session, staff_id: int | None, now: datetime) -> bool:
-    found = select(col(Absence.id)).where(col(Absence.staff_id) == staff_id, *_lasts(now))
-    return session.execute(found.limit(1)).first() is not None
+    found = away(now).where(col(Absence.staff_id) == staff_id).limit(1)
+    return session.execute(found).first() is not None
 
 
 def _substitute_of(client_id: int | None, now: datetime) -> Select[int]:
     """The person who stands in for the keeper of a client's books, unless they are absent themselves."""
-    away = select(col(Absence.staff_id)).where(*_lasts(now))
     return (
         select(col(Staff.person_id))
         .join(Client, col(Client.substitute_id) == col(Staff.id))
-        .where(col(Client.id) == client_id, col(Staff.active), col(Staff.id).not_in(away))
+        .where(col(Client.id) == client_id, col(Staff.active), col(Staff.id).not_in(away(now)))
     )
-
-
-def _lasts(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return col(Absence.starts_at) <= now, col(Absence.ends_at) > now
 
 
 RECENT_DAYS = 30
